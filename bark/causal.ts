@@ -1,0 +1,180 @@
+// A causal GPT of Bark as users hold it: its weights on the GPU, and `forward` for research and for comparison with the reference.
+// Generation is in semantic.ts and coarse.ts. Reference: HF BarkCausalModel.
+
+import type { Linear } from '../kernels/linear.ts';
+import { uploadMatrix, type RowRange, type WeightDType } from '../kernels/upload.ts';
+import { createUniform, writeCall } from '../kernels/state.ts';
+import type { Device } from '../runtime/device.ts';
+import { InputError } from '../runtime/errors.ts';
+import { record } from '../runtime/program.ts';
+import type { Tensor } from '../runtime/tensor.ts';
+import { readRows, type TensorRef, type Weights } from '../runtime/weights.ts';
+import type { BarkSubModelConfig } from './config.ts';
+import { createCache, destroyCache, headLogits, loadCausalGpt, runTokens, trunkTensors, type CausalGpt, type KvCache } from './gpt.ts';
+
+/** A tensor on the host, row-major. */
+export interface HostTensor<T extends ArrayLike<number> = Float32Array> {
+  readonly data: T;
+  readonly shape: readonly number[];
+}
+
+/** Keys and values of past positions, on the GPU. `dispose()` it when it is not continued any more. */
+export class PastKeyValues {
+  /** Positions held. */
+  readonly length: number;
+  /** Internal: the buffers. A continued cache is shared with the one it continues, and is freed with either. */
+  readonly cache: KvCache;
+  readonly #device: Device;
+
+  constructor(device: Device, cache: KvCache, length: number) {
+    this.#device = device;
+    this.cache = cache;
+    this.length = length;
+  }
+
+  dispose(): void {
+    destroyCache(this.#device, this.cache);
+  }
+}
+
+export interface CausalForwardInputs {
+  /** Token ids (B, T). */
+  inputIds?: HostTensor<ArrayLike<number>>;
+  /** Token embeddings (B, T, H) without positions, in place of `inputIds`. */
+  inputsEmbeds?: HostTensor<ArrayLike<number>>;
+  /** What an earlier call returned; its positions come before these. */
+  pastKeyValues?: PastKeyValues;
+  /** Whether `pastKeyValues` is returned. Default false. */
+  useCache?: boolean;
+}
+
+export interface CausalForwardOutputs {
+  /** (B, T, V) with V = output_vocab_size. */
+  logits: HostTensor<Float32Array>;
+  pastKeyValues?: PastKeyValues;
+}
+
+export interface StageOptions {
+  device: Device;
+  /** The checkpoint at this model's path. */
+  weights: Weights;
+  dtype: WeightDType;
+}
+
+export interface UploadProgress {
+  signal?: AbortSignal | undefined;
+  onTensor?: (() => void) | undefined;
+}
+
+export class BarkCausalModel {
+  readonly config: BarkSubModelConfig;
+  protected readonly device: Device;
+  /** The stage's name in the checkpoint, the ledger and errors. */
+  protected readonly stage: string;
+  readonly #weights: Weights;
+  readonly #dtype: WeightDType;
+  readonly #rows: { table: readonly RowRange[]; head: readonly RowRange[] };
+  #gpt: CausalGpt | undefined;
+  #fullHead: Linear | undefined;
+
+  /** `rows`: the rows of table and head that generation can meet; only these are uploaded. */
+  constructor({ device, weights, dtype }: StageOptions, config: BarkSubModelConfig, rows: { table: readonly RowRange[]; head: readonly RowRange[] }) {
+    this.device = device;
+    this.config = config;
+    this.stage = weights.path;
+    this.#weights = weights;
+    this.#dtype = dtype;
+    this.#rows = rows;
+  }
+
+  /** How often `upload` calls `onTensor`. */
+  get tensors(): number {
+    return trunkTensors(this.config) + 1;
+  }
+
+  /** Brings the weights to the GPU; nothing happens when they are there. */
+  async upload({ signal, onTensor }: UploadProgress = {}): Promise<CausalGpt> {
+    if (this.#gpt) return this.#gpt;
+    const options = { dtype: this.#dtype, owner: this.#owner, signal, onTensor };
+    try {
+      this.#gpt = await loadCausalGpt(this.device, this.#weights, this.config, this.#rows, options);
+    } catch (error) {
+      this.device.destroyOwned(this.#owner);
+      throw error;
+    }
+    return this.#gpt;
+  }
+
+  /** Frees the weights on the GPU; the next use uploads them again. */
+  unload(): void {
+    this.device.destroyOwned(this.#owner);
+    this.#gpt = undefined;
+    this.#fullHead = undefined;
+  }
+
+  get #owner(): string {
+    return `${this.stage}.weights`;
+  }
+
+  protected get table(): TensorRef {
+    return this.#weights.tensor('input_embeds_layer.weight', [this.config.input_vocab_size, this.config.hidden_size], 'input_vocab_size');
+  }
+
+  /** Token embeddings (n, H) f32, read from the checkpoint: the whole table would not fit the bindings of many adapters. */
+  embed(ids: ArrayLike<number>): Promise<Float32Array> {
+    return readRows(this.table, ids);
+  }
+
+  /**
+   * Logits of every position, over the whole vocabulary. For research: generation never computes most of them. The head's other rows are
+   * uploaded at the first call and stay until `unload()`. Throws `InputError` for shapes that do not fit.
+   */
+  async forward({ inputIds, inputsEmbeds, pastKeyValues, useCache = false }: CausalForwardInputs): Promise<CausalForwardOutputs> {
+    const { hidden_size: H, block_size, output_vocab_size: V } = this.config;
+    const given = inputIds ?? inputsEmbeds;
+    if (!given || (inputIds && inputsEmbeds)) throw new InputError(`${this.stage}.forward: got ${given ? 'both' : 'neither'} of inputIds and inputsEmbeds, expected one.`);
+    const [B = 0, T = 0, width] = given.shape;
+    const start = pastKeyValues?.length ?? 0;
+    if (B < 1 || T < 1 || given.data.length !== B * T * (inputIds ? 1 : H) || (inputsEmbeds && width !== H)) {
+      throw new InputError(`${this.stage}.forward: got shape (${given.shape}) with ${given.data.length} values, expected (B, T${inputIds ? '' : `, ${H}`}).`);
+    }
+    if (start + T > block_size) throw new InputError(`${this.stage}.forward: got ${start} past and ${T} new positions, expected at most block_size ${block_size} together.`);
+    if (pastKeyValues && pastKeyValues.cache[0]!.keys.shape[0] !== B) throw new InputError(`${this.stage}.forward: pastKeyValues is of ${pastKeyValues.cache[0]!.keys.shape[0]} rows, expected ${B} as in the inputs.`);
+
+    const gpt = await this.upload();
+    const head = await this.#wholeHead(gpt);
+    const rows = inputIds ? await this.embed(inputIds.data) : Float32Array.from(given.data);
+    const owner = `${this.stage}.forward`;
+    const { device } = this;
+    const cache = pastKeyValues?.cache ?? createCache(device, this.config, B, block_size, this.#dtype, owner);
+    const call = createUniform(device, 3, owner, 'call');
+    const ids = device.createTensor([T, 1], 'u32', owner, 'ids');
+    const embeds = device.createTensor([T, H], 'f32', owner, 'embeds');
+    device.write(ids, Uint32Array.from({ length: T }, (_, i) => i));
+    let logits: Tensor | undefined;
+    const program = await record(device, (r) => (logits = headLogits(r, gpt, runTokens(r, gpt, embeds, ids, cache, call, { causal: true }), head, call)), { label: owner });
+    const data = new Float32Array(B * T * V);
+    for (let b = 0; b < B; b++) {
+      device.write(embeds, rows.subarray(b * T * H, (b + 1) * T * H));
+      writeCall(device, call, { count: T, start, slot: b });
+      program.run();
+      data.set(await device.readFloat32(logits!), b * T * V);
+    }
+    program.dispose();
+    for (const t of [call, ids, embeds]) device.destroyBuffer(t.buffer);
+    if (!useCache && !pastKeyValues) destroyCache(device, cache);
+    return { logits: { data, shape: [B, T, V] }, ...(useCache ? { pastKeyValues: new PastKeyValues(device, cache, start + T) } : {}) };
+  }
+
+  async #wholeHead(gpt: CausalGpt): Promise<Pick<Linear, 'weight' | 'bias'>> {
+    const { output_vocab_size: V, hidden_size: H } = this.config;
+    if (gpt.head.weight.shape[0] === V) return gpt.head;
+    this.#fullHead ??= {
+      weight: await uploadMatrix(this.device, this.#weights.tensor('lm_head.weight', [V, H], 'output_vocab_size'), { dtype: this.#dtype, owner: this.#owner }),
+      bias: null,
+      norm: null,
+      terms: null,
+    };
+    return this.#fullHead;
+  }
+}

@@ -1,0 +1,215 @@
+// Semantic tokens → coarse tokens: the first two codebooks, interleaved, in sliding windows. Each window's prompt is a slice of semantic
+// tokens, an infer token, and the coarse tokens before it. Where the slice has not moved, the prompt of a window is what the cache holds
+// already, and the model just goes on; elsewhere the cache is built anew.
+// Reference: HF BarkCoarseModel.generate, preprocess_histories; suno-ai/bark generation.py generate_coarse.
+
+import { writeRow } from '../kernels/state.ts';
+import type { Words } from '../kernels/random.ts';
+import { BarkCausalModel, type StageOptions } from './causal.ts';
+import type { BarkCoarseConfig } from './config.ts';
+import type { BarkCoarseGenerationConfig, BarkGenerationConfig } from './generation_config.ts';
+import type { Draw, StageHooks } from './semantic.ts';
+import { createSession, Pacer } from './session.ts';
+import { UnsupportedError } from '../runtime/errors.ts';
+
+/** What a voice brings to this stage. */
+export interface CoarseHistory {
+  semantic_prompt: Int32Array; // (S)
+  coarse_prompt: Int32Array; //   (2, F) codes
+}
+
+export interface CoarseInputs {
+  /** Semantic tokens of each row. */
+  semantic: readonly Int32Array[];
+  history: readonly (CoarseHistory | null)[];
+}
+
+export interface CoarseOptions extends Draw, StageHooks {
+  seeds: readonly Words[];
+  /** suno's mask: odd steps draw the second codebook only. transformers lets them draw every id from there to the end of the vocabulary. */
+  strictMask: boolean;
+}
+
+/** One row on its way through the windows. */
+interface Row {
+  readonly semantic: Int32Array; // history, then the sentence
+  readonly base: number; // tokens of history in it
+  readonly coarse: Int32Array; // history as ids
+  readonly length: number; // tokens to draw
+}
+
+export class BarkCoarseModel extends BarkCausalModel {
+  readonly generation_config: BarkCoarseGenerationConfig;
+  readonly #semanticVocab: number;
+  readonly #codebook: number;
+  readonly #semanticRate: number;
+
+  constructor(options: StageOptions, config: BarkCoarseConfig, generation: BarkGenerationConfig) {
+    const first = generation.semantic_config.semantic_vocab_size;
+    super(options, config, { table: [[0, config.input_vocab_size]], head: [[first, config.output_vocab_size]] });
+    this.generation_config = generation.coarse_acoustics_config;
+    this.#semanticVocab = first;
+    this.#codebook = generation.codebook_size;
+    this.#semanticRate = generation.semantic_config.semantic_rate_hz;
+  }
+
+  /** Coarse tokens per semantic token. */
+  get ratio(): number {
+    const { coarse_rate_hz, n_coarse_codebooks } = this.generation_config;
+    return (coarse_rate_hz / this.#semanticRate) * n_coarse_codebooks;
+  }
+
+  /** Coarse tokens that `n` semantic tokens become: whole frames. The reference computes in f32, and so does this. */
+  outputLength(n: number): number {
+    const codebooks = this.generation_config.n_coarse_codebooks;
+    const frames = Math.floor(Math.fround(Math.fround(Math.fround(n) * Math.fround(this.ratio)) / codebooks));
+    return roundHalfEven(frames * codebooks);
+  }
+
+  /** Coarse ids of each row, interleaved by frame: (2 · T_b), codebook c of frame t at [2t + c]. */
+  async generate(inputs: CoarseInputs, options: CoarseOptions): Promise<Int32Array[]> {
+    const { max_coarse_input_length, max_coarse_history, sliding_window_len } = this.generation_config;
+    const { device } = this;
+    const rows = inputs.semantic.map((semantic, b) => this.#row(semantic, inputs.history[b] ?? null));
+    const longest = Math.max(...rows.map((row) => row.length));
+    const pitch = Math.max(...rows.map((row) => row.coarse.length)) + longest;
+    this.#checkPositions(rows);
+    const gpt = await this.upload({ signal: options.signal });
+    const { sampling, window } = this.#drawing(options);
+    const session = await createSession(device, gpt, {
+      owner: this.stage,
+      batch: rows.length,
+      prompt: max_coarse_input_length + max_coarse_history,
+      pitch,
+      sampling,
+      window,
+    });
+    try {
+      const pacer = new Pacer(device, options.signal);
+      for (let total = 0; total < longest; total += sliding_window_len) {
+        for (const [b, row] of rows.entries()) {
+          if (total >= row.length || (total > 0 && this.#continues(row, total))) continue;
+          this.#prefill(session, row, b, total, pitch, options.seeds[b]!);
+          await pacer.submitted();
+        }
+        const steps = Math.min(sliding_window_len, longest - total);
+        for (let done = 0; done < steps; ) {
+          const n = Math.min(STEPS, steps - done);
+          session.step.run(n);
+          done += n;
+          await pacer.submitted();
+          options.onProgress?.(total + done, longest);
+        }
+      }
+      const drawn = new Uint32Array(await device.read(session.tokens));
+      return rows.map((row, b) => Int32Array.from(drawn.subarray(b * pitch + row.coarse.length, b * pitch + row.coarse.length + row.length)));
+    } finally {
+      session.dispose();
+    }
+  }
+
+  /** Codes (2, T), row-major, of coarse ids; ids past the codebooks fold back as in the reference's fine stage. */
+  codes(ids: Int32Array): Int32Array<ArrayBuffer> {
+    const { n_coarse_codebooks: C } = this.generation_config;
+    const frames = ids.length / C;
+    return Int32Array.from({ length: ids.length }, (_, i) => (ids[(i % frames) * C + Math.floor(i / frames)]! - this.#semanticVocab) % this.#codebook);
+  }
+
+  /** History cut to what the model was trained on, and to whole time steps of both token kinds. */
+  #row(semantic: Int32Array, history: CoarseHistory | null): Row {
+    const { n_coarse_codebooks: C } = this.generation_config;
+    const length = this.outputLength(semantic.length);
+    const none = { semantic, base: 0, coarse: new Int32Array(0), length };
+    if (!history) return none;
+    const S = history.semantic_prompt.length;
+    const F = history.coarse_prompt.length / C;
+    const tokens = Math.min(this.#maxSemanticHistory, S - (S % 2), Math.floor((C * F) / this.ratio));
+    if (tokens <= 0) return none; // the reference would keep everything: Python's [-0:]
+    const flat = Int32Array.from({ length: C * F }, (_, i) => this.#semanticVocab + (i % C) * this.#codebook + history.coarse_prompt[(i % C) * F + Math.floor(i / C)]!);
+    // The last frame goes: "time alignment" in the reference.
+    const coarse = flat.slice(-roundHalfEven(tokens * this.ratio)).slice(0, -2);
+    const past = history.semantic_prompt.slice(-tokens);
+    return { semantic: Int32Array.of(...past, ...semantic), base: tokens, coarse, length };
+  }
+
+  get #maxSemanticHistory(): number {
+    return Math.floor(this.generation_config.max_coarse_history / this.ratio);
+  }
+
+  /** Where the semantic slice of a window begins. */
+  #sliceStart(row: Row, total: number): number {
+    return Math.max(0, row.base + roundHalfEven(total / this.ratio) - this.#maxSemanticHistory);
+  }
+
+  /** Whether the window's prompt is what the cache holds: the slice stands where it stood, and no coarse token falls out. */
+  #continues(row: Row, total: number): boolean {
+    const before = total - this.generation_config.sliding_window_len;
+    return this.#sliceStart(row, total) === this.#sliceStart(row, before) && row.coarse.length + total <= this.generation_config.max_coarse_history;
+  }
+
+  /** Throws where the longest window of these rows passes the block. The last token is never fed. */
+  #checkPositions(rows: readonly Row[]): void {
+    const { max_coarse_input_length, max_coarse_history, sliding_window_len } = this.generation_config;
+    let most = 0;
+    for (const row of rows) {
+      for (let total = 0; total < row.length; total += sliding_window_len) {
+        const steps = Math.min(sliding_window_len, row.length - total);
+        most = Math.max(most, max_coarse_input_length + 1 + Math.min(max_coarse_history, row.coarse.length + total) + steps - 1);
+      }
+    }
+    if (most > this.config.block_size) {
+      throw new UnsupportedError(`coarse: a window of this sentence needs ${most} positions, expected at most block_size ${this.config.block_size}. Use a smaller max_coarse_history or sliding_window_len, or shorter text.`);
+    }
+  }
+
+  /** Brings the window's prompt to the row's cache, all but its last token, and says where the row stands. */
+  #prefill(session: Awaited<ReturnType<typeof createSession>>, row: Row, b: number, total: number, pitch: number, seed: Words): void {
+    const { max_coarse_input_length: width, max_coarse_history, coarse_semantic_pad_token, coarse_infer_token } = this.generation_config;
+    const { device } = this;
+    const start = this.#sliceStart(row, total);
+    const prompt = new Uint32Array(width + 1).fill(coarse_semantic_pad_token);
+    prompt.set(row.semantic.subarray(start, start + width));
+    prompt[width] = coarse_infer_token;
+    device.write(session.promptIds, prompt);
+    if (total === 0) device.write(session.tokens, row.coarse, 4 * b * pitch);
+
+    const past = row.coarse.length + total;
+    const kept = Math.min(max_coarse_history, past);
+    const position = width + kept; // of the prompt's last token
+    session.prefill(b, position, (encoder) => {
+      if (kept < 2) return;
+      encoder.copyBufferToBuffer(session.tokens.buffer, 4 * (b * pitch + past - kept), session.promptIds.buffer, 4 * (width + 1), 4 * (kept - 1));
+    });
+    if (total === 0) {
+      const token = row.coarse.at(-1) ?? coarse_infer_token;
+      writeRow(device, session.state, b, { token, position, step: 0, done: false, seed, limit: row.length, base: row.coarse.length });
+    } else {
+      device.write(session.state, Uint32Array.of(position), 32 * b + 4); // the token is the one it drew last
+    }
+  }
+
+  /** Which logits a step computes and may draw: codebook 0 in even steps, 1 in odd ones. */
+  #drawing({ strictMask, temperature, topK, topP }: CoarseOptions) {
+    const size = this.#codebook;
+    const wide = this.config.output_vocab_size - this.#semanticVocab - size;
+    const odd = strictMask ? size : wide;
+    return {
+      window: { even: 0, odd: size, count: Math.max(size, odd) },
+      sampling: {
+        temperature, topK, topP, minEosP: null, eos: null,
+        even: { first: this.#semanticVocab, count: size },
+        odd: { first: this.#semanticVocab + size, count: odd },
+      },
+    };
+  }
+}
+
+const STEPS = 20; // of one submit
+
+/** Python's round(): halves go to the even neighbour. */
+function roundHalfEven(x: number): number {
+  const floor = Math.floor(x);
+  const rest = x - floor;
+  if (rest !== 0.5) return rest < 0.5 ? floor : floor + 1;
+  return floor % 2 === 0 ? floor : floor + 1;
+}

@@ -1,0 +1,246 @@
+// Coarse codes → all codebooks: a bidirectional model over windows of frames, one codebook after the other. Each prediction is seen by the
+// next, also in padding, which is why a short clip costs as much as a whole window.
+// Reference: HF BarkFineModel; suno-ai/bark model_fine.py, generation.py generate_fine.
+
+import type { Words } from '../kernels/random.ts';
+import { sampleCodes, samplingCodesParams, SAMPLING_CODES_WORDS } from '../kernels/sample_codes.ts';
+import { createUniform, writeCall } from '../kernels/state.ts';
+import { uploadMatrix, uploadRows, type WeightDType } from '../kernels/upload.ts';
+import { Arena } from '../runtime/arena.ts';
+import type { Device } from '../runtime/device.ts';
+import { InputError } from '../runtime/errors.ts';
+import { record, type Program } from '../runtime/program.ts';
+import { bytesPerElement, type Tensor } from '../runtime/tensor.ts';
+import type { Weights } from '../runtime/weights.ts';
+import type { HostTensor, StageOptions, UploadProgress } from './causal.ts';
+import type { BarkFineConfig } from './config.ts';
+import type { BarkGenerationConfig } from './generation_config.ts';
+import { createCache, destroyCache, headLogits, loadTrunk, runTokens, trunkTensors, type KvCache, type Trunk } from './gpt.ts';
+import type { StageHooks } from './semantic.ts';
+import { Pacer } from './session.ts';
+
+/** The fine model: eight tables, and heads that are, but for their place, tables 1 … 7. */
+interface FineGpt extends Trunk {
+  readonly tables: Tensor; // (n_codes_total · vocab, H): table c from row c · vocab on
+  readonly vocab: number; // rows from one table to the next: input_vocab_size, and what keeps tables at multiples of 256 bytes
+  readonly heads: readonly Tensor[]; // (output_vocab_size, H) each; head i predicts codebook i + n_codes_given
+}
+
+export interface FineOptions extends StageHooks {
+  /** null takes the likeliest code; so does exactly 1, as in transformers. */
+  temperature: number | null;
+  seed: Words;
+}
+
+export class BarkFineModel {
+  readonly config: BarkFineConfig;
+  readonly generation_config: BarkGenerationConfig;
+  readonly #device: Device;
+  readonly #weights: Weights;
+  readonly #dtype: WeightDType;
+  #gpt: FineGpt | undefined;
+
+  constructor({ device, weights, dtype }: StageOptions, config: BarkFineConfig, generation: BarkGenerationConfig) {
+    this.#device = device;
+    this.#weights = weights;
+    this.#dtype = dtype;
+    this.config = config;
+    this.generation_config = generation;
+  }
+
+  /** How often `upload` calls `onTensor`. */
+  get tensors(): number {
+    return trunkTensors(this.config) + this.config.n_codes_total;
+  }
+
+  get #owner(): string {
+    return `${this.#weights.path}.weights`;
+  }
+
+  /** Brings the weights to the GPU; nothing happens when they are there. */
+  async upload({ signal, onTensor }: UploadProgress = {}): Promise<FineGpt> {
+    if (this.#gpt) return this.#gpt;
+    try {
+      this.#gpt = await loadFineGpt(this.#device, this.#weights, this.config, { dtype: this.#dtype, owner: this.#owner, signal, onTensor });
+    } catch (error) {
+      this.#device.destroyOwned(this.#owner);
+      throw error;
+    }
+    return this.#gpt;
+  }
+
+  /** Frees the weights on the GPU; the next use uploads them again. */
+  unload(): void {
+    this.#device.destroyOwned(this.#owner);
+    this.#gpt = undefined;
+  }
+
+  /**
+   * Logits (B, T, V), V = output_vocab_size, of codebook `codebookIdx` for codes (B, T, n_codes_total); codebooks after it are not looked at,
+   * it itself is. Throws `InputError` for a codebook without a head and for ids outside the tables.
+   */
+  async forward(codebookIdx: number, codes: HostTensor<ArrayLike<number>>): Promise<{ logits: HostTensor<Float32Array> }> {
+    const { n_codes_total, n_codes_given, output_vocab_size: V, block_size, input_vocab_size } = this.config;
+    if (!Number.isInteger(codebookIdx) || codebookIdx < n_codes_given || codebookIdx >= n_codes_total) {
+      throw new InputError(`fine_acoustics.forward: got codebook ${codebookIdx}, expected one from ${n_codes_given} to ${n_codes_total - 1}. Those before come from the coarse model.`);
+    }
+    const [B = 0, T = 0, C] = codes.shape;
+    if (codes.shape.length !== 3 || C !== n_codes_total || B < 1 || T < 1 || T > block_size || codes.data.length !== B * T * C) {
+      throw new InputError(`fine_acoustics.forward: got codes of shape (${codes.shape}), expected (B, T, ${n_codes_total}) with T up to ${block_size}.`);
+    }
+    for (let i = 0; i < codes.data.length; i++) {
+      const code = codes.data[i]!;
+      if (!Number.isInteger(code) || code < 0 || code >= input_vocab_size) throw new InputError(`fine_acoustics.forward: got the code ${code}, expected one from 0 to ${input_vocab_size - 1}.`);
+    }
+    const gpt = await this.upload();
+    const session = new FineWindow(this.#device, gpt, T, this.#dtype, 'fine_acoustics.forward');
+    const data = new Float32Array(B * T * V);
+    try {
+      const { program, logits } = await session.logits(codebookIdx, V);
+      for (let b = 0; b < B; b++) {
+        this.#device.write(session.codes, Uint32Array.from({ length: T * C }, (_, i) => codes.data[b * T * C + i]!));
+        program.run();
+        data.set(await this.#device.readFloat32(logits), b * T * V);
+      }
+      program.dispose();
+    } finally {
+      session.dispose();
+    }
+    return { logits: { data, shape: [B, T, V] } };
+  }
+
+  /**
+   * All codebooks (n_fine_codebooks, T), row-major, of one sentence. `coarse` holds its codes (n_coarse_codebooks, T);
+   * `history` the codes (n_fine_codebooks, F) of its voice, of which the last max_fine_history_length frames are seen.
+   */
+  async generate(coarse: Int32Array, history: Int32Array | null, { temperature, seed, signal, onProgress }: FineOptions): Promise<Int32Array<ArrayBuffer>> {
+    const { fine_acoustics_config, coarse_acoustics_config, codebook_size } = this.generation_config;
+    const { max_fine_input_length: M, max_fine_history_length: longest, n_fine_codebooks: C } = fine_acoustics_config;
+    const given = coarse_acoustics_config.n_coarse_codebooks;
+    const T = coarse.length / given;
+    const F = history ? history.length / C : 0;
+    const past = Math.min(longest, F);
+    const total = Math.max(M, past + T); // padded to one window at least
+    const frames = new Uint32Array(total * this.config.n_codes_total).fill(codebook_size);
+    const pitch = this.config.n_codes_total;
+    for (let c = 0; c < C; c++) {
+      for (let t = 0; t < past; t++) frames[t * pitch + c] = history![c * F + F - past + t]!;
+      if (c < given) for (let t = 0; t < T; t++) frames[(past + t) * pitch + c] = coarse[c * T + t]!;
+    }
+
+    const gpt = await this.upload({ signal });
+    const session = new FineWindow(this.#device, gpt, M, this.#dtype, 'fine_acoustics');
+    try {
+      const passes = await session.passes(given, C, codebook_size);
+      const pacer = new Pacer(this.#device, signal);
+      const windows = fineWindows(T, past, total, M, longest);
+      const drawn = temperature === 1 ? null : temperature;
+      for (const [w, { start, from }] of windows.entries()) {
+        this.#device.write(session.codes, frames.subarray(start * pitch, (start + M) * pitch));
+        for (const [i, { column, program, settings }] of passes.entries()) {
+          this.#device.write(settings, samplingCodesParams({ temperature: drawn, start: from, column, count: codebook_size, seed, window: w }));
+          program.run();
+          await pacer.submitted();
+          onProgress?.(w * passes.length + i + 1, windows.length * passes.length);
+        }
+        frames.set(new Uint32Array(await this.#device.read(session.codes)), start * pitch); // the next window sees what this one drew
+      }
+      for (const { program } of passes) program.dispose();
+    } finally {
+      session.dispose();
+    }
+    return Int32Array.from({ length: C * T }, (_, i) => frames[(past + (i % T)) * pitch + Math.floor(i / T)]!);
+  }
+}
+
+/** Windows of M frames over `total`: where each starts, and from which of its frames on it draws; earlier ones are context. */
+export function fineWindows(T: number, past: number, total: number, M: number, hop: number): { start: number; from: number }[] {
+  const count = Math.max(0, Math.ceil((T - (M - past)) / hop)) + 1;
+  return Array.from({ length: count }, (_, n) => {
+    const start = Math.min(hop * n, total - M);
+    return { start, from: Math.min(past + hop * n, total - hop) - start };
+  });
+}
+
+/** A window of codes on the GPU and what records programs over it. */
+class FineWindow {
+  readonly codes: Tensor; // (M, n_codes_total) u32
+  readonly #device: Device;
+  readonly #gpt: FineGpt;
+  readonly #call: Tensor;
+  readonly #cache: KvCache; // keys and values of the window; read by the layer that wrote them and never again
+  readonly #arena: Arena;
+  readonly #owner: string;
+  readonly #settings: Tensor[] = [];
+
+  constructor(device: Device, gpt: FineGpt, frames: number, dtype: WeightDType, owner: string) {
+    this.#device = device;
+    this.#gpt = gpt;
+    this.#owner = owner;
+    this.codes = device.createTensor([frames, (gpt.config as BarkFineConfig).n_codes_total], 'u32', `${owner}.state`, 'codes');
+    this.#call = createUniform(device, 3, `${owner}.state`, 'call');
+    const layer = createCache(device, { ...gpt.config, num_layers: 1 }, 1, frames, dtype, `${owner}.activations`)[0]!;
+    this.#cache = gpt.blocks.map(() => layer);
+    this.#arena = new Arena(device, `${owner}.activations`);
+    writeCall(device, this.#call, { count: frames });
+  }
+
+  /** Records the logits of a codebook, the first `count` columns. */
+  async logits(codebook: number, count: number): Promise<{ program: Program; logits: Tensor }> {
+    let logits: Tensor | undefined;
+    const program = await record(this.#device, (r) => (logits = this.#forward(r, codebook, count)), { label: this.#owner, arena: this.#arena });
+    return { program, logits: logits! };
+  }
+
+  /** Records, for each codebook from `given` to `codebooks`, its logits and the draw into the window. */
+  async passes(given: number, codebooks: number, count: number): Promise<{ column: number; program: Program; settings: Tensor }[]> {
+    const columns = Array.from({ length: codebooks - given }, (_, i) => given + i);
+    return Promise.all(
+      columns.map(async (column) => {
+        const settings = createUniform(this.#device, SAMPLING_CODES_WORDS, `${this.#owner}.state`, 'sampling');
+        this.#settings.push(settings);
+        const label = `${this.#owner} codebook ${column}`;
+        const program = await record(this.#device, (r) => sampleCodes(r, this.codes, this.#forward(r, column, count), settings), { label, arena: this.#arena });
+        return { column, program, settings };
+      }),
+    );
+  }
+
+  #forward(r: Parameters<Parameters<typeof record>[1]>[0], codebook: number, count: number): Tensor {
+    const gpt = this.#gpt;
+    const head = gpt.heads[codebook - (gpt.config as BarkFineConfig).n_codes_given]!;
+    const x = runTokens(r, gpt, gpt.tables, this.codes, this.#cache, this.#call, { causal: false, columns: codebook + 1, vocab: gpt.vocab });
+    return headLogits(r, gpt, x, { weight: { ...head, shape: [count, head.shape[1]!] }, bias: null }, this.#call);
+  }
+
+  dispose(): void {
+    this.#arena.dispose();
+    destroyCache(this.#device, this.#cache.slice(0, 1));
+    for (const t of [this.codes, this.#call, ...this.#settings]) this.#device.destroyBuffer(t.buffer);
+  }
+}
+
+async function loadFineGpt(device: Device, w: Weights, config: BarkFineConfig, options: Parameters<typeof loadTrunk>[4]): Promise<FineGpt> {
+  const { n_codes_total, n_codes_given, input_vocab_size: V, output_vocab_size, hidden_size: H } = config;
+  const trunk = await loadTrunk(device, w, config, true, options);
+  // Heads are views into the tables, and bindings start at multiples of 256 bytes.
+  const rowBytes = H * bytesPerElement(options.dtype);
+  let vocab = V;
+  while ((vocab * rowBytes) % 256 !== 0) vocab++;
+  const tables = device.createTensor([n_codes_total * vocab, H], options.dtype, options.owner, `${w.path} tables`);
+  const heads: Tensor[] = [];
+  for (let c = 0; c < n_codes_total; c++) {
+    // Head c - 1 and table c are one tensor, which a file may have under either name. (The last heads of n_codes_given > 1 do not exist.)
+    const name = c > 0 && !w.has(`input_embeds_layers.${c}.weight`) ? w.either(`input_embeds_layers.${c}.weight`, `lm_heads.${c - 1}.weight`) : `input_embeds_layers.${c}.weight`;
+    await uploadRows(device, tables, w.tensor(name, [V, H], 'input_vocab_size'), options, [[0, V]], c * vocab);
+    options.onTensor?.();
+    if (c > 0 && c <= n_codes_total - n_codes_given) heads.push({ ...tables, offset: c * vocab * rowBytes, shape: [output_vocab_size, H], label: `${w.path} head ${c - 1}` });
+  }
+  if (!config.tie_word_embeddings || output_vocab_size !== V) {
+    for (let i = 0; i < heads.length; i++) {
+      const ref = w.tensor(`lm_heads.${i}.weight`, [output_vocab_size, H], 'output_vocab_size');
+      heads[i] = await uploadMatrix(device, ref, options);
+    }
+  }
+  return { ...trunk, tables, vocab, heads };
+}

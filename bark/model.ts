@@ -1,0 +1,286 @@
+// Bark: text → semantic → coarse → fine → codes → audio. This file is that sentence; each verb is the file of its name.
+// Reference: HF BarkModel.generate; suno-ai/bark api.py.
+
+import { EncodecModel } from '../encodec/model.ts';
+import { MAX_BATCH } from '../kernels/state.ts';
+import type { WeightDType } from '../kernels/upload.ts';
+import { Device } from '../runtime/device.ts';
+import { InputError } from '../runtime/errors.ts';
+import type { MemoryReport } from '../runtime/memory.ts';
+import { openCheckpoint } from '../runtime/safetensors.ts';
+import { openModelSource, readJson, type ModelSourceLike } from '../runtime/source.ts';
+import { walkWeights, type Weights } from '../runtime/weights.ts';
+import { RawAudio } from './audio.ts';
+import { BarkCoarseModel } from './coarse.ts';
+import { BarkConfig } from './config.ts';
+import { BarkFineModel } from './fine.ts';
+import { BarkGenerationConfig, checkGeneration } from './generation_config.ts';
+import { resolveOptions, stageSeed, type GenerateOptions, type ProgressEvent, type ResolvedOptions } from './options.ts';
+import { resolveSource } from './pretrained.ts';
+import type { BarkInputs } from './processor.ts';
+import { BarkSemanticModel } from './semantic.ts';
+import { VoicePreset } from './voices.ts';
+
+export interface LoadOptions {
+  /** How weights and caches are stored on the GPU. Sums are f32 either way, and the codec is always f32. Default 'float16'. */
+  dtype?: 'float16' | 'float32' | undefined;
+  /** Default: one of the model's own, freed with it. */
+  device?: Device | undefined;
+  /** Load no weights yet, and from then on only those of the stage that runs. */
+  offload?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: ProgressEvent) => void) | undefined;
+}
+
+/** Tokens of one row; T frames. */
+export interface RowTokens {
+  semantic: Int32Array; // (S)
+  coarse: Int32Array; //   (2, T) codes, row-major
+  fine: Int32Array; //     (8, T) codes, row-major
+}
+
+export interface GenerateOutput {
+  audio: RawAudio[];
+  tokens: RowTokens[];
+  /** Milliseconds of each stage, uploads of offloaded weights included, and of all. */
+  timings: { semantic: number; coarse: number; fine: number; codec: number; total: number };
+  /** The seed of each row, to say the same again. */
+  seeds: number[];
+  /** What went otherwise than one would expect, in plain words. */
+  warnings: string[];
+  /** The voice of a row as a preset: the next sentence in it continues this one. */
+  voice(row: number): VoicePreset;
+}
+
+const SILENCE = 0.25; // seconds of audio where there is nothing to say
+
+export class BarkModel {
+  readonly config: BarkConfig;
+  readonly generation_config: BarkGenerationConfig;
+  readonly device: Device;
+  readonly semantic: BarkSemanticModel;
+  readonly coarse_acoustics: BarkCoarseModel;
+  readonly fine_acoustics: BarkFineModel;
+  readonly codec_model: EncodecModel;
+  /** What the two config files leave in doubt, and what a software adapter means. */
+  readonly warnings: readonly string[];
+  readonly #ownsDevice: boolean;
+  readonly #close: () => Promise<void>;
+  #offload = false;
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(device: Device, ownsDevice: boolean, weights: Weights, config: BarkConfig, generation: BarkGenerationConfig, dtype: WeightDType, warnings: string[]) {
+    const at = (path: string) => ({ device, dtype, weights: weights.at(path) });
+    this.config = config;
+    this.generation_config = generation;
+    this.device = device;
+    this.semantic = new BarkSemanticModel(at('semantic'), config.semantic_config, generation.semantic_config);
+    this.coarse_acoustics = new BarkCoarseModel(at('coarse_acoustics'), config.coarse_acoustics_config, generation);
+    this.fine_acoustics = new BarkFineModel(at('fine_acoustics'), config.fine_acoustics_config, generation);
+    this.codec_model = new EncodecModel(device, config.codec_config, weights.at('codec_model'), { codebooks: generation.fine_acoustics_config.n_fine_codebooks });
+    this.warnings = [...device.warnings, ...warnings];
+    this.#ownsDevice = ownsDevice;
+    this.#close = () => weights.checkpoint.close();
+  }
+
+  /**
+   * Opens a model folder; without `source`, the built-in demo voice. Throws `WeightsError` for files that are missing or damaged,
+   * `UnsupportedError` where there is no GPU driver or the model needs what this library has not.
+   */
+  static async fromPretrained(source?: ModelSourceLike, options: LoadOptions = {}): Promise<BarkModel> {
+    const { dtype = 'float16', signal, onProgress } = options;
+    if (dtype !== 'float16' && dtype !== 'float32') throw new InputError(`dtype: got ${JSON.stringify(dtype)}, expected 'float16' or 'float32'.`);
+    const opened = source === undefined ? await resolveSource() : await openModelSource(source);
+    const config = BarkConfig.fromJSON(await readJson(opened, 'config.json'), `${opened.label}/config.json`);
+    const generationFile = 'generation_config.json';
+    const generation = BarkGenerationConfig.fromJSON((await opened.has(generationFile)) ? await readJson(opened, generationFile) : {}, `${opened.label}/${generationFile}`);
+    const warnings = checkGeneration(config, generation, `${opened.label}/${generationFile}`);
+    const checkpoint = await openCheckpoint(opened);
+    const device = options.device ?? (await Device.request());
+    const model = new BarkModel(device, !options.device, walkWeights(checkpoint), config, generation, dtype === 'float16' ? 'f16' : 'f32', warnings);
+    try {
+      if (options.offload) model.enableCpuOffload();
+      else await model.#uploadAll(signal, onProgress);
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+    return model;
+  }
+
+  /** From now on keeps only the weights of the running stage on the GPU; each is read again when its turn comes. */
+  enableCpuOffload(): void {
+    this.#offload = true;
+    for (const stage of this.#stages) void stage.unload();
+  }
+
+  /** Bytes on the GPU by owner, now and at the peak. */
+  memory(): MemoryReport {
+    return this.device.memory();
+  }
+
+  /** Frees the weights, and the device when it is the model's own. A running `generate` fails. */
+  dispose(): void {
+    for (const stage of this.#stages) void stage.unload();
+    if (this.#ownsDevice) this.device.dispose();
+    void this.#close().catch(() => {}); // the file was only read
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /**
+   * Speaks each row of `inputs`. Rows have their own lengths and voices, and no row hears another. Throws `InputError` for inputs or options
+   * that cannot be, and the signal's reason when aborted; the model stays usable. Calls at once run one after the other.
+   */
+  async generate(inputs: BarkInputs, options: GenerateOptions = {}): Promise<GenerateOutput> {
+    const resolved = resolveOptions(options, this.generation_config, inputs.shape[0], this.semantic.maxNewTokens);
+    const histories = this.#histories(inputs);
+    const before = this.#last;
+    const mine = (async () => {
+      await before.catch(() => {});
+      options.signal?.throwIfAborted();
+      const outputs: GenerateOutput[] = [];
+      for (let from = 0; from < inputs.shape[0]; from += MAX_BATCH) {
+        const rows = [from, Math.min(from + MAX_BATCH, inputs.shape[0])] as const;
+        outputs.push(await this.#speak(slice(inputs, ...rows), histories.slice(...rows), { ...resolved, seeds: resolved.seeds.slice(...rows) }, options));
+      }
+      return outputs.length === 1 ? outputs[0]! : join(outputs);
+    })();
+    this.#last = mine;
+    return mine;
+  }
+
+  /** The sentence: text → semantic → coarse → fine → codes → audio. */
+  async #speak(inputs: Pick<BarkInputs, 'inputIds' | 'attentionMask' | 'shape'>, voices: (VoicePreset | null)[], options: ResolvedOptions, { signal, onProgress }: GenerateOptions): Promise<GenerateOutput> {
+    const { seeds } = options;
+    const warnings: string[] = [];
+    const timings = { semantic: 0, coarse: 0, fine: 0, codec: 0, total: 0 };
+    const hooks = (stage: ProgressEvent['stage']) => ({ signal, onProgress: (done: number, total: number) => onProgress?.({ stage, done, total }) });
+
+    const { tokens: semantic, ended } = await this.#stage('semantic', timings, this.semantic, () =>
+      this.semantic.generate(
+        { ...inputs, history: voices.map((voice) => voice?.semantic_prompt ?? null) },
+        { ...options.semantic, ...hooks('semantic'), seeds: seeds.map((seed) => stageSeed(seed, 'semantic')) },
+      ),
+    );
+    for (const [b, tokens] of semantic.entries()) {
+      const row = semantic.length === 1 ? 'The text' : `Text ${b + 1} of ${semantic.length}`;
+      if (this.coarse_acoustics.outputLength(tokens.length) === 0) warnings.push(`${row}: the model ended before it said anything; the audio is ${SILENCE} s of silence. Try another seed or voice, or write more.`);
+      else if (!ended[b]) warnings.push(`${row}: the model did not end by itself and was cut at ${tokens.length} semantic tokens. Split the text, or raise semantic.maxNewTokens up to ${this.semantic.maxNewTokens}.`);
+    }
+
+    // Rows with nothing to say take no further part.
+    const rows = semantic.flatMap((tokens, b) => (this.coarse_acoustics.outputLength(tokens.length) > 0 ? [b] : []));
+    const coarse = await this.#stage('coarse', timings, this.coarse_acoustics, async () =>
+      rows.length === 0
+        ? []
+        : this.coarse_acoustics.generate(
+            { semantic: rows.map((b) => semantic[b]!), history: rows.map((b) => voices[b] ?? null) },
+            { ...options.coarse, ...hooks('coarse'), seeds: rows.map((b) => stageSeed(seeds[b]!, 'coarse')) },
+          ),
+    );
+
+    const codes = coarse.map((ids) => this.coarse_acoustics.codes(ids));
+    const fine = await this.#stage('fine', timings, this.fine_acoustics, async () => {
+      const all: Int32Array[] = [];
+      for (const [i, b] of rows.entries()) {
+        const progress = { signal, onProgress: (done: number, total: number) => onProgress?.({ stage: 'fine', done: i * total + done, total: rows.length * total }) };
+        all.push(await this.fine_acoustics.generate(codes[i]!, voices[b]?.fine_prompt ?? null, { ...options.fine, ...progress, seed: stageSeed(seeds[b]!, 'fine') }));
+      }
+      return all;
+    });
+
+    const { n_fine_codebooks } = this.generation_config.fine_acoustics_config;
+    const waves = await this.#stage('codec', timings, this.codec_model, async () => {
+      const all: Float32Array[] = [];
+      for (const [i, data] of fine.entries()) {
+        all.push(...(await this.codec_model.decode({ data, shape: [n_fine_codebooks, data.length / n_fine_codebooks] }, signal ? { signal } : {})));
+        onProgress?.({ stage: 'codec', done: i + 1, total: fine.length });
+      }
+      return all;
+    });
+
+    const rate = this.generation_config.sample_rate;
+    const none = new Int32Array(0);
+    const audio = semantic.map((_, b) => new RawAudio(waves[rows.indexOf(b)] ?? new Float32Array(Math.round(SILENCE * rate)), rate));
+    const tokens = semantic.map((row, b): RowTokens => ({ semantic: row, coarse: codes[rows.indexOf(b)] ?? none, fine: fine[rows.indexOf(b)] ?? none }));
+    return { audio, tokens, timings, seeds, warnings, voice: (row) => this.#voice(tokens, row) };
+  }
+
+  /** Runs one stage, timed; with offloading its weights are there only meanwhile. */
+  async #stage<T>(name: 'semantic' | 'coarse' | 'fine' | 'codec', timings: GenerateOutput['timings'], stage: { unload(): void | Promise<void> }, run: () => Promise<T>): Promise<T> {
+    const start = performance.now();
+    try {
+      return await run();
+    } finally {
+      if (this.#offload) await stage.unload();
+      timings[name] = performance.now() - start;
+      timings.total += timings[name];
+    }
+  }
+
+  get #stages() {
+    return [this.semantic, this.coarse_acoustics, this.fine_acoustics, this.codec_model];
+  }
+
+  async #uploadAll(signal: AbortSignal | undefined, onProgress: LoadOptions['onProgress']): Promise<void> {
+    const gpts = [this.semantic, this.coarse_acoustics, this.fine_acoustics];
+    const total = gpts.reduce((sum, stage) => sum + stage.tensors, 1);
+    let done = 0;
+    const onTensor = () => onProgress?.({ stage: 'load', done: ++done, total });
+    for (const stage of gpts) await stage.upload({ signal, onTensor });
+    await this.codec_model.upload(signal);
+    await this.device.settle();
+    onTensor();
+  }
+
+  #histories({ historyPrompt, shape, inputIds, attentionMask }: BarkInputs): (VoicePreset | null)[] {
+    const [batch, width] = shape;
+    if (batch < 1 || inputIds.length !== batch * width || attentionMask?.length !== batch * width) {
+      throw new InputError(`inputs: got ${inputIds.length} ids and ${attentionMask?.length ?? 'no'} mask values for shape (${shape}), expected ${batch * width} of each. Use BarkProcessor.encode().`);
+    }
+    const rows = Array.isArray(historyPrompt) ? historyPrompt : Array.from({ length: batch }, () => historyPrompt ?? null);
+    if (rows.length !== batch) throw new InputError(`inputs: got ${rows.length} voices for ${batch} rows, expected one, or one for each row.`);
+    const presets = rows.map((voice) => (voice ? VoicePreset.from(voice) : null));
+    for (const voice of new Set(presets)) voice?.validate(this.generation_config);
+    return presets;
+  }
+
+  #voice(tokens: readonly RowTokens[], row: number): VoicePreset {
+    const own = tokens[row];
+    if (!own) throw new InputError(`voice: got row ${row}, expected one from 0 to ${tokens.length - 1}.`);
+    const { n_coarse_codebooks } = this.generation_config.coarse_acoustics_config;
+    const { n_fine_codebooks } = this.generation_config.fine_acoustics_config;
+    const frames = own.fine.length / n_fine_codebooks;
+    if (frames === 0) throw new InputError(`voice: row ${row} is silent, expected one that speaks. Generate it again with another seed.`);
+    return VoicePreset.from({
+      semantic_prompt: own.semantic,
+      coarse_prompt: { data: own.coarse, shape: [n_coarse_codebooks, frames] },
+      fine_prompt: { data: own.fine, shape: [n_fine_codebooks, frames] },
+    });
+  }
+}
+
+function slice({ inputIds, attentionMask, shape: [, width] }: BarkInputs, from: number, to: number): Pick<BarkInputs, 'inputIds' | 'attentionMask' | 'shape'> {
+  return { inputIds: inputIds.slice(from * width, to * width), attentionMask: attentionMask.slice(from * width, to * width), shape: [to - from, width] };
+}
+
+/** The outputs of a batch that was too large for one go. */
+function join(outputs: readonly GenerateOutput[]): GenerateOutput {
+  const all = <T>(of: (output: GenerateOutput) => readonly T[]): T[] => outputs.flatMap((output) => [...of(output)]);
+  const sum = (stage: keyof GenerateOutput['timings']): number => outputs.reduce((total, output) => total + output.timings[stage], 0);
+  return {
+    audio: all((o) => o.audio),
+    tokens: all((o) => o.tokens),
+    seeds: all((o) => o.seeds),
+    warnings: all((o) => o.warnings),
+    timings: { semantic: sum('semantic'), coarse: sum('coarse'), fine: sum('fine'), codec: sum('codec'), total: sum('total') },
+    voice: (row) => {
+      const output = outputs[Math.floor(row / MAX_BATCH)];
+      if (!output) throw new InputError(`voice: got row ${row}, expected one from 0 to ${all((o) => o.audio).length - 1}.`);
+      return output.voice(row % MAX_BATCH);
+    },
+  };
+}

@@ -1,0 +1,125 @@
+// What callers ask of `generate`, made whole: stage options win over bare ones, these over the checkpoint's generation_config.json.
+// Everything is checked here, before any GPU work.
+
+import { threefry2x32, type Words } from '../kernels/random.ts';
+import { InputError } from '../runtime/errors.ts';
+import type { BarkGenerationConfig, SamplingConfig } from './generation_config.ts';
+import type { Draw } from './semantic.ts';
+
+/** How a causal stage draws; what is left out comes from the checkpoint. */
+export interface SamplingOptions {
+  /** false: the likeliest token; temperature, topK and topP are then unused. */
+  doSample?: boolean | undefined;
+  /** Above 0; null is 1. */
+  temperature?: number | null | undefined;
+  /** Keep the k likeliest tokens; null or 0: all. */
+  topK?: number | null | undefined;
+  /** Keep the likeliest tokens of together at least this probability; null or 1: all. */
+  topP?: number | null | undefined;
+}
+
+export interface ProgressEvent {
+  stage: 'load' | 'semantic' | 'coarse' | 'fine' | 'codec';
+  /** Tensors, tokens, passes or clips done, of `total`; the semantic stage may end before its total. */
+  done: number;
+  total: number;
+}
+
+export interface GenerateOptions extends SamplingOptions {
+  /** End the speech where the end token has more than this probability. Default 0.2, as suno's; null: only where it is drawn. */
+  minEosP?: number | null | undefined;
+  /** Same seed, inputs, checkpoint and adapter: same tokens, alone or in a batch. A number for all rows, or one for each. Default: a random one. */
+  seed?: number | readonly number[] | undefined;
+  semantic?: (SamplingOptions & { minEosP?: number | null | undefined; maxNewTokens?: number | undefined }) | undefined;
+  /** `strictMask`: false lets odd steps draw ids past the second codebook, as transformers does; default: true when sampling. */
+  coarse?: (SamplingOptions & { strictMask?: boolean | undefined }) | undefined;
+  /** `temperature`: null takes the likeliest code; so does exactly 1, as in transformers. `doSample` does not reach this stage. */
+  fine?: { temperature?: number | null | undefined } | undefined;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: ProgressEvent) => void) | undefined;
+}
+
+/** suno's default; transformers has none. */
+const MIN_EOS_P = 0.2;
+
+export interface ResolvedOptions {
+  seeds: number[];
+  semantic: Draw & { minEosP: number | null; maxNewTokens: number };
+  coarse: Draw & { strictMask: boolean };
+  fine: { temperature: number | null };
+}
+
+/** Throws `InputError` for a value that no stage can use. `mostNewTokens`: what the semantic model has room for. */
+export function resolveOptions(options: GenerateOptions, generation: BarkGenerationConfig, batch: number, mostNewTokens: number): ResolvedOptions {
+  refuseUnknown(options);
+  const { semantic = {}, coarse = {}, fine = {} } = options;
+  const config = generation.semantic_config;
+  const minEosP = first(semantic.minEosP, options.minEosP, config.min_eos_p ?? MIN_EOS_P);
+  if (minEosP !== null) check('minEosP', minEosP, (p) => p > 0 && p <= 1, 'a probability above 0 up to 1, or null');
+  if (semantic.maxNewTokens !== undefined) {
+    check('semantic.maxNewTokens', semantic.maxNewTokens, (n) => Number.isInteger(n) && n >= 1 && n <= mostNewTokens, `a whole number from 1 to ${mostNewTokens}, what this model has positions for`);
+  }
+  const temperature = first(fine.temperature, options.temperature, generation.fine_acoustics_config.temperature);
+  if (temperature !== null) check('fine.temperature', temperature, (t) => t > 0 && Number.isFinite(t), 'a number above 0, or null for the likeliest code');
+  return {
+    seeds: seeds(options.seed, batch),
+    semantic: { ...draw('semantic', semantic, options, config), minEosP, maxNewTokens: semantic.maxNewTokens ?? Math.min(config.max_new_tokens, mostNewTokens) },
+    coarse: {
+      ...draw('coarse', coarse, options, generation.coarse_acoustics_config),
+      strictMask: coarse.strictMask ?? first(coarse.doSample, options.doSample, generation.coarse_acoustics_config.do_sample),
+    },
+    fine: { temperature },
+  };
+}
+
+const STAGES = { semantic: 0, coarse: 1, fine: 2 } as const;
+
+/** The key of a row's random numbers in one stage. */
+export function stageSeed(seed: number, stage: keyof typeof STAGES): Words {
+  return threefry2x32([seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0], [STAGES[stage], 0]);
+}
+
+function draw(stage: string, own: SamplingOptions, bare: SamplingOptions, config: SamplingConfig): Draw {
+  const temperature = first(own.temperature, bare.temperature, config.temperature) ?? 1;
+  const topK = first(own.topK, bare.topK, config.top_k) || null;
+  const topP = first(own.topP, bare.topP, config.top_p);
+  check(`${stage}.temperature`, temperature, (t) => t > 0 && Number.isFinite(t), 'a number above 0 (for the likeliest tokens set doSample to false)');
+  if (topK !== null) check(`${stage}.topK`, topK, (k) => Number.isInteger(k) && k >= 1 && k < 2 ** 31, 'a whole number from 1, or null');
+  if (topP !== null) check(`${stage}.topP`, topP, (p) => p > 0 && p <= 1, 'a probability above 0 up to 1, or null');
+  if (!first(own.doSample, bare.doSample, config.do_sample)) return { temperature: null, topK: null, topP: null };
+  return { temperature, topK, topP };
+}
+
+/** The first value that is given; null is one. */
+function first<T>(...values: [...(T | undefined)[], T]): T {
+  return values.find((value) => value !== undefined) as T;
+}
+
+function check(name: string, value: number, allowed: (value: number) => boolean, expected: string): void {
+  if (typeof value !== 'number' || !allowed(value)) throw new InputError(`${name}: got ${JSON.stringify(value)}, expected ${expected}.`);
+}
+
+function seeds(seed: GenerateOptions['seed'], batch: number): number[] {
+  const given = typeof seed === 'object' ? [...seed] : Array.from({ length: batch }, () => seed);
+  if (given.length !== batch) throw new InputError(`seed: got ${given.length} seeds for ${batch} rows, expected one, or one for each row.`);
+  for (const s of given) if (s !== undefined) check('seed', s, (n) => Number.isSafeInteger(n) && n >= 0, 'a whole number from 0 to 2^53 - 1');
+  const random = crypto.getRandomValues(new Uint32Array(batch));
+  return given.map((s, b) => s ?? random[b]!);
+}
+
+const KEYS = {
+  '': ['doSample', 'temperature', 'topK', 'topP', 'minEosP', 'seed', 'semantic', 'coarse', 'fine', 'signal', 'onProgress'],
+  semantic: ['doSample', 'temperature', 'topK', 'topP', 'minEosP', 'maxNewTokens'],
+  coarse: ['doSample', 'temperature', 'topK', 'topP', 'strictMask'],
+  fine: ['temperature'],
+} as const;
+
+/** A mistyped option that is passed over in silence costs its author an afternoon. */
+function refuseUnknown(options: GenerateOptions): void {
+  for (const [stage, keys] of Object.entries(KEYS)) {
+    const given = stage === '' ? options : (options[stage as 'semantic'] ?? {});
+    for (const key of Object.keys(given)) {
+      if (!(keys as readonly string[]).includes(key)) throw new InputError(`generate: got the option ${stage && `${stage}.`}${key}, expected one of ${keys.join(', ')}.`);
+    }
+  }
+}

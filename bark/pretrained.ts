@@ -1,0 +1,25 @@
+// Which model is meant: a folder, a URL, or, where none is named, the small voice that comes with the package.
+
+import type { ModelSource } from '../runtime/checkpoint.ts';
+import { WeightsError } from '../runtime/errors.ts';
+import { openModelSource } from '../runtime/source.ts';
+import type { ModelSourceLike } from '../runtime/source.ts';
+
+// Next to this file in the sources; one floor up and over from the bundle in dist/.
+const DEMO_VOICE_FOLDERS = ['./demo_voice/', '../bark/demo_voice/'];
+
+/** Opens a model's folder; without `source`, that of the built-in demo voice. Errors as in `openModelSource`. */
+export async function resolveSource(source?: ModelSourceLike): Promise<ModelSource> {
+  return source === undefined ? openDemoVoice() : openModelSource(source);
+}
+
+async function openDemoVoice(): Promise<ModelSource> {
+  const tried: string[] = [];
+  for (const folder of DEMO_VOICE_FOLDERS) {
+    const url = new URL(folder, import.meta.url);
+    const opened = await openModelSource(url).catch(() => undefined);
+    if (await opened?.has('config.json').catch(() => false)) return opened!;
+    tried.push(url.href);
+  }
+  throw new WeightsError(`Demo voice: got no model at ${tried.join(' or ')}, expected the folder that comes with the package. Name a model instead.`);
+}

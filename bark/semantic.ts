@@ -1,0 +1,158 @@
+// Text tokens → semantic tokens: the first stage. A prompt of exactly max_input_semantic_length positions, each the sum of a text and a
+// history embedding, then an infer token; from there on the model speaks until it draws its end token.
+// Reference: HF BarkSemanticModel.generate; suno-ai/bark generation.py generate_text_semantic.
+
+import type { Words } from '../kernels/random.ts';
+import { readRows, writeRow } from '../kernels/state.ts';
+import type { RowRange } from '../kernels/upload.ts';
+import { InputError } from '../runtime/errors.ts';
+import { BarkCausalModel, type StageOptions } from './causal.ts';
+import type { BarkSemanticConfig } from './config.ts';
+import type { BarkSemanticGenerationConfig } from './generation_config.ts';
+import { createSession, Pacer } from './session.ts';
+
+/** How tokens are drawn; null turns a filter off, a temperature of null draws the likeliest. */
+export interface Draw {
+  temperature: number | null;
+  topK: number | null;
+  topP: number | null;
+}
+
+export interface StageHooks {
+  signal?: AbortSignal | undefined;
+  /** Tokens (or passes) done, of at most `total`. */
+  onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+export interface SemanticInputs {
+  /** Text ids of the tokenizer (B, W); of W the first max_input_semantic_length count. */
+  inputIds: Int32Array;
+  /** 1 where there is text (B, W). */
+  attentionMask: Int32Array;
+  shape: readonly [number, number];
+  /** Semantic tokens of each row's voice, or null. */
+  history: readonly (Int32Array | null)[];
+}
+
+export interface SemanticOptions extends Draw, StageHooks {
+  minEosP: number | null;
+  maxNewTokens: number;
+  /** Key of each row's random numbers. */
+  seeds: readonly Words[];
+}
+
+export interface SemanticOutput {
+  /** Each row's tokens, without the end token. */
+  tokens: Int32Array[];
+  /** Whether the row drew its end token; otherwise it was cut at maxNewTokens. */
+  ended: boolean[];
+}
+
+// Steps of one submit. Tokens come back this often, so a sentence that ends early wastes fewer; rows that are done compute nothing.
+const STEPS = 16;
+
+export class BarkSemanticModel extends BarkCausalModel {
+  readonly generation_config: BarkSemanticGenerationConfig;
+
+  constructor(options: StageOptions, config: BarkSemanticConfig, generation: BarkSemanticGenerationConfig) {
+    const { semantic_vocab_size: size, eos_token_id: eos, semantic_infer_token: infer } = generation;
+    // What can be drawn: all semantic tokens, then the end token. What can be fed: these, and the infer token, which starts the speech.
+    const drawn: RowRange[] = [[0, size], ...(eos < size ? [] : [[eos, eos + 1] as const])];
+    super(options, config, { table: [...drawn, [infer, infer + 1]], head: drawn });
+    this.generation_config = generation;
+  }
+
+  /** The most tokens that the block has room for. The last one is never fed back and needs no position. */
+  get maxNewTokens(): number {
+    return this.config.block_size - this.generation_config.max_input_semantic_length;
+  }
+
+  /** Semantic tokens of each row. Throws `InputError` for ids outside the vocabulary. */
+  async generate(inputs: SemanticInputs, options: SemanticOptions): Promise<SemanticOutput> {
+    const { semantic_vocab_size: size, eos_token_id: eos, max_input_semantic_length: length } = this.generation_config;
+    const { signal, onProgress, seeds } = options;
+    const batch = inputs.shape[0];
+    const limit = Math.min(options.maxNewTokens, this.maxNewTokens);
+    const prompts = await Promise.all(Array.from({ length: batch }, (_, b) => this.#promptRows(inputs, b)));
+    const gpt = await this.upload({ signal });
+    const eosLogit = eos < size ? eos : size;
+    const count = gpt.head.weight.shape[0]!;
+    const every = { first: 0, count };
+    const session = await createSession(this.device, gpt, {
+      owner: this.stage,
+      batch,
+      prompt: length,
+      pitch: limit,
+      sampling: { ...options, even: every, odd: every, eos: eosLogit },
+      promptRows: true,
+    });
+    try {
+      const pacer = new Pacer(this.device, signal);
+      for (const [b, rows] of prompts.entries()) {
+        this.device.write(session.promptRows!, rows);
+        session.prefill(b, length);
+        writeRow(this.device, session.state, b, { token: count, position: length, step: 0, done: false, seed: seeds[b]!, limit, base: 0 });
+        await pacer.submitted();
+      }
+      let issued = 0;
+      const looks: ReturnType<typeof readRows>[] = []; // the state after each submit; one submit runs while the last is looked at
+      for (;;) {
+        if (issued < limit) {
+          const steps = Math.min(STEPS, limit - issued);
+          session.step.run(steps);
+          issued += steps;
+          const look = readRows(this.device, session.state, batch);
+          look.catch(() => {}); // seen when it is awaited, or not needed any more
+          looks.push(look);
+        }
+        if (looks.length < 2 && issued < limit) continue;
+        const rows = await looks.shift()!;
+        signal?.throwIfAborted();
+        const done = Math.max(...rows.map((row) => (row.done ? 0 : row.step)));
+        if (rows.every((row) => row.done) || looks.length === 0) break;
+        onProgress?.(done, limit);
+      }
+      const drawn = new Uint32Array(await this.device.read(session.tokens));
+      return this.#collect(drawn, limit, eosLogit, batch, onProgress);
+    } finally {
+      session.dispose();
+    }
+  }
+
+  /** Rows of the token buffer up to the end token. Zeros behind it were never drawn. */
+  #collect(drawn: Uint32Array, limit: number, eosLogit: number, batch: number, onProgress: StageHooks['onProgress']): SemanticOutput {
+    const tokens: Int32Array[] = [];
+    const ended: boolean[] = [];
+    for (let b = 0; b < batch; b++) {
+      const row = drawn.subarray(b * limit, (b + 1) * limit);
+      const end = row.indexOf(eosLogit);
+      ended.push(end >= 0);
+      tokens.push(Int32Array.from(end < 0 ? row : row.subarray(0, end)));
+    }
+    const longest = Math.max(...tokens.map((t) => t.length));
+    onProgress?.(longest, longest);
+    return { tokens, ended };
+  }
+
+  /** Embeddings (max_input_semantic_length, H) of one row: text plus history. */
+  async #promptRows({ inputIds, attentionMask, shape, history }: SemanticInputs, b: number): Promise<Float32Array> {
+    const { max_input_semantic_length: length, text_encoding_offset, text_pad_token, semantic_pad_token } = this.generation_config;
+    const width = shape[1];
+    const text = Array.from({ length }, (_, i) => {
+      const at = b * width + i;
+      return i < width && attentionMask[at] !== 0 ? inputIds[at]! + text_encoding_offset : text_pad_token;
+    });
+    const past = (history[b] ?? new Int32Array(0)).slice(-length);
+    const pads = Array.from({ length: length - past.length }, () => semantic_pad_token);
+    const vocab = this.config.input_vocab_size;
+    const wrong = text.findIndex((id) => id < 0 || id >= vocab);
+    if (wrong >= 0) {
+      throw new InputError(`inputIds: got ${inputIds[b * width + wrong]} at [${b}, ${wrong}], expected a text token from 0 to ${vocab - 1 - text_encoding_offset}. Encode the text with this model's own BarkProcessor.`);
+    }
+    const H = this.config.hidden_size;
+    const rows = await this.embed([...text, ...past, ...pads]);
+    const sum = rows.slice(0, length * H);
+    for (let i = 0; i < sum.length; i++) sum[i]! += rows[length * H + i]!;
+    return sum;
+  }
+}

@@ -1,0 +1,105 @@
+// What one generation with a causal model holds on the GPU: cache, state, drawn tokens, and the two recorded programs that use them,
+// a step (one token of every sentence) and a prefill (the prompt of one sentence, all but its last token, which the first step feeds).
+// Made for a call and freed after it, so that nothing is held between sentences but weights.
+
+import { sample, samplingParams, SAMPLING_WORDS, type Sampling } from '../kernels/sample.ts';
+import { createState, createUniform, MAX_BATCH, writeCall } from '../kernels/state.ts';
+import type { RowWindow } from '../kernels/linear.ts';
+import { Arena } from '../runtime/arena.ts';
+import type { Device } from '../runtime/device.ts';
+import { InputError } from '../runtime/errors.ts';
+import { record, type Program } from '../runtime/program.ts';
+import type { Tensor } from '../runtime/tensor.ts';
+import { createCache, decodeStep, destroyCache, runTokens, type CausalGpt, type KvCache } from './gpt.ts';
+
+export interface SessionOptions {
+  /** The ledger's name of the stage, e.g. 'semantic'. */
+  owner: string;
+  batch: number;
+  /** Tokens of the longest prompt, its last one left out. */
+  prompt: number;
+  /** Tokens of a row of `tokens`: history and draws. */
+  pitch: number;
+  sampling: Sampling;
+  window?: RowWindow;
+  /** The prompt is rows of its own (prompt, H) f32, not ids of the model's table. */
+  promptRows?: boolean;
+}
+
+export interface Session {
+  readonly cache: KvCache;
+  readonly state: Tensor;
+  readonly tokens: Tensor; // (B, pitch) u32
+  readonly promptIds: Tensor; // (prompt, 1) u32
+  readonly promptRows: Tensor | null; // (prompt, H) f32
+  readonly step: Program;
+  /** Runs the first `count` tokens of the prompt buffer into row `slot` of the cache. `before` encodes copies that must come first. */
+  prefill(slot: number, count: number, before?: (encoder: GPUCommandEncoder) => void): void;
+  dispose(): void;
+}
+
+export async function createSession(device: Device, gpt: CausalGpt, options: SessionOptions): Promise<Session> {
+  const { owner, batch, prompt, pitch, sampling, window } = options;
+  if (batch > MAX_BATCH) throw new InputError(`${owner}: got a batch of ${batch}, expected at most ${MAX_BATCH}. Split it.`);
+  // The cache always has the whole block's room: its size is in the shaders, and another one for every sentence would compile them anew.
+  const cache = createCache(device, gpt.config, batch, gpt.config.block_size, gpt.table.dtype as 'f16' | 'f32', `${owner}.cache`);
+  const state = createState(device, `${owner}.state`);
+  const call = createUniform(device, 3, `${owner}.state`, `${owner} call`);
+  const settings = createUniform(device, SAMPLING_WORDS, `${owner}.state`, `${owner} sampling`);
+  const tokens = device.createTensor([batch, pitch], 'u32', `${owner}.state`, `${owner} tokens`);
+  const promptIds = device.createTensor([prompt, 1], 'u32', `${owner}.state`, `${owner} prompt`);
+  const promptRows = options.promptRows ? device.createTensor([prompt, gpt.config.hidden_size], 'f32', `${owner}.activations`, `${owner} prompt rows`) : null;
+  device.write(settings, samplingParams(sampling));
+  if (promptRows) device.write(promptIds, Uint32Array.from({ length: prompt }, (_, i) => i));
+
+  const arena = new Arena(device, `${owner}.activations`);
+  const [step, prefill] = await Promise.all([
+    record(device, (r) => sample(r, tokens, decodeStep(r, gpt, cache, state, window), state, settings), { label: `${owner} step`, arena }),
+    record(device, (r) => void runTokens(r, gpt, promptRows ?? gpt.table, promptIds, cache, call, { causal: true, cacheOnly: true }), { label: `${owner} prefill`, arena }),
+  ]);
+  return {
+    cache,
+    state,
+    tokens,
+    promptIds,
+    promptRows,
+    step,
+    prefill(slot, count, before) {
+      if (count === 0) return;
+      writeCall(device, call, { count, slot });
+      const encoder = device.gpu.createCommandEncoder({ label: prefill.label });
+      before?.(encoder);
+      prefill.encode(encoder);
+      device.submit(encoder);
+    },
+    dispose() {
+      step.dispose();
+      prefill.dispose();
+      arena.dispose();
+      destroyCache(device, cache);
+      for (const t of [state, call, settings, tokens, promptIds, ...(promptRows ? [promptRows] : [])]) device.destroyBuffer(t.buffer);
+    },
+  };
+}
+
+/** Keeps the GPU one piece of work ahead of the host and no more, so that progress is true and an abort is felt soon. */
+export class Pacer {
+  readonly #device: Device;
+  readonly #signal: AbortSignal | undefined;
+  #previous: Promise<unknown> = Promise.resolve();
+
+  constructor(device: Device, signal: AbortSignal | undefined) {
+    this.#device = device;
+    this.#signal = signal;
+  }
+
+  /** Call after each submit; waits for the submit before. */
+  async submitted(): Promise<void> {
+    const before = this.#previous;
+    this.#previous = this.#device.gpu.queue.onSubmittedWorkDone();
+    await before;
+    this.#signal?.throwIfAborted();
+    this.#device.check();
+  }
+}
+

@@ -1,0 +1,262 @@
+// The codec as a model: opens a checkpoint, puts the decoder on the GPU and takes it away again, turns codes into samples.
+// It has no encoder yet. Reference: HF EncodecModel.decode for one chunk (24 kHz: no chunking, no loudness scale).
+
+import type { Checkpoint } from '../runtime/checkpoint.ts';
+import { Device } from '../runtime/device.ts';
+import { InputError } from '../runtime/errors.ts';
+import { record, type Recorder } from '../runtime/program.ts';
+import { openCheckpoint } from '../runtime/safetensors.ts';
+import { openModelSource, readJson, type ModelSourceLike } from '../runtime/source.ts';
+import type { Tensor } from '../runtime/tensor.ts';
+import { walkWeights, type Weights } from '../runtime/weights.ts';
+import { EncodecConfig, hopLength, numQuantizers } from './config.ts';
+import { decode, decoderTensors, loadDecoder, widest, type Decoder } from './decoder.ts';
+import { Uploads, type UploadsOptions } from './weights.ts';
+
+/** Codes as one array of shape [Q, T] or [B, Q, T], or as the Q rows of one clip. Ids are below codebook_size. */
+export type Codes = { readonly data: Int32Array; readonly shape: readonly number[] } | readonly Int32Array[];
+
+export interface EncodecOptions {
+  /** Default: a device of its own, which `dispose()` frees. */
+  device?: Device | undefined;
+  /** How many codebooks codes may have; default: all that config.json's bandwidths need. */
+  codebooks?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export interface CodecDecodeOptions {
+  signal?: AbortSignal | undefined;
+  /** Clips done and to do. */
+  onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+interface Clip {
+  readonly data: Int32Array; // (Q, T)
+  readonly codebooks: number;
+  readonly frames: number;
+}
+
+/** Where a codec's tensors lie, for the models that have one inside. */
+export interface EncodecParts {
+  readonly device: Device;
+  readonly config: EncodecConfig;
+  /** Names under it are HF EncodecModel's own. */
+  readonly weights: Weights;
+  /** The most codebooks that codes may have; default: all that config.json's bandwidths need. */
+  readonly codebooks?: number | undefined;
+}
+
+interface Loaded {
+  readonly uploads: Uploads;
+  readonly decoder: Decoder;
+}
+
+export class EncodecModel {
+  readonly config: EncodecConfig;
+  readonly device: Device;
+  /** The most codebooks that codes may have. */
+  readonly codebooks: number;
+  readonly #weights: Weights;
+  #owned: { device?: Device; checkpoint?: Checkpoint } = {};
+  #loaded: Loaded | null = null;
+  #loading: Promise<Loaded> | null = null;
+  #running = 0;
+  #retired: Uploads[] = [];
+  #disposed = false;
+
+  /** Nothing is read before `upload()` or `decode()`. */
+  constructor({ device, config, weights, codebooks = numQuantizers(config) }: EncodecParts) {
+    if (!Number.isInteger(codebooks) || codebooks < 1) throw new InputError(`EncodecModel: got ${codebooks} codebooks, expected a whole number of at least 1.`);
+    this.device = device;
+    this.config = config;
+    this.codebooks = codebooks;
+    this.#weights = weights;
+  }
+
+  /** Opens a folder with an EnCodec's config.json and safetensors, and uploads its decoder. */
+  static async fromPretrained(source: ModelSourceLike, options: EncodecOptions = {}): Promise<EncodecModel> {
+    const { signal, codebooks } = options;
+    signal?.throwIfAborted();
+    const folder = await openModelSource(source);
+    const config = EncodecConfig.fromJSON(await readJson(folder, 'config.json'), `${folder.label}/config.json`);
+    const checkpoint = await openCheckpoint(folder);
+    const owned: { device?: Device; checkpoint: Checkpoint } = { checkpoint };
+    try {
+      const device = options.device ?? (owned.device = await Device.request());
+      const model = new EncodecModel({ device, config, weights: walkWeights(checkpoint), codebooks });
+      await model.upload({ signal });
+      model.#owned = owned;
+      return model;
+    } catch (error) {
+      owned.device?.dispose();
+      await checkpoint.close();
+      throw error;
+    }
+  }
+
+  /** Hz. */
+  get sampling_rate(): number {
+    return this.config.sampling_rate;
+  }
+
+  /** How often `upload` calls `onTensor`. */
+  get tensors(): number {
+    return decoderTensors(this.config);
+  }
+
+  /** Brings the decoder to the GPU; nothing happens when it is there. */
+  async upload(options: UploadsOptions = {}): Promise<void> {
+    await this.#load(options);
+  }
+
+  /** Frees the decoder on the GPU, as soon as no decoding needs it any more; the next use uploads it again. */
+  unload(): void {
+    this.#loading = null; // what is being loaded frees itself
+    if (this.#loaded) this.#retired.push(this.#loaded.uploads);
+    this.#loaded = null;
+    this.#freeRetired();
+  }
+
+  #freeRetired(): void {
+    if (this.#running > 0) return;
+    for (const uploads of this.#retired.splice(0)) uploads.free();
+  }
+
+  async #load(options: UploadsOptions): Promise<Loaded> {
+    for (;;) {
+      options.signal?.throwIfAborted();
+      if (this.#disposed) throw new InputError('EncodecModel: it was disposed, expected a live one. Load the model again.');
+      if (this.#loaded) return this.#loaded;
+      // Another call is loading; if that one is aborted, this one goes on by itself.
+      if (this.#loading) await this.#loading.catch(() => {});
+      else return this.#begin(options);
+    }
+  }
+
+  async #begin(options: UploadsOptions): Promise<Loaded> {
+    const uploads = new Uploads(this.device, options);
+    const loading = loadDecoder(uploads, this.config, this.#weights, this.codebooks).then((decoder) => ({ uploads, decoder }));
+    this.#loading = loading;
+    try {
+      const loaded = await loading;
+      if (this.#loading !== loading) throw new InputError('EncodecModel: it was unloaded while it was loading, expected to stay. Call upload() again.');
+      this.#loaded = loaded;
+      return loaded;
+    } catch (error) {
+      uploads.free();
+      throw error;
+    } finally {
+      if (this.#loading === loading) this.#loading = null;
+    }
+  }
+
+  /**
+   * Samples in about [−1, 1] for each clip, T · hop long, in order; several clips may differ in length, and those of one length share a pass.
+   * Throws `InputError` for codes that are none of this codec's.
+   */
+  async decode(codes: Codes | readonly Codes[], options: CodecDecodeOptions = {}): Promise<Float32Array<ArrayBuffer>[]> {
+    this.#running++;
+    try {
+      return await this.#decode(codes, options);
+    } finally {
+      this.#running--;
+      this.#freeRetired();
+    }
+  }
+
+  async #decode(codes: Codes | readonly Codes[], { signal, onProgress }: CodecDecodeOptions): Promise<Float32Array<ArrayBuffer>[]> {
+    signal?.throwIfAborted();
+    const clips = listClips(codes);
+    if (clips.length === 0) return [];
+    for (const clip of clips) this.#check(clip);
+    const { decoder } = await this.#load({ signal });
+    const results: Float32Array<ArrayBuffer>[] = new Array(clips.length);
+    let done = 0;
+    for (const pass of this.#passes(clips)) {
+      signal?.throwIfAborted();
+      const { codebooks, frames } = clips[pass[0]!]!;
+      const input = new Int32Array(pass.length * codebooks * frames);
+      pass.forEach((clip, row) => input.set(clips[clip]!.data, row * codebooks * frames));
+      let ids!: Tensor;
+      let audio!: Tensor;
+      const body = (r: Recorder) => {
+        ids = r.temp([pass.length, codebooks, frames], 'codes', 'u32');
+        audio = decode(r, this.config, decoder, ids);
+      };
+      const program = await record(this.device, body, { label: 'codec' });
+      try {
+        this.device.write(ids, input);
+        program.run();
+        const samples = new Float32Array(await this.device.read(audio));
+        const length = frames * hopLength(this.config);
+        pass.forEach((clip, row) => (results[clip] = pass.length === 1 ? samples : samples.slice(row * length, (row + 1) * length)));
+      } finally {
+        program.dispose();
+      }
+      onProgress?.((done += pass.length), clips.length);
+    }
+    return results;
+  }
+
+  /** Frees the GPU's memory, and the device and the files where they are the model's own. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.unload();
+    this.#owned.device?.dispose();
+    void this.#owned.checkpoint?.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #check({ data, codebooks, frames }: Clip): void {
+    const { codebook_size } = this.config;
+    if (codebooks < 1 || codebooks > this.codebooks) throw new InputError(`Codes: got ${codebooks} codebooks, expected 1 to ${this.codebooks}. Leave out the ones this codec lacks.`);
+    if (frames < 1) throw new InputError('Codes: got no frames, expected at least one.');
+    const wrong = data.findIndex((id) => id < 0 || id >= codebook_size);
+    if (wrong >= 0) throw new InputError(`Codes: got id ${data[wrong]} in codebook ${Math.floor(wrong / frames)}, frame ${wrong % frames}, expected 0 to ${codebook_size - 1}. Subtract the offsets of the model that made them.`);
+  }
+
+  /** Indices of clips that are decoded together: of one shape, and as many as fit. */
+  #passes(clips: readonly Clip[]): number[][] {
+    const alike = new Map<string, number[]>();
+    clips.forEach(({ codebooks, frames }, i) => {
+      const key = `${codebooks} ${frames}`;
+      alike.set(key, [...(alike.get(key) ?? []), i]);
+    });
+    const { maxStorageBufferBindingSize, maxBufferSize } = this.device.limits;
+    const bytes = 4 * Math.max(4 * widest(this.config), hopLength(this.config), this.config.hidden_size); // of a frame, in the largest tensor that is not sliced
+    return [...alike.values()].flatMap((group) => {
+      const most = Math.max(1, Math.min(MOST_CLIPS, Math.floor(Math.min(maxStorageBufferBindingSize, maxBufferSize) / (bytes * clips[group[0]!]!.frames))));
+      return Array.from({ length: Math.ceil(group.length / most) }, (_, i) => group.slice(i * most, (i + 1) * most));
+    });
+  }
+}
+
+const MOST_CLIPS = 16; // of one pass: more fill no GPU better, and slices of time grow short
+
+/** The clips that codes hold, as [Q, T] each. */
+function listClips(codes: Codes | readonly Codes[]): Clip[] {
+  if (!Array.isArray(codes)) return splitBatch(codes as Exclude<Codes, readonly Int32Array[]>);
+  if (codes.length > 0 && codes[0] instanceof Int32Array) return [joinRows(codes as readonly Int32Array[])];
+  return (codes as readonly Codes[]).flatMap((clip) => listClips(clip));
+}
+
+function splitBatch({ data, shape }: { data: Int32Array; shape: readonly number[] }): Clip[] {
+  const [batch, codebooks, frames] = shape.length === 2 ? [1, shape[0]!, shape[1]!] : (shape as readonly [number, number, number]);
+  if (shape.length < 2 || shape.length > 3 || data.length !== batch * codebooks * frames) {
+    throw new InputError(`Codes: got ${data.length} ids of shape (${shape.join(', ')}), expected as many as a shape (Q, T) or (B, Q, T) says.`);
+  }
+  const size = codebooks * frames;
+  return Array.from({ length: batch }, (_, b) => ({ data: data.subarray(b * size, (b + 1) * size), codebooks, frames }));
+}
+
+function joinRows(rows: readonly Int32Array[]): Clip {
+  const frames = rows[0]!.length;
+  if (rows.some((row) => row.length !== frames)) throw new InputError(`Codes: got rows of ${rows.map((row) => row.length).join(', ')} ids, expected the same number in each.`);
+  const data = new Int32Array(rows.length * frames);
+  rows.forEach((row, q) => data.set(row, q * frames));
+  return { data, codebooks: rows.length, frames };
+}

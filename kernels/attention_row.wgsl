@@ -1,0 +1,81 @@
+// One query a sentence and head over the cached positions 0 … state.position: y = softmax(q · Kᵀ / √HEAD_DIM) · V.
+// torch: the attention of a decode step. Softmax in f32. One workgroup a head: scores of all positions lie in workgroup memory.
+// Grid: (heads, B). Portable: no subgroups.
+#include "common/state.wgsl"
+@group(0) @binding(0) var<uniform>             state: array<Row, 16>;
+@group(0) @binding(1) var<storage, read>       q: array<vec4<f32>>;      // (B, H)
+@group(0) @binding(2) var<storage, read>       keys: array<vec4<u32>>;   // (B, heads, CAPACITY, HEAD_DIM)
+@group(0) @binding(3) var<storage, read>       values: array<vec4<u32>>; // (B, heads, CAPACITY, HEAD_DIM)
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;      // (B, H)
+#include "common/cache.wgsl"
+#include "common/channels.wgsl"
+override WG: u32 = 64u;
+
+var<workgroup> scores: array<f32, CAPACITY>;
+var<workgroup> shared_lo: array<vec4<f32>, WG>;
+var<workgroup> shared_hi: array<vec4<f32>, WG>;
+var<workgroup> partial: array<f32, WG>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let head = wg.x;
+  let row = wg.y;
+  if (state[row].done == 1u) { return; }
+  let count = min(state[row].position + 1u, CAPACITY);
+  let chunks = HEAD_DIM / 8u;
+  let query = (row * HEADS + head) * HEAD_DIM / 4u;
+  let cache = cache_at(row, head, 0u) / 8u;
+
+  // Scores; a thread takes every WG-th position.
+  let scale = inverseSqrt(f32(HEAD_DIM));
+  var top = -3.4e38;
+  for (var t = thread; t < count; t += WG) {
+    var score = 0.0;
+    for (var i = 0u; i < chunks; i++) {
+      let k = key8(cache + t * chunks + i);
+      score += dot(q[query + 2u * i], k.lo) + dot(q[query + 2u * i + 1u], k.hi);
+    }
+    scores[t] = score * scale;
+    top = max(top, score * scale);
+  }
+  partial[thread] = top;
+  workgroupBarrier();
+  for (var i = 0u; i < WG; i++) { top = max(top, partial[i]); }
+  workgroupBarrier();
+
+  var total = 0.0;
+  for (var t = thread; t < count; t += WG) {
+    let p = exp(scores[t] - top);
+    scores[t] = p;
+    total += p;
+  }
+  partial[thread] = total;
+  workgroupBarrier();
+  total = 0.0;
+  for (var i = 0u; i < WG; i++) { total += partial[i]; }
+
+  // Weighted sum; a thread takes eight channels of every `splits`-th position.
+  let splits = WG / chunks;
+  let chunk = thread % chunks;
+  let split = thread / chunks;
+  var lo = vec4<f32>(0.0);
+  var hi = vec4<f32>(0.0);
+  if (split < splits) {
+    for (var t = split; t < count; t += splits) {
+      let v = value8(cache + t * chunks + chunk);
+      lo += scores[t] * v.lo;
+      hi += scores[t] * v.hi;
+    }
+  }
+  shared_lo[thread] = lo;
+  shared_hi[thread] = hi;
+  workgroupBarrier();
+  if (thread < chunks) {
+    for (var s = 1u; s < splits; s++) {
+      lo += shared_lo[s * chunks + thread];
+      hi += shared_hi[s * chunks + thread];
+    }
+    y[query + 2u * thread] = lo / total;
+    y[query + 2u * thread + 1u] = hi / total;
+  }
+}

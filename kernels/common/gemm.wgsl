@@ -1,0 +1,72 @@
+// The product of many rows: out[m, n] = Σ_k a[m, k] · W[n, k], for a tile of 64 × 64 outputs a workgroup, 8 × 8 a thread, in f32.
+// Both operands pass through workgroup memory transposed, so that the inner loop reads vec4s: 4 loads for 64 multiply-adds.
+// The sizes are params, not overrides, and the loops have bounds that the compiler does not know: a software adapter's compiler unrolls what
+// it can, and took seconds for each shape of each model.
+// The file that includes this declares `w` and gives
+//   load_a(m, k) -> vec4<f32>   a[m, k … k+3]; zeros outside its rows
+//   store(m, n, value)          out[m, n … n+3] = value; n is a multiple of 4, n + 3 may pass N - 1
+struct Sizes {
+  k: u32, // columns of both operands, a multiple of 8
+  n: u32, // rows of W
+}
+const TILE = 64u;
+const DEPTH = 16u;        // columns staged at a time
+const QUADS = TILE / 4u;
+
+var<workgroup> tile: array<vec4<f32>, 2u * DEPTH * QUADS>; // [k][m / 4], then [k][n / 4]; at the end half of the outputs, [m][n / 4]
+
+fn load_w(n: u32, k: u32) -> vec4<f32> {
+  if (n >= sizes.n || k >= sizes.k) { return vec4<f32>(0.0); }
+  return weights4((n * sizes.k + k) / 4u);
+}
+
+fn gemm(tile_m: u32, tile_n: u32, thread: u32) {
+  let tx = thread % 8u;
+  let ty = thread / 8u;
+  let quad = thread % QUADS;
+  let depth = thread / QUADS * 4u;
+  let m = tile_m * TILE + 4u * quad;
+  let n = tile_n * TILE + 4u * quad;
+  var c: array<vec4<f32>, 16>;
+  for (var k0 = 0u; k0 < sizes.k; k0 += DEPTH) {
+    let k = k0 + depth;
+    let a = transpose(mat4x4<f32>(load_a(m, k), load_a(m + 1u, k), load_a(m + 2u, k), load_a(m + 3u, k)));
+    let b = transpose(mat4x4<f32>(load_w(n, k), load_w(n + 1u, k), load_w(n + 2u, k), load_w(n + 3u, k)));
+    for (var i = 0u; i < 4u; i++) {
+      tile[(depth + i) * QUADS + quad] = a[i];
+      tile[(DEPTH + depth + i) * QUADS + quad] = b[i];
+    }
+    workgroupBarrier();
+    for (var i = 0u; i < min(DEPTH, sizes.k - k0); i++) {
+      let a0 = tile[i * QUADS + 2u * ty];
+      let a1 = tile[i * QUADS + 2u * ty + 1u];
+      let b0 = tile[(DEPTH + i) * QUADS + tx];
+      let b1 = tile[(DEPTH + i) * QUADS + 8u + tx];
+      c[0] += a0.x * b0;   c[1] += a0.x * b1;
+      c[2] += a0.y * b0;   c[3] += a0.y * b1;
+      c[4] += a0.z * b0;   c[5] += a0.z * b1;
+      c[6] += a0.w * b0;   c[7] += a0.w * b1;
+      c[8] += a1.x * b0;   c[9] += a1.x * b1;
+      c[10] += a1.y * b0;  c[11] += a1.y * b1;
+      c[12] += a1.z * b0;  c[13] += a1.z * b1;
+      c[14] += a1.w * b0;  c[15] += a1.w * b1;
+    }
+    workgroupBarrier();
+  }
+  // Outputs leave through workgroup memory, 32 rows at a time, so that neighbouring threads write neighbouring addresses and the epilogue
+  // stands in the code once.
+  for (var half = 0u; half < 2u; half++) {
+    if (ty / 4u == half) {
+      let at = 8u * (ty % 4u) * QUADS + tx;
+      for (var i = 0u; i < 8u; i++) {
+        tile[at + i * QUADS] = c[2u * i];
+        tile[at + i * QUADS + 8u] = c[2u * i + 1u];
+      }
+    }
+    workgroupBarrier();
+    for (var i = thread; i < 32u * QUADS; i += 64u) {
+      store(tile_m * TILE + 32u * half + i / QUADS, tile_n * TILE + 4u * (i % QUADS), tile[i]);
+    }
+    workgroupBarrier();
+  }
+}

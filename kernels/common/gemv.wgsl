@@ -1,0 +1,70 @@
+// The product of a matrix with 1 to 4 rows of x, for decode: results[r][j] = Σ_k W[first + r, k] · x[j, k], r < ROWS, j < BATCH.
+// With NORM, of LayerNorm(x) instead, without normalising: Σ W·g·x, Σ x and Σ x² are summed in one walk, and
+//   y_r = rstd · (Σ_k W[r,k] g[k] x[k] − mean · s_r) + b_r,   s_r = Σ_k W[r,k] g[k],   b_r = bias_r + Σ_k W[r,k] β[k]
+// with `terms` = [s | b], made when the weights are loaded (architecture, "Fused"). Accumulation is f32.
+// A group of LANES threads walks four matrix rows together, 16 bytes of f16 a thread and step; `group_sum` of the variant adds the lanes.
+// The file that includes this declares x, w, gain, terms, and includes gemv_portable or gemv_subgroup.
+override K: u32;             // row length, a multiple of 8
+override N: u32;             // rows of the matrix
+override BATCH: u32 = 1u;    // rows of x in one workgroup, 1 … 4
+override WG: u32 = 64u;
+override LANES: u32 = 8u;    // threads that share a matrix row; divides WG
+override NORM: u32 = 0u;
+override TERMS: u32 = 0u;    // 1: add terms[N + r], the bias
+override EPS: f32 = 1e-5;
+const R = 4u;                // matrix rows of a group
+override ROWS: u32 = R * (WG / LANES);
+
+var<workgroup> results: array<vec4<f32>, ROWS>;
+var<workgroup> moments: array<vec4<f32>, 2>; // Σ x and Σ x² of each row of x
+
+fn walk(first: u32, batch: u32, group: u32, lane: u32, lanes: u32) {
+  let k8 = K / 8u;
+  let stride = K / 4u;
+  let row = first + group * R;
+  // Rows past the end read the last one again: cheaper than a branch, and never stored.
+  let row0 = min(row, N - 1u) * k8;
+  let row1 = min(row + 1u, N - 1u) * k8;
+  let row2 = min(row + 2u, N - 1u) * k8;
+  let row3 = min(row + 3u, N - 1u) * k8;
+  var a0 = vec4<f32>(0.0);
+  var a1 = vec4<f32>(0.0);
+  var a2 = vec4<f32>(0.0);
+  var a3 = vec4<f32>(0.0);
+  var sum = vec4<f32>(0.0);
+  var squares = vec4<f32>(0.0);
+  for (var c = lane; c < k8; c += lanes) {
+    let w0 = weights8(row0 + c);
+    let w1 = weights8(row1 + c);
+    let w2 = weights8(row2 + c);
+    let w3 = weights8(row3 + c);
+    for (var j = 0u; j < BATCH; j++) {
+      var lo = x[(batch + j) * stride + 2u * c];
+      var hi = x[(batch + j) * stride + 2u * c + 1u];
+      if (NORM == 1u) {
+        sum[j] += dot(lo, vec4<f32>(1.0)) + dot(hi, vec4<f32>(1.0));
+        squares[j] += dot(lo, lo) + dot(hi, hi);
+        lo *= gain[2u * c];
+        hi *= gain[2u * c + 1u];
+      }
+      a0[j] += dot(w0.lo, lo) + dot(w0.hi, hi);
+      a1[j] += dot(w1.lo, lo) + dot(w1.hi, hi);
+      a2[j] += dot(w2.lo, lo) + dot(w2.hi, hi);
+      a3[j] += dot(w3.lo, lo) + dot(w3.hi, hi);
+    }
+  }
+  group_sum(group, lane, a0, a1, a2, a3, sum, squares);
+}
+
+/// One matrix row's result for the BATCH rows of x, after `walk` and a barrier.
+fn finished(first: u32, r: u32) -> vec4<f32> {
+  var y = results[r];
+  let row = min(first + r, N - 1u);
+  if (NORM == 1u) {
+    let mean = moments[0] / f32(K);
+    let variance = max(moments[1] / f32(K) - mean * mean, vec4<f32>(0.0));
+    y = (y - mean * terms[row]) * inverseSqrt(variance + EPS);
+  }
+  if (TERMS == 1u) { y += terms[N + row]; }
+  return y;
+}

@@ -1,0 +1,24 @@
+// Consecutive weights of the module-scope array `w`, whatever they are stored as: f16 (eight halves in a vec4<u32>) or f32 (four in one).
+// This is the one place that knows the storage precision; `w` is not a parameter because naga refuses pointers to storage.
+override WEIGHTS_F32: u32 = 0u; // 1: f32, 0: f16
+
+struct Eight { lo: vec4<f32>, hi: vec4<f32> }
+
+/// Weights 8i … 8i + 7.
+fn weights8(i: u32) -> Eight {
+  if (WEIGHTS_F32 == 1u) {
+    return Eight(bitcast<vec4<f32>>(w[2u * i]), bitcast<vec4<f32>>(w[2u * i + 1u]));
+  }
+  let h = w[i];
+  return Eight(vec4<f32>(unpack2x16float(h.x), unpack2x16float(h.y)), vec4<f32>(unpack2x16float(h.z), unpack2x16float(h.w)));
+}
+
+/// Weights 4i … 4i + 3.
+fn weights4(i: u32) -> vec4<f32> {
+  if (WEIGHTS_F32 == 1u) {
+    return bitcast<vec4<f32>>(w[i]);
+  }
+  let h = w[i >> 1u];
+  let pair = select(h.xy, h.zw, (i & 1u) == 1u);
+  return vec4<f32>(unpack2x16float(pair.x), unpack2x16float(pair.y));
+}

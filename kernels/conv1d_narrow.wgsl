@@ -1,0 +1,24 @@
+// conv1d.wgsl for at most four output channels (the last convolution has one): a tile would be all but empty, so each thread makes one frame
+// alone. Grid: (⌈rows / 64⌉, 1, sentences).
+#include "common/elu.wgsl"
+#include "common/conv.wgsl"
+#include "common/conv_reflect.wgsl"
+@group(0) @binding(0) var<uniform>             p: Params;
+@group(0) @binding(1) var<storage, read>       x: array<f32>;       // (B, T, c_in)
+@group(0) @binding(2) var<storage, read>       w: array<vec4<f32>>; // (taps · c_in, n_pitch)
+@group(0) @binding(3) var<storage, read>       bias: array<f32>;    // (n), unread without bias
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;       // (B, T', n)
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let m = group.x * 64u + thread;
+  var sum = vec4<f32>(0.0);
+  var tap = 0u;
+  var channel = 0u;
+  for (var k = 0u; k < p.k; k += 4u) {
+    let a = window(group.z, m, k, tap, channel);
+    for (var i = 0u; i < 4u && k + i < p.k; i++) { sum += a[i] * w[k + i]; } // n_pitch is 4
+    for (channel += 4u; channel >= p.c_in; channel -= p.c_in) { tap++; }
+  }
+  store(group.z, m, 0u, sum);
+}

@@ -1,0 +1,90 @@
+// y = act(norm(x) · Wᵀ + bias): torch nn.Linear with bias, GELU and residual as epilogues, so that none of them is a kernel of its own.
+// `linear` serves many rows (prefill, fine model) as a tiled product of rows that are normalised already; `linearRow` the one row a sentence
+// of a decode step, with LayerNorm folded into the walk over the weights (common/gemv.wgsl has the identity).
+
+import { ShapeError } from '../runtime/errors.ts';
+import type { Recorder } from '../runtime/program.ts';
+import { expectDType, expectShape, type Tensor } from '../runtime/tensor.ts';
+import { shader } from './shaders.ts';
+
+export interface Norm {
+  readonly weight: Tensor; // (K) f32
+  readonly bias: Tensor | null; // (K) f32
+}
+
+export interface Linear {
+  readonly weight: Tensor; // (N, K) f16 or f32
+  readonly bias: Tensor | null; // (N) f32
+  /** The LayerNorm in front of it, if there is one. */
+  readonly norm: Norm | null;
+  /** (2, N) f32: Σ_k W·g, and bias + Σ_k W·β, of each row; null without norm and bias. `linearTerms` makes it. */
+  readonly terms: Tensor | null;
+}
+
+export const LAYER_NORM_EPS = 1e-5; // torch's default; Bark's configs have no key for it
+const TILE = 64; // of common/gemm.wgsl
+
+/** The value of the shaders' `*_F32` overrides: how weights or a cache are stored. */
+export const isF32 = (t: Tensor): number => (t.dtype === 'f32' ? 1 : 0);
+
+/** y (M, N) = x (M, K) · Wᵀ; of M rows the first `call.count` are computed. `residual`: y += instead. */
+export function linear(r: Recorder, y: Tensor, x: Tensor, w: Pick<Linear, 'weight' | 'bias'>, call: Tensor, options: { gelu?: boolean; residual?: boolean } = {}): void {
+  const [n, k] = matrixShape('linear', w);
+  const m = x.shape[0]!;
+  expectShape('linear', 'x', x, [m, k]);
+  expectShape('linear', 'y', y, [m, n]);
+  r.dispatch(shader('linear'), {
+    overrides: { WEIGHTS_F32: isF32(w.weight), BIAS: w.bias ? 1 : 0, GELU: options.gelu ? 1 : 0, RESIDUAL: options.residual ? 1 : 0 },
+    bind: { sizes: [k, n], call, x, w: w.weight, bias: w.bias ?? x, y },
+    grid: [Math.ceil(n / TILE), Math.ceil(m / TILE)],
+  });
+}
+
+/** Which rows of the matrix a step computes: `count` rows from `even` on in even steps, from `odd` on in odd ones. */
+export interface RowWindow {
+  readonly even: number;
+  readonly odd: number;
+  readonly count: number;
+}
+
+/** y (B, N) = W · norm(x) + bias for x (B, K). With `window` y is (B, window.count). `residual`: y += instead. */
+export function linearRow(r: Recorder, y: Tensor, x: Tensor, w: Linear, state: Tensor, options: { gelu?: boolean; residual?: boolean; window?: RowWindow } = {}): void {
+  const [n, k] = matrixShape('linearRow', w);
+  const batch = x.shape[0]!;
+  const { even, odd, count } = options.window ?? { even: 0, odd: 0, count: n };
+  expectShape('linearRow', 'x', x, [batch, k]);
+  expectShape('linearRow', 'y', y, [batch, count]);
+  const variant = gemvVariant(r, 'linear_row', w, batch);
+  r.dispatch(shader(variant.name), {
+    overrides: { ...variant.overrides, GELU: options.gelu ? 1 : 0, RESIDUAL: options.residual ? 1 : 0, OFFSET_EVEN: even, OFFSET_ODD: odd, COUNT: count },
+    bind: { state, x, w: w.weight, gain: w.norm?.weight ?? x, terms: w.terms ?? x, y },
+    grid: [Math.ceil(count / variant.rows), batch / variant.tile],
+  });
+}
+
+/** Subgroup or portable sibling of a GEMV shader, its overrides, the matrix rows of a workgroup, and the rows of x in a tile. */
+export function gemvVariant(r: Recorder, base: string, w: Linear, batch: number): { name: string; overrides: Record<string, number>; rows: number; tile: number } {
+  const [n, k] = matrixShape(base, w);
+  if (!w.terms && (w.norm || w.bias)) throw new ShapeError(`${base}: ${w.weight.label} has a LayerNorm or a bias but no terms, expected (2, ${n}). Make them with linearTerms().`);
+  const { subgroups, subgroupMaxSize } = r.device.capabilities;
+  const lanes = subgroups ? subgroupMaxSize : 8;
+  const threads = Math.max(64, lanes);
+  const tile = [4, 3, 2, 1].find((t) => batch % t === 0)!;
+  return {
+    name: subgroups ? `${base}_subgroup` : base,
+    overrides: { K: k, N: n, BATCH: tile, WG: threads, LANES: lanes, NORM: w.norm ? 1 : 0, TERMS: w.terms ? 1 : 0, EPS: LAYER_NORM_EPS, WEIGHTS_F32: isF32(w.weight) },
+    rows: 4 * (threads / lanes), // R of common/gemv.wgsl for each group of lanes
+    tile,
+  };
+}
+
+/** [N, K] of a weight after the checks that hold for every product. */
+export function matrixShape(op: string, w: Pick<Linear, 'weight' | 'bias'>): [n: number, k: number] {
+  expectDType(op, 'weight', w.weight, 'f16', 'f32');
+  const [n, k] = w.weight.shape;
+  if (n === undefined || k === undefined || w.weight.shape.length !== 2 || k % 8 !== 0) {
+    throw new ShapeError(`${op}: ${w.weight.label} has shape (${w.weight.shape}), expected (N, K) with K a multiple of 8.`);
+  }
+  if (w.bias) expectShape(op, 'bias', w.bias, [n]);
+  return [n, k];
+}

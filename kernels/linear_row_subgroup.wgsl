@@ -1,0 +1,18 @@
+// linear_row with subgroupAdd. A group of lanes is a subgroup, whatever its size on the adapter; ROWS follows the largest size there is,
+// so on an adapter with several sizes the groups take more than one turn.
+enable subgroups;
+diagnostic(off, subgroup_uniformity); // the loop over groups is uniform within a subgroup, which the analysis cannot see
+#include "common/linear_row.wgsl"
+#include "common/gemv_subgroup.wgsl"
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) thread: u32,
+        @builtin(subgroup_id) subgroup: u32, @builtin(num_subgroups) subgroups: u32,
+        @builtin(subgroup_invocation_id) lane: u32, @builtin(subgroup_size) size: u32) {
+  let batch = wg.y * BATCH;
+  if (all_done(batch)) { return; }
+  let first = wg.x * ROWS;
+  for (var group = subgroup; group * R < ROWS; group += subgroups) { walk(offset() + first, batch, group, lane, size); }
+  workgroupBarrier();
+  store(first, batch, thread);
+}

@@ -1,0 +1,53 @@
+// The fused projection to queries, keys and values, with the KV cache write as its epilogue. torch: att_proj of Bark's attention.
+
+import type { Recorder } from '../runtime/program.ts';
+import { expectShape, type Tensor } from '../runtime/tensor.ts';
+import { ShapeError } from '../runtime/errors.ts';
+import { gemvVariant, isF32, matrixShape, type Linear } from './linear.ts';
+import { shader } from './shaders.ts';
+
+/** Keys and values of one layer: (B, heads, capacity, head dim) each, f16 or f32. */
+export interface LayerCache {
+  readonly keys: Tensor;
+  readonly values: Tensor;
+}
+
+/** The overrides that tell a shader how the cache lies; checked against the hidden size. */
+export function cacheOverrides(op: string, cache: LayerCache, hidden: number): { HEADS: number; HEAD_DIM: number; CAPACITY: number; CACHE_F32: number } {
+  const [batch, heads, capacity, headDim] = cache.keys.shape as [number, number, number, number];
+  expectShape(op, 'values', cache.values, [batch, heads, capacity, headDim]);
+  if (heads * headDim !== hidden || headDim % 8 !== 0 || headDim > 128) {
+    throw new ShapeError(`${op}: the cache has ${heads} heads of ${headDim} channels, expected ${hidden} channels together and a head dim that is a multiple of 8 up to 128.`);
+  }
+  return { HEADS: heads, HEAD_DIM: headDim, CAPACITY: capacity, CACHE_F32: isF32(cache.keys) };
+}
+
+/** q (M, H), and keys and values at positions call.start … of row call.slot, from normalised x (M, H). */
+export function qkv(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Linear, call: Tensor): void {
+  const [n, k] = matrixShape('qkv', w);
+  const m = x.shape[0]!;
+  expectShape('qkv', 'x', x, [m, k]);
+  expectShape('qkv', 'q', q, [m, k]);
+  expectShape('qkv', 'weight', w.weight, [3 * k, k]);
+  r.dispatch(shader('qkv'), {
+    overrides: { WEIGHTS_F32: isF32(w.weight), BIAS: w.bias ? 1 : 0, ...cacheOverrides('qkv', cache, k) },
+    bind: { sizes: [k, n], call, x, w: w.weight, bias: w.bias ?? x, q, keys: cache.keys, values: cache.values },
+    grid: [Math.ceil(n / 64), Math.ceil(m / 64)],
+  });
+}
+
+/** q (B, H), and keys and values at each row's position, from x (B, H); LayerNorm is folded in. */
+export function qkvRow(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Linear, state: Tensor): void {
+  const [n, k] = matrixShape('qkvRow', w);
+  const batch = x.shape[0]!;
+  expectShape('qkvRow', 'x', x, [batch, k]);
+  expectShape('qkvRow', 'q', q, [batch, k]);
+  expectShape('qkvRow', 'weight', w.weight, [3 * k, k]);
+  expectShape('qkvRow', 'keys', cache.keys, [batch, null, null, null]);
+  const variant = gemvVariant(r, 'qkv_row', w, batch);
+  r.dispatch(shader(variant.name), {
+    overrides: { ...variant.overrides, ...cacheOverrides('qkvRow', cache, k) },
+    bind: { state, x, w: w.weight, gain: w.norm?.weight ?? x, terms: w.terms ?? x, q, keys: cache.keys, values: cache.values },
+    grid: [Math.ceil(n / variant.rows), batch / variant.tile],
+  });
+}

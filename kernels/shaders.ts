@@ -1,0 +1,13 @@
+// The shaders of this folder by name, typed. `wgsl.gen.ts` is made by `npm run wgsl`.
+
+import type { Shader } from '../runtime/shader.ts';
+import { shaders as generated } from './wgsl.gen.ts';
+
+const all = generated as Record<string, Shader>;
+
+/** `shader('linear_row')` is kernels/linear_row.wgsl. */
+export function shader(name: string): Shader {
+  const found = all[name];
+  if (!found) throw new Error(`There is no kernels/${name}.wgsl in wgsl.gen.ts. Run 'npm run wgsl'.`);
+  return found;
+}

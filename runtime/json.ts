@@ -1,0 +1,133 @@
+// Reading values out of JSON that came from a disk or a network: each getter checks one key and names it when it is wrong.
+// Knows no schema and no model; keys it is not asked for are ignored. All errors are `WeightsError`.
+
+import { WeightsError } from './errors.ts';
+
+/** A JSON object, and how errors call it: the file, and the path of keys that led here. */
+export interface JsonObject {
+  readonly label: string;
+  readonly path: string;
+  readonly values: Readonly<Record<string, unknown>>;
+}
+
+interface Bounds {
+  min?: number | undefined;
+  max?: number | undefined;
+}
+
+export interface NumberRule extends Bounds {
+  /** Taken when the key is absent; without it the key must be there. */
+  default?: number;
+  /** Other spellings of the same key. */
+  aliases?: readonly string[];
+}
+
+const ADVICE = 'Correct the file, or fetch the model again.';
+
+/** Checks that a parsed JSON value is an object. `path` is where it stands in the file. */
+export function jsonObject(value: unknown, label: string, path = ''): JsonObject {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    const what = path === '' ? `${label}: got ${show(value)}` : `${label}: ${path} is ${show(value)}`;
+    throw new WeightsError(`${what}, expected an object of keys and values. ${ADVICE}`);
+  }
+  return { label, path, values: value as Record<string, unknown> };
+}
+
+/** The object under a key; the key must be there. */
+export function objectAt(parent: JsonObject, key: string): JsonObject {
+  const value = own(parent, key);
+  if (value === undefined) throw bad(parent, key, value, 'an object of keys and values');
+  return jsonObject(value, parent.label, pathOf(parent, key));
+}
+
+/** The object under a key, or an empty one where the key is absent or null. */
+export function optionalObjectAt(parent: JsonObject, key: string): JsonObject {
+  return jsonObject(own(parent, key) ?? {}, parent.label, pathOf(parent, key));
+}
+
+/** A whole number. */
+export function integer(from: JsonObject, key: string, rule: NumberRule = {}): number {
+  const { name, value } = find(from, key, rule.aliases);
+  if (value === undefined && rule.default !== undefined) return rule.default;
+  if (!Number.isSafeInteger(value) || !within(value as number, rule)) throw bad(from, name, value, `a whole number${bounds(rule)}`);
+  return value as number;
+}
+
+/** A finite number. */
+export function number(from: JsonObject, key: string, rule: NumberRule = {}): number {
+  const { name, value } = find(from, key, rule.aliases);
+  if (value === undefined && rule.default !== undefined) return rule.default;
+  if (!Number.isFinite(value) || !within(value as number, rule)) throw bad(from, name, value, `a number${bounds(rule)}`);
+  return value as number;
+}
+
+export function boolean(from: JsonObject, key: string, rule: { default?: boolean } = {}): boolean {
+  const value = own(from, key);
+  if (value === undefined && rule.default !== undefined) return rule.default;
+  if (typeof value !== 'boolean') throw bad(from, key, value, 'true or false');
+  return value;
+}
+
+export function text(from: JsonObject, key: string, rule: { default?: string; among?: readonly string[] } = {}): string {
+  const value = own(from, key);
+  if (value === undefined && rule.default !== undefined) return rule.default;
+  if (typeof value !== 'string' || (rule.among && !rule.among.includes(value))) {
+    throw bad(from, key, value, rule.among ? `one of ${rule.among.map((name) => JSON.stringify(name)).join(', ')}` : 'a string');
+  }
+  return value;
+}
+
+/** A list of numbers with at least one entry, each within the bounds. */
+export function numbers(from: JsonObject, key: string, rule: Bounds & { default?: readonly number[]; whole?: boolean }): number[] {
+  const value = own(from, key);
+  if (value === undefined && rule.default !== undefined) return [...rule.default];
+  const allowed = (entry: unknown) => (rule.whole ? Number.isSafeInteger(entry) : Number.isFinite(entry)) && within(entry as number, rule);
+  if (!Array.isArray(value) || value.length === 0 || !value.every(allowed)) {
+    throw bad(from, key, value, `a list of ${rule.whole ? 'whole ' : ''}numbers, each${bounds(rule)}`);
+  }
+  return value as number[];
+}
+
+/** True when the key is there and is null. */
+export function isNull(from: JsonObject, key: string): boolean {
+  return own(from, key) === null;
+}
+
+/** The error for a key whose value cannot be: names the file, the key, what it holds and what is allowed. */
+export function bad(from: JsonObject, key: string, value: unknown, expected: string): WeightsError {
+  const holds = value === undefined ? 'missing' : show(value);
+  return new WeightsError(`${from.label}: ${pathOf(from, key)} is ${holds}, expected ${expected}. ${ADVICE}`);
+}
+
+/** A value as an error message shows it: JSON, and never long. */
+export function show(value: unknown): string {
+  const shown = typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value));
+  return shown.length > 60 ? `${shown.slice(0, 57)}...` : shown;
+}
+
+export function pathOf(from: JsonObject, key: string): string {
+  return from.path === '' ? key : `${from.path}.${key}`;
+}
+
+function find(from: JsonObject, key: string, aliases: readonly string[] = []): { name: string; value: unknown } {
+  const there = [key, ...aliases].filter((name) => own(from, name) !== undefined);
+  const name = there[0] ?? key;
+  const other = there.find((candidate) => own(from, candidate) !== own(from, name));
+  if (other !== undefined) throw bad(from, other, own(from, other), `what ${pathOf(from, name)} says, ${show(own(from, name))}: both name the same thing`);
+  return { name, value: own(from, name) };
+}
+
+// Only the object's own keys: '__proto__' and 'constructor' are not settings.
+function own(from: JsonObject, key: string): unknown {
+  return Object.hasOwn(from.values, key) ? from.values[key] : undefined;
+}
+
+function within(value: number, { min = -Infinity, max = Infinity }: Bounds): boolean {
+  return value >= min && value <= max;
+}
+
+function bounds({ min, max }: Bounds): string {
+  if (min !== undefined && max !== undefined) return ` from ${min} to ${max}`;
+  if (min !== undefined) return ` of at least ${min}`;
+  return max === undefined ? '' : ` of at most ${max}`;
+}

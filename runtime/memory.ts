@@ -1,0 +1,35 @@
+// The ledger: every buffer of a device has an owner, so that what is held and what the peak was can be told exactly.
+
+export interface MemoryReport {
+  /** Bytes held now, and the most held at any time since the device was made. */
+  readonly current: number;
+  readonly peak: number;
+  /** The same by owner, e.g. 'semantic.weights', 'semantic.cache', 'staging'. Owners that hold nothing any more keep their peak. */
+  readonly owners: Readonly<Record<string, { current: number; peak: number }>>;
+}
+
+export class Ledger {
+  #current = 0;
+  #peak = 0;
+  #owners = new Map<string, { current: number; peak: number }>();
+
+  add(owner: string, bytes: number): void {
+    const entry = this.#owners.get(owner) ?? { current: 0, peak: 0 };
+    this.#owners.set(owner, entry);
+    entry.current += bytes;
+    entry.peak = Math.max(entry.peak, entry.current);
+    this.#current += bytes;
+    this.#peak = Math.max(this.#peak, this.#current);
+  }
+
+  remove(owner: string, bytes: number): void {
+    const entry = this.#owners.get(owner);
+    if (entry) entry.current -= bytes;
+    this.#current -= bytes;
+  }
+
+  report(): MemoryReport {
+    const owners = Object.fromEntries([...this.#owners].map(([name, entry]) => [name, { ...entry }]));
+    return { current: this.#current, peak: this.#peak, owners };
+  }
+}

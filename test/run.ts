@@ -1,0 +1,153 @@
+// The test runner: finds test/**/*.test.ts, runs each with uvu in child processes (run_worker.ts) and adds up what they report.
+//
+//   node --import tsx test/run.ts [--quick] [--profile <name>] [filter …]      a filter is a part of a file's path
+//
+// Files that use the GPU run one after the other; kernel tests once for every profile this machine has (profiles.ts), the others on the
+// default adapter. Tests without a GPU run beside them in a second process. Any file also runs alone: npx tsx test/<name>.test.ts.
+
+import { fork, type ChildProcess } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { dirname, join, relative, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { findAdapter, isProfileName, profileEnv, PROFILES, type ProfileName } from './profiles.ts';
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const FILE_SECONDS = 240;
+const DEFAULT: ProfileName = 'default';
+
+/** Run on every profile: what chooses between variants of a kernel. */
+const PROFILED = [/^kernels\/(?!build|shaders)/];
+/** Need no adapter. A file in the wrong list still passes; it only costs time. */
+const NO_GPU = [/^setup\//, /^kernels\/(build|shaders)/, /^runtime\/(?!device|program|arena|tensor|weights|memory|counters)/, /^bark\/(config|processor|voice|audio|tokenizer|history|random|args)/];
+
+export interface FileReport {
+  passed: number;
+  failed: number;
+  skipped: number;
+  seconds: number;
+  /** All that the file and uvu wrote to standard output. */
+  printed: string;
+}
+
+export type FromWorker = { kind: 'start'; file: string } | { kind: 'done'; file: string; report: FileReport };
+
+interface Lane {
+  readonly label: string;
+  readonly env: Record<string, string>;
+  readonly files: readonly string[];
+}
+
+interface Result extends FileReport {
+  readonly name: string;
+}
+
+const results: Result[] = [];
+const children = new Set<ChildProcess>();
+
+function record(lane: Lane, file: string, report: FileReport): void {
+  const name = `${relative(HERE, file).split(sep).join('/').replace(/\.test\.ts$/, '')}${lane.label ? ` [${lane.label}]` : ''}`;
+  results.push({ name, ...report });
+  const skipped = report.skipped ? `, ${report.skipped} skipped` : '';
+  console.log(`${report.failed ? 'FAIL' : 'ok  '} ${name}: ${report.passed} passed${report.failed ? `, ${report.failed} failed` : ''}${skipped} (${report.seconds.toFixed(1)} s)`);
+  if (report.failed) console.log(`${report.printed.trimEnd()}\n`);
+  else for (const line of report.printed.split('\n')) if (/^\s*skip(?!ped: +\d)/i.test(line)) console.log(`     ${line.trim()}`);
+}
+
+/** One child over these files; resolves with those it did not come to, because it crashed or hung in one. */
+function runChild(lane: Lane, files: readonly string[]): Promise<string[]> {
+  return new Promise((resolve) => {
+    const child = fork(join(HERE, 'run_worker.ts'), files, { execArgv: ['--import', 'tsx'], env: { ...process.env, ...lane.env }, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+    children.add(child);
+    const left = [...files];
+    let current: string | undefined;
+    let started = Date.now();
+    let said = '';
+    let timer: NodeJS.Timeout | undefined;
+    let hung = false;
+    for (const stream of [child.stdout!, child.stderr!]) stream.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-8000)));
+    child.on('message', (message: FromWorker) => {
+      clearTimeout(timer);
+      if (message.kind === 'start') {
+        [current, started, said] = [message.file, Date.now(), ''];
+        timer = setTimeout(() => ((hung = true), child.kill('SIGKILL')), FILE_SECONDS * 1000);
+      } else {
+        left.splice(left.indexOf(message.file), 1);
+        current = undefined;
+        record(lane, message.file, message.report);
+      }
+    });
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      children.delete(child);
+      const lost = current ?? (left.length ? left[0] : undefined); // none is current where the child died before its first file
+      if (lost) {
+        left.splice(left.indexOf(lost), 1);
+        const why = hung ? `no end after ${FILE_SECONDS} s` : `the process ended in the middle (${signal ?? `exit code ${code}`})`;
+        record(lane, lost, { passed: 0, failed: 1, skipped: 0, seconds: (Date.now() - started) / 1000, printed: `${said}\n${why}` });
+      }
+      resolve(left);
+    });
+  });
+}
+
+async function runLane(lane: Lane): Promise<void> {
+  for (let files: readonly string[] = lane.files; files.length; ) files = await runChild(lane, files);
+}
+
+function findTests(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => (entry.isDirectory() ? findTests(join(folder, entry.name)) : entry.name.endsWith('.test.ts') ? [join(folder, entry.name)] : []));
+}
+
+const { values, positionals } = parseArgs({ options: { quick: { type: 'boolean' }, profile: { type: 'string' } }, allowPositionals: true });
+if (values.profile && !isProfileName(values.profile)) {
+  console.error(`--profile: got '${values.profile}', expected one of ${Object.keys(PROFILES).join(', ')}.`);
+  process.exit(2);
+}
+
+const inTest = (file: string): string => relative(HERE, file).split(sep).join('/');
+const matches = (list: readonly RegExp[]) => (file: string): boolean => list.some((pattern) => pattern.test(inTest(file)));
+const files = findTests(HERE).filter((file) => positionals.length === 0 || positionals.some((part) => `test/${inTest(file)}`.includes(part)));
+if (files.length === 0) {
+  console.error(`got no test file with '${positionals.join("' or '")}' in its path, expected one under test/.`);
+  process.exit(2);
+}
+
+const cpu = files.filter(matches(NO_GPU));
+const gpu = files.filter((file) => !cpu.includes(file));
+const profiled = gpu.filter(matches(PROFILED));
+const lanes: Lane[] = [];
+const notes: string[] = [];
+for (const name of Object.keys(PROFILES) as ProfileName[]) {
+  if (values.profile ? values.profile !== name : values.quick && name !== DEFAULT) continue;
+  const chosen = name === DEFAULT || values.profile ? gpu : profiled;
+  const env = profileEnv(name);
+  const adapter = env && chosen.length ? findAdapter(env) : undefined;
+  if (chosen.length === 0) continue;
+  if (env && adapter) {
+    console.log(`${name}: ${adapter.description || adapter.device}`);
+    lanes.push({ label: name, env, files: chosen });
+  } else if (name === DEFAULT || values.profile) {
+    console.error(`${name}: no WebGPU adapter. 'npm run setup${PROFILES[name].swiftshader ? ' -- --with-swiftshader' : ''}' installs a software one on Debian and Ubuntu.`);
+    process.exit(1);
+  } else notes.push(`${name}: not on this machine, so kernels were not tested with it ('npm run setup -- --with-swiftshader' adds it on Debian)`);
+}
+
+const start = Date.now();
+process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
+
+await Promise.all([runLane({ label: '', env: {}, files: cpu }), (async () => { for (const lane of lanes) await runLane(lane); })()]);
+
+const sum = (key: 'passed' | 'failed' | 'skipped'): number => results.reduce((total, result) => total + result[key], 0);
+const slowest = [...results].sort((a, b) => b.seconds - a.seconds).slice(0, 5).filter((result) => result.seconds >= 1);
+const failed = results.filter((result) => result.failed);
+console.log('');
+if (slowest.length) console.log(`slowest: ${slowest.map((result) => `${result.name} ${result.seconds.toFixed(1)} s`).join(', ')}`);
+for (const note of notes) console.log(note);
+if (failed.length) console.log(`failed: ${failed.map((result) => result.name).join(', ')}`);
+console.log(`${results.length} runs of ${files.length} files in ${((Date.now() - start) / 1000).toFixed(0)} s`);
+console.log(`${sum('passed')} passed, ${sum('failed')} failed${sum('skipped') ? `, ${sum('skipped')} skipped` : ''}`);
+process.exit(failed.length ? 1 : 0);
