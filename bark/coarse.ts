@@ -9,7 +9,8 @@ import { BarkCausalModel, type StageOptions } from './causal.ts';
 import type { BarkCoarseConfig } from './config.ts';
 import type { BarkCoarseGenerationConfig, BarkGenerationConfig } from './generation_config.ts';
 import type { Draw, StageHooks } from './semantic.ts';
-import { createSession, Pacer } from './session.ts';
+import type { CausalGpt } from './gpt.ts';
+import { createSession, Pacer, warmUp, type Session } from './session.ts';
 import { UnsupportedError } from '../runtime/errors.ts';
 
 /** What a voice brings to this stage. */
@@ -68,22 +69,14 @@ export class BarkCoarseModel extends BarkCausalModel {
 
   /** Coarse ids of each row, interleaved by frame: (2 · T_b), codebook c of frame t at [2t + c]. */
   async generate(inputs: CoarseInputs, options: CoarseOptions): Promise<Int32Array[]> {
-    const { max_coarse_input_length, max_coarse_history, sliding_window_len } = this.generation_config;
+    const { sliding_window_len } = this.generation_config;
     const { device } = this;
     const rows = inputs.semantic.map((semantic, b) => this.#row(semantic, inputs.history[b] ?? null));
     const longest = Math.max(...rows.map((row) => row.length));
     const pitch = Math.max(...rows.map((row) => row.coarse.length)) + longest;
     this.#checkPositions(rows);
     const gpt = await this.upload({ signal: options.signal });
-    const { sampling, window } = this.#drawing(options);
-    const session = await createSession(device, gpt, {
-      owner: this.stage,
-      batch: rows.length,
-      prompt: max_coarse_input_length + max_coarse_history,
-      pitch,
-      sampling,
-      window,
-    });
+    const session = await this.#session(gpt, rows.length, pitch, options);
     try {
       const pacer = new Pacer(device, options.signal);
       for (let total = 0; total < longest; total += sliding_window_len) {
@@ -106,6 +99,18 @@ export class BarkCoarseModel extends BarkCausalModel {
     } finally {
       session.dispose();
     }
+  }
+
+  /** Has the driver compile the shaders of `generate` for one sentence. */
+  async warmUp(): Promise<void> {
+    const session = await this.#session(await this.upload(), 1, 1, { temperature: null, topK: null, topP: null, strictMask: true });
+    warmUp(this.device, session);
+    session.dispose();
+  }
+
+  #session(gpt: CausalGpt, batch: number, pitch: number, options: Draw & { strictMask: boolean }): Promise<Session> {
+    const { max_coarse_input_length, max_coarse_history } = this.generation_config;
+    return createSession(this.device, gpt, { owner: this.stage, batch, prompt: max_coarse_input_length + max_coarse_history, pitch, ...this.#drawing(options) });
   }
 
   /** Codes (2, T), row-major, of coarse ids; ids past the codebooks fold back as in the reference's fine stage. */
@@ -163,7 +168,7 @@ export class BarkCoarseModel extends BarkCausalModel {
   }
 
   /** Brings the window's prompt to the row's cache, all but its last token, and says where the row stands. */
-  #prefill(session: Awaited<ReturnType<typeof createSession>>, row: Row, b: number, total: number, pitch: number, seed: Words): void {
+  #prefill(session: Session, row: Row, b: number, total: number, pitch: number, seed: Words): void {
     const { max_coarse_input_length: width, max_coarse_history, coarse_semantic_pad_token, coarse_infer_token } = this.generation_config;
     const { device } = this;
     const start = this.#sliceStart(row, total);
@@ -189,7 +194,7 @@ export class BarkCoarseModel extends BarkCausalModel {
   }
 
   /** Which logits a step computes and may draw: codebook 0 in even steps, 1 in odd ones. */
-  #drawing({ strictMask, temperature, topK, topP }: CoarseOptions) {
+  #drawing({ strictMask, temperature, topK, topP }: Draw & { strictMask: boolean }) {
     const size = this.#codebook;
     const wide = this.config.output_vocab_size - this.#semanticVocab - size;
     const odd = strictMask ? size : wide;

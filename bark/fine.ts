@@ -109,6 +109,19 @@ export class BarkFineModel {
     return { logits: { data, shape: [B, T, V] } };
   }
 
+  /** Has the driver compile the shaders of `generate`. */
+  async warmUp(): Promise<void> {
+    const { n_coarse_codebooks: given } = this.generation_config.coarse_acoustics_config;
+    const { max_fine_input_length: M } = this.generation_config.fine_acoustics_config;
+    const session = new FineWindow(this.#device, await this.upload(), M, this.#dtype, 'fine_acoustics');
+    const [pass] = await session.passes(given, given + 1, 1);
+    session.idle();
+    this.#device.write(pass!.settings, samplingCodesParams({ temperature: null, start: M, column: given, count: 1, seed: [0, 0], window: 0 }));
+    pass!.program.run();
+    pass!.program.dispose();
+    session.dispose();
+  }
+
   /**
    * All codebooks (n_fine_codebooks, T), row-major, of one sentence. `coarse` holds its codes (n_coarse_codebooks, T);
    * `history` the codes (n_fine_codebooks, F) of its voice, of which the last max_fine_history_length frames are seen.
@@ -183,6 +196,11 @@ class FineWindow {
     this.#cache = gpt.blocks.map(() => layer);
     this.#arena = new Arena(device, `${owner}.activations`);
     writeCall(device, this.#call, { count: frames });
+  }
+
+  /** Makes every run from now on end at once. */
+  idle(): void {
+    writeCall(this.#device, this.#call, { count: 0 });
   }
 
   /** Records the logits of a codebook, the first `count` columns. */

@@ -77,7 +77,7 @@ export class BarkModel {
     this.semantic = new BarkSemanticModel(at('semantic'), config.semantic_config, generation.semantic_config);
     this.coarse_acoustics = new BarkCoarseModel(at('coarse_acoustics'), config.coarse_acoustics_config, generation);
     this.fine_acoustics = new BarkFineModel(at('fine_acoustics'), config.fine_acoustics_config, generation);
-    this.codec_model = new EncodecModel(device, config.codec_config, weights.at('codec_model'), { codebooks: generation.fine_acoustics_config.n_fine_codebooks });
+    this.codec_model = new EncodecModel({ device, weights: weights.at('codec_model'), config: config.codec_config, codebooks: generation.fine_acoustics_config.n_fine_codebooks });
     this.warnings = [...device.warnings, ...warnings];
     this.#ownsDevice = ownsDevice;
     this.#close = () => weights.checkpoint.close();
@@ -194,12 +194,8 @@ export class BarkModel {
 
     const { n_fine_codebooks } = this.generation_config.fine_acoustics_config;
     const waves = await this.#stage('codec', timings, this.codec_model, async () => {
-      const all: Float32Array[] = [];
-      for (const [i, data] of fine.entries()) {
-        all.push(...(await this.codec_model.decode({ data, shape: [n_fine_codebooks, data.length / n_fine_codebooks] }, signal ? { signal } : {})));
-        onProgress?.({ stage: 'codec', done: i + 1, total: fine.length });
-      }
-      return all;
+      const clips = fine.map((data) => ({ data, shape: [n_fine_codebooks, data.length / n_fine_codebooks] }));
+      return clips.length === 0 ? [] : this.codec_model.decode(clips, hooks('codec'));
     });
 
     const rate = this.generation_config.sample_rate;
@@ -226,14 +222,14 @@ export class BarkModel {
   }
 
   async #uploadAll(signal: AbortSignal | undefined, onProgress: LoadOptions['onProgress']): Promise<void> {
-    const gpts = [this.semantic, this.coarse_acoustics, this.fine_acoustics];
-    const total = gpts.reduce((sum, stage) => sum + stage.tensors, 1);
+    const total = this.#stages.reduce((sum, stage) => sum + stage.tensors, 0);
     let done = 0;
-    const onTensor = () => onProgress?.({ stage: 'load', done: ++done, total });
-    for (const stage of gpts) await stage.upload({ signal, onTensor });
-    await this.codec_model.upload(signal);
+    for (const stage of this.#stages) await stage.upload({ signal, onTensor: () => onProgress?.({ stage: 'load', done: ++done, total }) });
+    // What the driver compiles now, the first sentence need not wait for.
+    await Promise.all([this.semantic.warmUp(), this.coarse_acoustics.warmUp(), this.fine_acoustics.warmUp()]);
+    const { n_fine_codebooks } = this.generation_config.fine_acoustics_config;
+    await this.codec_model.decode({ data: new Int32Array(n_fine_codebooks), shape: [n_fine_codebooks, 1] }, { signal });
     await this.device.settle();
-    onTensor();
   }
 
   #histories({ historyPrompt, shape, inputIds, attentionMask }: BarkInputs): (VoicePreset | null)[] {

@@ -9,7 +9,9 @@ import { InputError } from '../runtime/errors.ts';
 import { BarkCausalModel, type StageOptions } from './causal.ts';
 import type { BarkSemanticConfig } from './config.ts';
 import type { BarkSemanticGenerationConfig } from './generation_config.ts';
-import { createSession, Pacer } from './session.ts';
+import { createSession, Pacer, warmUp, type Session } from './session.ts';
+import type { CausalGpt } from './gpt.ts';
+import type { Sampling } from '../kernels/sample.ts';
 
 /** How tokens are drawn; null turns a filter off, a temperature of null draws the likeliest. */
 export interface Draw {
@@ -76,22 +78,14 @@ export class BarkSemanticModel extends BarkCausalModel {
     const prompts = await Promise.all(Array.from({ length: batch }, (_, b) => this.#promptRows(inputs, b)));
     const gpt = await this.upload({ signal });
     const eosLogit = eos < size ? eos : size;
-    const count = gpt.head.weight.shape[0]!;
-    const every = { first: 0, count };
-    const session = await createSession(this.device, gpt, {
-      owner: this.stage,
-      batch,
-      prompt: length,
-      pitch: limit,
-      sampling: { ...options, even: every, odd: every, eos: eosLogit },
-      promptRows: true,
-    });
+    const infer = gpt.head.weight.shape[0]!; // its row of the table: behind all that can be drawn
+    const session = await this.#session(gpt, batch, limit, { ...options, eos: eosLogit });
     try {
       const pacer = new Pacer(this.device, signal);
       for (const [b, rows] of prompts.entries()) {
         this.device.write(session.promptRows!, rows);
         session.prefill(b, length);
-        writeRow(this.device, session.state, b, { token: count, position: length, step: 0, done: false, seed: seeds[b]!, limit, base: 0 });
+        writeRow(this.device, session.state, b, { token: infer, position: length, step: 0, done: false, seed: seeds[b]!, limit, base: 0 });
         await pacer.submitted();
       }
       let issued = 0;
@@ -117,6 +111,19 @@ export class BarkSemanticModel extends BarkCausalModel {
     } finally {
       session.dispose();
     }
+  }
+
+  /** Has the driver compile the shaders of `generate` for one sentence. */
+  async warmUp(): Promise<void> {
+    const session = await this.#session(await this.upload(), 1, 1, { temperature: null, topK: null, topP: null, minEosP: null, eos: null });
+    warmUp(this.device, session);
+    session.dispose();
+  }
+
+  #session(gpt: CausalGpt, batch: number, pitch: number, sampling: Omit<Sampling, 'even' | 'odd'>): Promise<Session> {
+    const every = { first: 0, count: gpt.head.weight.shape[0]! };
+    const prompt = this.generation_config.max_input_semantic_length;
+    return createSession(this.device, gpt, { owner: this.stage, batch, prompt, pitch, sampling: { ...sampling, even: every, odd: every }, promptRows: true });
   }
 
   /** Rows of the token buffer up to the end token. Zeros behind it were never drawn. */

@@ -3,7 +3,7 @@
 // Made for a call and freed after it, so that nothing is held between sentences but weights.
 
 import { sample, samplingParams, SAMPLING_WORDS, type Sampling } from '../kernels/sample.ts';
-import { createState, createUniform, MAX_BATCH, writeCall } from '../kernels/state.ts';
+import { createState, createUniform, MAX_BATCH, writeCall, writeRow } from '../kernels/state.ts';
 import type { RowWindow } from '../kernels/linear.ts';
 import { Arena } from '../runtime/arena.ts';
 import type { Device } from '../runtime/device.ts';
@@ -65,7 +65,6 @@ export async function createSession(device: Device, gpt: CausalGpt, options: Ses
     promptRows,
     step,
     prefill(slot, count, before) {
-      if (count === 0) return;
       writeCall(device, call, { count, slot });
       const encoder = device.gpu.createCommandEncoder({ label: prefill.label });
       before?.(encoder);
@@ -80,6 +79,14 @@ export async function createSession(device: Device, gpt: CausalGpt, options: Ses
       for (const t of [state, call, settings, tokens, promptIds, ...(promptRows ? [promptRows] : [])]) device.destroyBuffer(t.buffer);
     },
   };
+}
+
+/** Runs both programs with nothing to do, so that the driver has compiled their shaders before the first sentence. */
+export function warmUp(device: Device, session: Session): void {
+  const idle = { token: 0, position: 0, step: 0, done: true, seed: [0, 0] as const, limit: 0, base: 0 };
+  writeRow(device, session.state, 0, idle);
+  session.prefill(0, 0);
+  session.step.run();
 }
 
 /** Keeps the GPU one piece of work ahead of the host and no more, so that progress is true and an abort is felt soon. */

@@ -1,15 +1,11 @@
-// Many queries of one sentence over its cached positions: y = softmax(q · Kᵀ / √HEAD_DIM + mask) · V. CAUSAL: query m sees positions up to
+// Many queries of one sentence over its cached positions: y = softmax(q · Kᵀ / √head_dim + mask) · V. CAUSAL: query m sees positions up to
 // call.start + m; otherwise all call.start + call.count. torch: the attention of a prefill and of the fine model.
 // A thread owns a query and meets 8 positions at a time, with the running maximum and sum of FlashAttention (Dao et al. 2022), so that scores
 // never leave registers. All threads read the same keys and values at the same time, and there is no barrier.
 // Grid: (⌈most queries / 64⌉, heads).
 #include "common/call.wgsl"
-struct Cache {
-  heads: u32,
-  head_dim: u32, // a multiple of 8, up to 128
-  capacity: u32,
-}
-@group(0) @binding(0) var<uniform>             sizes: Cache;
+#include "common/cache.wgsl"
+@group(0) @binding(0) var<uniform>             cache: Cache;
 @group(0) @binding(1) var<uniform>             call: Call;
 @group(0) @binding(2) var<storage, read>       q: array<vec4<f32>>;      // (M, H)
 @group(0) @binding(3) var<storage, read>       keys: array<vec4<u32>>;   // (B, heads, capacity, head_dim)
@@ -25,10 +21,10 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let m = first + thread;
   if (m >= call.count) { return; }
   let head = wg.y;
-  let chunks = sizes.head_dim / 8u;
-  let query = (m * sizes.heads + head) * 2u * chunks;
-  let cache = (call.slot * sizes.heads + head) * sizes.capacity * chunks;
-  let scale = inverseSqrt(f32(sizes.head_dim));
+  let chunks = cache.head_dim / 8u;
+  let query = (m * cache.heads + head) * 2u * chunks;
+  let base = (call.slot * cache.heads + head) * cache.capacity * chunks;
+  let scale = inverseSqrt(f32(cache.head_dim));
   // The loop ends where the last query of the workgroup does, so that its bound is the same for all threads.
   let end = select(call.start + call.count, call.start + min(first + 64u, call.count), CAUSAL == 1u);
   let seen = select(end, call.start + m + 1u, CAUSAL == 1u);
@@ -38,14 +34,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   var sums: array<vec4<f32>, 32>; // Σ p · v, the head's channels
   for (var t = 0u; t < end; t += 8u) {
     // Positions past the end read the last one again and weigh nothing.
-    let t1 = cache + min(t + 1u, end - 1u) * chunks;
-    let t2 = cache + min(t + 2u, end - 1u) * chunks;
-    let t3 = cache + min(t + 3u, end - 1u) * chunks;
-    let t4 = cache + min(t + 4u, end - 1u) * chunks;
-    let t5 = cache + min(t + 5u, end - 1u) * chunks;
-    let t6 = cache + min(t + 6u, end - 1u) * chunks;
-    let t7 = cache + min(t + 7u, end - 1u) * chunks;
-    let t0 = cache + t * chunks;
+    let t1 = base + min(t + 1u, end - 1u) * chunks;
+    let t2 = base + min(t + 2u, end - 1u) * chunks;
+    let t3 = base + min(t + 3u, end - 1u) * chunks;
+    let t4 = base + min(t + 4u, end - 1u) * chunks;
+    let t5 = base + min(t + 5u, end - 1u) * chunks;
+    let t6 = base + min(t + 6u, end - 1u) * chunks;
+    let t7 = base + min(t + 7u, end - 1u) * chunks;
+    let t0 = base + t * chunks;
     var s = vec4<f32>(0.0); // scores of t … t + 3
     var u = vec4<f32>(0.0); // and of t + 4 … t + 7
     for (var i = 0u; i < chunks; i++) {

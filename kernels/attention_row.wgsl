@@ -1,17 +1,19 @@
-// One query a sentence and head over the cached positions 0 … state.position: y = softmax(q · Kᵀ / √HEAD_DIM) · V.
+// One query a sentence and head over the cached positions 0 … state.position: y = softmax(q · Kᵀ / √head_dim) · V.
 // torch: the attention of a decode step. Softmax in f32. One workgroup a head: scores of all positions lie in workgroup memory.
 // Grid: (heads, B). Portable: no subgroups.
 #include "common/state.wgsl"
-@group(0) @binding(0) var<uniform>             state: array<Row, 16>;
-@group(0) @binding(1) var<storage, read>       q: array<vec4<f32>>;      // (B, H)
-@group(0) @binding(2) var<storage, read>       keys: array<vec4<u32>>;   // (B, heads, CAPACITY, HEAD_DIM)
-@group(0) @binding(3) var<storage, read>       values: array<vec4<u32>>; // (B, heads, CAPACITY, HEAD_DIM)
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;      // (B, H)
 #include "common/cache.wgsl"
+@group(0) @binding(0) var<uniform>             cache: Cache;
+@group(0) @binding(1) var<uniform>             state: array<Row, 16>;
+@group(0) @binding(2) var<storage, read>       q: array<vec4<f32>>;      // (B, H)
+@group(0) @binding(3) var<storage, read>       keys: array<vec4<u32>>;   // (B, heads, capacity, head_dim)
+@group(0) @binding(4) var<storage, read>       values: array<vec4<u32>>; // (B, heads, capacity, head_dim)
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;      // (B, H)
 #include "common/channels.wgsl"
+override ROOM: u32 = 1024u; // scores there is room for, at least cache.capacity
 override WG: u32 = 64u;
 
-var<workgroup> scores: array<f32, CAPACITY>;
+var<workgroup> scores: array<f32, ROOM>;
 var<workgroup> shared_lo: array<vec4<f32>, WG>;
 var<workgroup> shared_hi: array<vec4<f32>, WG>;
 var<workgroup> partial: array<f32, WG>;
@@ -21,18 +23,18 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let head = wg.x;
   let row = wg.y;
   if (state[row].done == 1u) { return; }
-  let count = min(state[row].position + 1u, CAPACITY);
-  let chunks = HEAD_DIM / 8u;
-  let query = (row * HEADS + head) * HEAD_DIM / 4u;
-  let cache = cache_at(row, head, 0u) / 8u;
+  let count = min(state[row].position + 1u, cache.capacity);
+  let chunks = cache.head_dim / 8u;
+  let query = (row * cache.heads + head) * cache.head_dim / 4u;
+  let base = (row * cache.heads + head) * cache.capacity * chunks;
 
   // Scores; a thread takes every WG-th position.
-  let scale = inverseSqrt(f32(HEAD_DIM));
+  let scale = inverseSqrt(f32(cache.head_dim));
   var top = -3.4e38;
   for (var t = thread; t < count; t += WG) {
     var score = 0.0;
     for (var i = 0u; i < chunks; i++) {
-      let k = key8(cache + t * chunks + i);
+      let k = key8(base + t * chunks + i);
       score += dot(q[query + 2u * i], k.lo) + dot(q[query + 2u * i + 1u], k.hi);
     }
     scores[t] = score * scale;
@@ -62,7 +64,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   var hi = vec4<f32>(0.0);
   if (split < splits) {
     for (var t = split; t < count; t += splits) {
-      let v = value8(cache + t * chunks + chunk);
+      let v = value8(base + t * chunks + chunk);
       lo += scores[t] * v.lo;
       hi += scores[t] * v.hi;
     }

@@ -15,8 +15,8 @@ export function embedding(r: Recorder, x: Tensor, ids: Tensor, table: Tensor, po
   expectShape('embedding', 'table', table, [null, h]);
   expectShape('embedding', 'positions', positions, [null, h]);
   r.dispatch(shader('embedding'), {
-    overrides: { H: h, VOCAB: vocab, PITCH: ids.shape[1]!, WEIGHTS_F32: isF32(table) },
-    bind: { params: [columns], call, ids, w: table, positions, x },
+    overrides: { WEIGHTS_F32: isF32(table) },
+    bind: { params: [h, vocab, ids.shape[1]!, columns], call, ids, w: table, positions, x },
     grid: [Math.ceil(h / 512), m],
   });
 }
@@ -27,8 +27,8 @@ export function embeddingRow(r: Recorder, x: Tensor, table: Tensor, positions: T
   expectShape('embeddingRow', 'table', table, [null, h]);
   expectShape('embeddingRow', 'positions', positions, [null, h]);
   r.dispatch(shader('embedding_row'), {
-    overrides: { H: h, WEIGHTS_F32: isF32(table) },
-    bind: { state, w: table, positions, x },
+    overrides: { WEIGHTS_F32: isF32(table) },
+    bind: { params: [h], state, w: table, positions, x },
     grid: [Math.ceil(h / 512), batch],
   });
 }

@@ -1,32 +1,34 @@
-// x[m] = Σ_c table[c · VOCAB + ids[m, c]] + positions[call.start + m], c < columns: token and position embeddings of many positions.
+// x[m] = Σ_c table[c · vocab + ids[m, c]] + positions[call.start + m], c < columns: token and position embeddings of many positions.
 // torch: nn.Embedding; one column for the causal models, codebooks 0 … n for the fine one, whose eight tables lie one after the other.
 // Grid: (⌈H / 8 / 64⌉, most positions).
 #include "common/weights.wgsl"
 #include "common/call.wgsl"
-struct Params { columns: u32 }
+struct Params {
+  h: u32,
+  vocab: u32,   // rows from one table to the next
+  pitch: u32,   // ids of a position
+  columns: u32, // of them, those that are summed
+}
 @group(0) @binding(0) var<uniform>             params: Params;
 @group(0) @binding(1) var<uniform>             call: Call;
-@group(0) @binding(2) var<storage, read>       ids: array<u32>;             // (M, PITCH)
-@group(0) @binding(3) var<storage, read>       w: array<vec4<u32>>;         // (tables · VOCAB, H)
+@group(0) @binding(2) var<storage, read>       ids: array<u32>;             // (M, pitch)
+@group(0) @binding(3) var<storage, read>       w: array<vec4<u32>>;         // (tables · vocab, H)
 @group(0) @binding(4) var<storage, read>       positions: array<vec4<f32>>; // (block_size, H)
 @group(0) @binding(5) var<storage, read_write> x: array<vec4<f32>>;         // (M, H)
-override H: u32;
-override VOCAB: u32;       // rows of one table
-override PITCH: u32 = 1u;  // ids of a position
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let i = wg.x * 64u + thread;
   let m = wg.y;
-  if (8u * i >= H || m >= call.count) { return; }
-  let position = (call.start + m) * H / 4u + 2u * i;
+  if (8u * i >= params.h || m >= call.count) { return; }
+  let position = (call.start + m) * params.h / 4u + 2u * i;
   var lo = positions[position];
   var hi = positions[position + 1u];
   for (var c = 0u; c < params.columns; c++) {
-    let row = weights8((c * VOCAB + ids[m * PITCH + c]) * H / 8u + i);
+    let row = weights8((c * params.vocab + ids[m * params.pitch + c]) * params.h / 8u + i);
     lo += row.lo;
     hi += row.hi;
   }
-  x[m * H / 4u + 2u * i] = lo;
-  x[m * H / 4u + 2u * i + 1u] = hi;
+  x[m * params.h / 4u + 2u * i] = lo;
+  x[m * params.h / 4u + 2u * i + 1u] = hi;
 }

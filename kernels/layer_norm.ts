@@ -12,8 +12,7 @@ export function layerNorm(r: Recorder, y: Tensor, x: Tensor, norm: Norm, call: T
   expectShape('layerNorm', 'weight', norm.weight, [c]);
   if (norm.bias) expectShape('layerNorm', 'bias', norm.bias, [c]);
   r.dispatch(shader('layer_norm'), {
-    overrides: { C: c, BIAS: norm.bias ? 1 : 0, EPS: LAYER_NORM_EPS },
-    bind: { call, x, weight: norm.weight, bias: norm.bias ?? x, y },
+    bind: { p: [c, norm.bias ? 1 : 0, { f32: LAYER_NORM_EPS }], call, x, weight: norm.weight, bias: norm.bias ?? x, y },
     grid: [m],
   });
 }

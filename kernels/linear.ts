@@ -34,8 +34,8 @@ export function linear(r: Recorder, y: Tensor, x: Tensor, w: Pick<Linear, 'weigh
   expectShape('linear', 'x', x, [m, k]);
   expectShape('linear', 'y', y, [m, n]);
   r.dispatch(shader('linear'), {
-    overrides: { WEIGHTS_F32: isF32(w.weight), BIAS: w.bias ? 1 : 0, GELU: options.gelu ? 1 : 0, RESIDUAL: options.residual ? 1 : 0 },
-    bind: { sizes: [k, n], call, x, w: w.weight, bias: w.bias ?? x, y },
+    overrides: { WEIGHTS_F32: isF32(w.weight) },
+    bind: { sizes: [k, n, w.bias ? 1 : 0, options.gelu ? 1 : 0, options.residual ? 1 : 0], call, x, w: w.weight, bias: w.bias ?? x, y },
     grid: [Math.ceil(n / TILE), Math.ceil(m / TILE)],
   });
 }
@@ -56,15 +56,15 @@ export function linearRow(r: Recorder, y: Tensor, x: Tensor, w: Linear, state: T
   expectShape('linearRow', 'y', y, [batch, count]);
   const variant = gemvVariant(r, 'linear_row', w, batch);
   r.dispatch(shader(variant.name), {
-    overrides: { ...variant.overrides, GELU: options.gelu ? 1 : 0, RESIDUAL: options.residual ? 1 : 0, OFFSET_EVEN: even, OFFSET_ODD: odd, COUNT: count },
-    bind: { state, x, w: w.weight, gain: w.norm?.weight ?? x, terms: w.terms ?? x, y },
+    overrides: variant.overrides,
+    bind: { sizes: [k, n, count, even, odd, w.terms ? 1 : 0, options.gelu ? 1 : 0, options.residual ? 1 : 0], state, x, w: w.weight, gain: w.norm?.weight ?? x, terms: w.terms ?? x, y },
     grid: [Math.ceil(count / variant.rows), batch / variant.tile],
   });
 }
 
 /** Subgroup or portable sibling of a GEMV shader, its overrides, the matrix rows of a workgroup, and the rows of x in a tile. */
 export function gemvVariant(r: Recorder, base: string, w: Linear, batch: number): { name: string; overrides: Record<string, number>; rows: number; tile: number } {
-  const [n, k] = matrixShape(base, w);
+  const [n] = matrixShape(base, w);
   if (!w.terms && (w.norm || w.bias)) throw new ShapeError(`${base}: ${w.weight.label} has a LayerNorm or a bias but no terms, expected (2, ${n}). Make them with linearTerms().`);
   const { subgroups, subgroupMaxSize } = r.device.capabilities;
   const lanes = subgroups ? subgroupMaxSize : 8;
@@ -72,7 +72,7 @@ export function gemvVariant(r: Recorder, base: string, w: Linear, batch: number)
   const tile = [4, 3, 2, 1].find((t) => batch % t === 0)!;
   return {
     name: subgroups ? `${base}_subgroup` : base,
-    overrides: { K: k, N: n, BATCH: tile, WG: threads, LANES: lanes, NORM: w.norm ? 1 : 0, TERMS: w.terms ? 1 : 0, EPS: LAYER_NORM_EPS, WEIGHTS_F32: isF32(w.weight) },
+    overrides: { BATCH: tile, WG: threads, LANES: lanes, NORM: w.norm ? 1 : 0, EPS: LAYER_NORM_EPS, WEIGHTS_F32: isF32(w.weight) },
     rows: 4 * (threads / lanes), // R of common/gemv.wgsl for each group of lanes
     tile,
   };

@@ -8,12 +8,8 @@
 @group(0) @binding(1) var<uniform>             call: Call;
 @group(0) @binding(2) var<storage, read>       x: array<vec4<f32>>; // (M, K)
 @group(0) @binding(3) var<storage, read>       w: array<vec4<u32>>; // (N, K)
-@group(0) @binding(4) var<storage, read>       bias: array<f32>;    // (N), unread without BIAS
+@group(0) @binding(4) var<storage, read>       bias: array<f32>;    // (N), unread without sizes.bias
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;       // (M, N)
-override BIAS: u32 = 0u;
-override GELU: u32 = 0u;
-override RESIDUAL: u32 = 0u; // 1: add to what y holds
-
 fn load_a(m: u32, k: u32) -> vec4<f32> {
   if (m >= call.count || k >= sizes.k) { return vec4<f32>(0.0); }
   return x[(m * sizes.k + k) / 4u];
@@ -22,13 +18,13 @@ fn load_a(m: u32, k: u32) -> vec4<f32> {
 fn store(m: u32, n: u32, value: vec4<f32>) {
   if (m >= call.count) { return; }
   var v = value;
-  if (BIAS == 1u) {
+  if (sizes.bias == 1u) {
     for (var i = 0u; i < 4u; i++) { v[i] += bias[min(n + i, sizes.n - 1u)]; }
   }
-  if (GELU == 1u) { v = gelu(v); }
+  if (sizes.gelu == 1u) { v = gelu(v); }
   for (var i = 0u; i < min(4u, sizes.n - min(n, sizes.n)); i++) { // N need not be a multiple of 4
     let at = m * sizes.n + n + i;
-    if (RESIDUAL == 1u) { y[at] += v[i]; } else { y[at] = v[i]; }
+    if (sizes.residual == 1u) { y[at] += v[i]; } else { y[at] = v[i]; }
   }
 }
 

@@ -15,6 +15,7 @@ export interface LstmLayer {
 }
 
 const STEPS = 256; // of one dispatch
+const SLICE_TERMS = 16; // a thread that shares a unit should have at least about so much of its sum
 const GATES = 4; // i, f, g, o: torch's order
 
 /** torch's weight_ih (4H, H), weight_hh (4H, H) and biases (4H), whose rows are (gate, unit), as the kernel reads them. */
@@ -42,7 +43,7 @@ export function lstm(r: Recorder, y: Tensor, x: Tensor, layers: readonly LstmLay
   const [batch, steps, size] = x.shape as readonly [number, number, number];
   expectShape('lstm', 'y', y, [batch, steps, size]);
   const { threads, capacity } = workgroup(r, size);
-  const slices = Math.max(1, Math.min(16, Math.floor(threads / size)));
+  const slices = Math.max(1, Math.min(Math.ceil(size / SLICE_TERMS), Math.floor(threads / size)));
   const state = r.temp([batch, 2, size], 'lstm state');
   const gates = r.temp([batch, steps, GATES * size], 'lstm gates');
   const spare = layers.length > 1 ? r.temp(x.shape, 'lstm between layers') : y;
@@ -74,8 +75,9 @@ function workgroup(r: Recorder, size: number): { threads: number; capacity: numb
   const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX, maxComputeWorkgroupStorageSize } = r.device.limits;
   const most = Math.min(maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX);
   const capacities = [Math.max(256, 2 ** Math.ceil(Math.log2(size))), padTo4(size)]; // one pipeline for many sizes, where there is room
+  const useful = size * Math.ceil(size / SLICE_TERMS); // more threads have nothing to do
   for (const threads of [1024, 512, 256, 128, 64]) {
-    const capacity = threads <= most && capacities.find((n) => 16 * threads + 4 * 3 * n <= maxComputeWorkgroupStorageSize);
+    const capacity = threads <= most && threads < Math.max(128, 2 * useful) && capacities.find((n) => 16 * threads + 4 * 3 * n <= maxComputeWorkgroupStorageSize);
     if (capacity) return { threads, capacity };
   }
   throw new UnsupportedError(`lstm: got hidden size ${size}, expected one whose state fits in ${maxComputeWorkgroupStorageSize} bytes of workgroup memory. Use an adapter with larger limits.`);

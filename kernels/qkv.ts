@@ -12,14 +12,14 @@ export interface LayerCache {
   readonly values: Tensor;
 }
 
-/** The overrides that tell a shader how the cache lies; checked against the hidden size. */
-export function cacheOverrides(op: string, cache: LayerCache, hidden: number): { HEADS: number; HEAD_DIM: number; CAPACITY: number; CACHE_F32: number } {
+/** `struct Cache` of common/cache.wgsl: how the cache lies; checked against the hidden size. */
+export function cacheParams(op: string, cache: LayerCache, hidden: number): [heads: number, headDim: number, capacity: number] {
   const [batch, heads, capacity, headDim] = cache.keys.shape as [number, number, number, number];
   expectShape(op, 'values', cache.values, [batch, heads, capacity, headDim]);
   if (heads * headDim !== hidden || headDim % 8 !== 0 || headDim > 128) {
     throw new ShapeError(`${op}: the cache has ${heads} heads of ${headDim} channels, expected ${hidden} channels together and a head dim that is a multiple of 8 up to 128.`);
   }
-  return { HEADS: heads, HEAD_DIM: headDim, CAPACITY: capacity, CACHE_F32: isF32(cache.keys) };
+  return [heads, headDim, capacity];
 }
 
 /** q (M, H), and keys and values at positions call.start … of row call.slot, from normalised x (M, H). */
@@ -30,8 +30,8 @@ export function qkv(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Lin
   expectShape('qkv', 'q', q, [m, k]);
   expectShape('qkv', 'weight', w.weight, [3 * k, k]);
   r.dispatch(shader('qkv'), {
-    overrides: { WEIGHTS_F32: isF32(w.weight), BIAS: w.bias ? 1 : 0, ...cacheOverrides('qkv', cache, k) },
-    bind: { sizes: [k, n], call, x, w: w.weight, bias: w.bias ?? x, q, keys: cache.keys, values: cache.values },
+    overrides: { WEIGHTS_F32: isF32(w.weight), CACHE_F32: isF32(cache.keys) },
+    bind: { sizes: [k, n, w.bias ? 1 : 0], cache: cacheParams('qkv', cache, k), call, x, w: w.weight, bias: w.bias ?? x, q, keys: cache.keys, values: cache.values },
     grid: [Math.ceil(n / 64), Math.ceil(m / 64)],
   });
 }
@@ -46,8 +46,8 @@ export function qkvRow(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: 
   expectShape('qkvRow', 'keys', cache.keys, [batch, null, null, null]);
   const variant = gemvVariant(r, 'qkv_row', w, batch);
   r.dispatch(shader(variant.name), {
-    overrides: { ...variant.overrides, ...cacheOverrides('qkvRow', cache, k) },
-    bind: { state, x, w: w.weight, gain: w.norm?.weight ?? x, terms: w.terms ?? x, q, keys: cache.keys, values: cache.values },
+    overrides: { ...variant.overrides, CACHE_F32: isF32(cache.keys) },
+    bind: { sizes: [k, n, n, 0, 0, w.terms ? 1 : 0], cache: cacheParams('qkvRow', cache, k), state, x, w: w.weight, gain: w.norm?.weight ?? x, terms: w.terms ?? x, q, keys: cache.keys, values: cache.values },
     grid: [Math.ceil(n / variant.rows), batch / variant.tile],
   });
 }

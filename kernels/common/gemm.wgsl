@@ -1,6 +1,6 @@
 // The product of many rows: out[m, n] = Σ_k a[m, k] · W[n, k], for a tile of 64 × 64 outputs a workgroup, 8 × 8 a thread, in f32.
 // Both operands pass through workgroup memory transposed, so that the inner loop reads vec4s: 4 loads for 64 multiply-adds.
-// The sizes are params, not overrides, and the loops have bounds that the compiler does not know: a software adapter's compiler unrolls what
+// Sizes and epilogue are params, not overrides, and the loops have bounds that the compiler does not know: a software adapter's compiler unrolls what
 // it can, and took seconds for each shape of each model.
 // The file that includes this declares `w` and gives
 //   load_a(m, k) -> vec4<f32>   a[m, k … k+3]; zeros outside its rows
@@ -8,6 +8,9 @@
 struct Sizes {
   k: u32, // columns of both operands, a multiple of 8
   n: u32, // rows of W
+  bias: u32,     // 1: add bias[n]
+  gelu: u32,     // 1: y = gelu(…)
+  residual: u32, // 1: add to what y holds
 }
 const TILE = 64u;
 const DEPTH = 16u;        // columns staged at a time

@@ -3,14 +3,23 @@
 //   y_r = rstd · (Σ_k W[r,k] g[k] x[k] − mean · s_r) + b_r,   s_r = Σ_k W[r,k] g[k],   b_r = bias_r + Σ_k W[r,k] β[k]
 // with `terms` = [s | b], made when the weights are loaded (architecture, "Fused"). Accumulation is f32.
 // A group of LANES threads walks four matrix rows together, 16 bytes of f16 a thread and step; `group_sum` of the variant adds the lanes.
-// The file that includes this declares x, w, gain, terms, and includes gemv_portable or gemv_subgroup.
-override K: u32;             // row length, a multiple of 8
-override N: u32;             // rows of the matrix
+// The file that includes this declares sizes, x, w, gain, terms, and includes gemv_portable or gemv_subgroup.
+// Sizes and what an epilogue does are params: a pipeline serves every shape of every model. Overrides would double nothing but the
+// pipelines, and a software adapter compiles each of them for a second.
+struct Sizes {
+  k: u32,           // row length, a multiple of 8
+  n: u32,           // rows of the matrix
+  count: u32,       // rows of it that a step computes, from `even` on in even steps, from `odd` on in odd ones:
+  even: u32,        // Bark's coarse model draws from two codebooks in turn
+  odd: u32,
+  terms: u32,       // 1: add terms[n + r], the bias
+  gelu: u32,        // 1: y = gelu(…)
+  residual: u32,    // 1: add to what y holds
+}
 override BATCH: u32 = 1u;    // rows of x in one workgroup, 1 … 4
 override WG: u32 = 64u;
 override LANES: u32 = 8u;    // threads that share a matrix row; divides WG
 override NORM: u32 = 0u;
-override TERMS: u32 = 0u;    // 1: add terms[N + r], the bias
 override EPS: f32 = 1e-5;
 const R = 4u;                // matrix rows of a group
 override ROWS: u32 = R * (WG / LANES);
@@ -19,14 +28,14 @@ var<workgroup> results: array<vec4<f32>, ROWS>;
 var<workgroup> moments: array<vec4<f32>, 2>; // Σ x and Σ x² of each row of x
 
 fn walk(first: u32, batch: u32, group: u32, lane: u32, lanes: u32) {
-  let k8 = K / 8u;
-  let stride = K / 4u;
+  let k8 = sizes.k / 8u;
+  let stride = sizes.k / 4u;
   let row = first + group * R;
   // Rows past the end read the last one again: cheaper than a branch, and never stored.
-  let row0 = min(row, N - 1u) * k8;
-  let row1 = min(row + 1u, N - 1u) * k8;
-  let row2 = min(row + 2u, N - 1u) * k8;
-  let row3 = min(row + 3u, N - 1u) * k8;
+  let row0 = min(row, sizes.n - 1u) * k8;
+  let row1 = min(row + 1u, sizes.n - 1u) * k8;
+  let row2 = min(row + 2u, sizes.n - 1u) * k8;
+  let row3 = min(row + 3u, sizes.n - 1u) * k8;
   var a0 = vec4<f32>(0.0);
   var a1 = vec4<f32>(0.0);
   var a2 = vec4<f32>(0.0);
@@ -59,12 +68,12 @@ fn walk(first: u32, batch: u32, group: u32, lane: u32, lanes: u32) {
 /// One matrix row's result for the BATCH rows of x, after `walk` and a barrier.
 fn finished(first: u32, r: u32) -> vec4<f32> {
   var y = results[r];
-  let row = min(first + r, N - 1u);
+  let row = min(first + r, sizes.n - 1u);
   if (NORM == 1u) {
-    let mean = moments[0] / f32(K);
-    let variance = max(moments[1] / f32(K) - mean * mean, vec4<f32>(0.0));
+    let mean = moments[0] / f32(sizes.k);
+    let variance = max(moments[1] / f32(sizes.k) - mean * mean, vec4<f32>(0.0));
     y = (y - mean * terms[row]) * inverseSqrt(variance + EPS);
   }
-  if (TERMS == 1u) { y += terms[N + row]; }
+  if (sizes.terms == 1u) { y += terms[sizes.n + row]; }
   return y;
 }

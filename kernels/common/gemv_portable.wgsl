@@ -1,6 +1,9 @@
 // Adds the lanes of a group through workgroup memory: core WGSL, for adapters without subgroups.
-var<workgroup> partials: array<vec4<f32>, R * WG>;      // [row of the workgroup][lane]
-var<workgroup> partial_moments: array<vec4<f32>, 2u * LANES>;
+// The sizes have names because naga 29 (Deno) panics on override expressions within array<>.
+override PARTIALS: u32 = R * WG;
+override PARTIAL_MOMENTS: u32 = 2u * LANES;
+var<workgroup> partials: array<vec4<f32>, PARTIALS>; // [row of the workgroup][lane]
+var<workgroup> partial_moments: array<vec4<f32>, PARTIAL_MOMENTS>;
 
 fn group_sum(group: u32, lane: u32, a0: vec4<f32>, a1: vec4<f32>, a2: vec4<f32>, a3: vec4<f32>, sum: vec4<f32>, squares: vec4<f32>) {
   let at = group * R * LANES + lane;

@@ -1,32 +1,35 @@
 // What both row variants of `qkv` share: bindings and epilogue.
 #include "common/weights.wgsl"
 #include "common/state.wgsl"
-@group(0) @binding(0) var<uniform>             state: array<Row, 16>;
-@group(0) @binding(1) var<storage, read>       x: array<vec4<f32>>;     // (B, H)
-@group(0) @binding(2) var<storage, read>       w: array<vec4<u32>>;     // (3H, H)
-@group(0) @binding(3) var<storage, read>       gain: array<vec4<f32>>;  // (H) LayerNorm weight
-@group(0) @binding(4) var<storage, read>       terms: array<f32>;       // (2, 3H) row sums and biases
-@group(0) @binding(5) var<storage, read_write> q: array<f32>;           // (B, H)
-@group(0) @binding(6) var<storage, read_write> keys: array<u32>;        // (B, heads, CAPACITY, HEAD_DIM)
-@group(0) @binding(7) var<storage, read_write> values: array<u32>;      // (B, heads, CAPACITY, HEAD_DIM)
 #include "common/gemv.wgsl"
 #include "common/rows.wgsl"
+#include "common/cache.wgsl"
+@group(0) @binding(0) var<uniform>             sizes: Sizes;
+@group(0) @binding(1) var<uniform>             cache: Cache;
+@group(0) @binding(2) var<uniform>             state: array<Row, 16>;
+@group(0) @binding(3) var<storage, read>       x: array<vec4<f32>>;     // (B, H)
+@group(0) @binding(4) var<storage, read>       w: array<vec4<u32>>;     // (3H, H)
+@group(0) @binding(5) var<storage, read>       gain: array<vec4<f32>>;  // (H) LayerNorm weight
+@group(0) @binding(6) var<storage, read>       terms: array<f32>;       // (2, 3H) row sums and biases
+@group(0) @binding(7) var<storage, read_write> q: array<f32>;           // (B, H)
+@group(0) @binding(8) var<storage, read_write> keys: array<u32>;        // (B, heads, capacity, head_dim)
+@group(0) @binding(9) var<storage, read_write> values: array<u32>;      // (B, heads, capacity, head_dim)
 #include "common/qkv.wgsl"
 
 fn store(first: u32, batch: u32, thread: u32) {
   // A thread takes two neighbouring rows: the cache holds halves in pairs.
-  for (var r = 2u * thread; r < ROWS && first + r < N; r += 2u * WG) {
+  for (var r = 2u * thread; r < ROWS && first + r < sizes.n; r += 2u * WG) {
     let even = finished(first, r);
     let odd = finished(first, r + 1u);
     let n = first + r;
     for (var j = 0u; j < BATCH; j++) {
       let b = batch + j;
       if (state[b].done == 1u) { continue; }
-      if (n < K) {
-        q[b * K + n] = even[j];
-        q[b * K + n + 1u] = odd[j];
-      } else if (state[b].position < CAPACITY) {
-        store_kv(b, state[b].position, n - K, vec2<f32>(even[j], odd[j]));
+      if (n < sizes.k) {
+        q[b * sizes.k + n] = even[j];
+        q[b * sizes.k + n + 1u] = odd[j];
+      } else if (state[b].position < cache.capacity) {
+        store_kv(b, state[b].position, n - sizes.k, vec2<f32>(even[j], odd[j]));
       }
     }
   }

@@ -17,8 +17,16 @@ const bytesOf = (a: Stored): Uint8Array<ArrayBuffer> => new Uint8Array(a.buffer 
 const dtypeOf = (a: Stored, bf16 = false): SourceDType => (a instanceof Float32Array ? 'F32' : bf16 ? 'BF16' : 'F16');
 const asFloats = (a: Stored, dtype: SourceDType): Float32Array => (a instanceof Float32Array ? a : dtype === 'BF16' ? bfloat16ToFloat32(a) : float16ToFloat32(a));
 
+interface Rows {
+  bf16?: boolean;
+  from?: number;
+  until?: number;
+  at?: number;
+  rows?: number;
+}
+
 /** Words or halves of y after rows [from, to) of `source` (N, k) went to rows `at` … of y (rows, padded k), which held 0x5555 all over. */
-async function cast(source: Stored, k: number, to: 'f16' | 'f32', { bf16 = false, from = 0, until = source.length / k, at = 0, rows = at + until - from } = {}): Promise<{ bits: Uint16Array | Uint32Array; reads: number[] }> {
+async function cast(source: Stored, k: number, to: 'f16' | 'f32', { bf16 = false, from = 0, until = source.length / k, at = 0, rows = at + until - from }: Rows = {}): Promise<{ bits: Uint16Array | Uint32Array; reads: number[] }> {
   const pitch = padTo8(k);
   const y = device.createTensor([rows, pitch], to, 'test');
   device.write(y, new Uint8Array(y.buffer.size).fill(0x55));

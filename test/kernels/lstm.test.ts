@@ -49,11 +49,10 @@ async function compare({ batch, frames, size, layers, skip = false, scale = 1 }:
 }
 
 test('hidden sizes from 1 on', async () => {
-  for (const size of [1, 2, 3, 5, 10, 24, 80, 192]) await compare({ batch: 2, frames: 7, size, layers: 1 });
+  for (const size of [1, 3, 10, 24, 192]) await compare({ batch: 2, frames: 7, size, layers: 1 });
 });
 
 test('more units than threads', async () => {
-  await compare({ batch: 1, frames: 3, size: 516, layers: 1 });
   await compare({ batch: 1, frames: 2, size: 1030, layers: 1 });
 });
 
@@ -64,7 +63,8 @@ test('layers and the skip around all of them', async () => {
 });
 
 test('clip lengths from one step on, and over several dispatches', async () => {
-  for (const frames of [1, 2, 255, 256, 257, 600]) await compare({ batch: 2, frames, size: 10, layers: 2, skip: true });
+  for (const frames of [1, 2, 256, 257]) await compare({ batch: 2, frames, size: 10, layers: 2, skip: true });
+  await compare({ batch: 1, frames: 520, size: 6, layers: 1 });
 });
 
 test('gates far from zero', async () => {

@@ -157,7 +157,10 @@ test('a shader that does not compile names file, line and column', async () => {
   const error = await thrown((r) => r.dispatch(broken, { bind: {}, grid: [1] }), own);
   own.dispose();
   assert.instance(error, UnsupportedError);
-  assert.match(error.message, /^kernels\/test broken\.wgsl does not compile on this adapter with \{\}:\nkernels\/common\/part\.wgsl:8:21: unresolved value 'nonsense'\n  fn main\(\) \{ let a = nonsense; \}\n {22}\^/);
+  const [first, place] = error.message.split('\n');
+  assert.is(first, 'kernels/test broken.wgsl does not compile on this adapter with {}:');
+  assert.ok(place!.startsWith('kernels/common/part.wgsl:8:21: '), place);
+  assert.match(error.message, /nonsense[^]*\n  fn main\(\) \{ let a = nonsense; \}\n {22}\^$/); // each compiler has its own words
 });
 
 test('after dispose the ledger is where it was', async () => {

@@ -1,0 +1,139 @@
+// The command's options: one table, from which both the parsing and the help are made. Knows no model and prints nothing.
+
+import { parseArgs } from 'node:util';
+import { nearestNames } from '../runtime/weights.ts';
+
+/** Wrong usage: the command ends with code 2. The message is one line that says what was got, what was expected and what to do. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+export type Command = 'say' | 'voices' | 'doctor';
+
+interface Option {
+  readonly short?: string;
+  /** What stands for the value in the help; without it the option is a switch. */
+  readonly value?: string;
+  readonly about: string;
+  readonly of: readonly Command[];
+  /** Makes the value of a text; undefined where it is none. */
+  readonly read?: (text: string) => unknown;
+  /** What `read` expects, for its error. */
+  readonly expected?: string;
+}
+
+const number = (allowed: (n: number) => boolean) => (text: string) => {
+  const n = text.trim() === '' ? NaN : Number(text);
+  return Number.isFinite(n) && allowed(n) ? n : undefined;
+};
+const wholeFrom = (least: number) => ({ read: number((n) => Number.isSafeInteger(n) && n >= least), expected: `a whole number from ${least}` });
+const oneOf = (...names: string[]) => ({ read: (text: string) => (names.includes(text) ? text : undefined), expected: names.join(' or ') });
+
+const OPTIONS = {
+  voice: { short: 'v', value: 'NAME', about: "one of the model's voices ('bark voices' lists them), or the path of a .npz", of: ['say'] },
+  output: { short: 'o', value: 'FILE', about: 'write a WAV file; - for standard output', of: ['say'] },
+  model: { short: 'm', value: 'FOLDER', about: 'a Bark model in Hugging Face layout; without it, the built-in demo voice', of: ['say', 'voices'] },
+  file: { short: 'f', value: 'FILE', about: 'read the text from a file; - for standard input', of: ['say'] },
+  seed: { value: 'N', about: 'the same seed says the same again', of: ['say'], ...wholeFrom(0) },
+  temperature: { value: 'T', about: "of all stages, above 0; default: the model's own", of: ['say'], read: number((n) => n > 0), expected: 'a number above 0' },
+  greedy: { about: 'always the likeliest token, as transformers does without sampling', of: ['say'] },
+  'max-new-tokens': { value: 'N', about: 'cut the speech after N semantic tokens', of: ['say'], ...wholeFrom(1) },
+  dtype: { value: 'TYPE', about: 'how weights are stored: float16 (default) or float32', of: ['say'], ...oneOf('float16', 'float32') },
+  offload: { about: "keep only the running stage's weights on the GPU", of: ['say'] },
+  portable: { about: 'use only core WebGPU: no subgroups, no shader-f16', of: ['say', 'doctor'] },
+  json: { about: 'print one JSON object on standard output', of: ['say', 'voices', 'doctor'] },
+  quiet: { short: 'q', about: 'no progress; warnings and errors only', of: ['say'] },
+  help: { short: 'h', about: 'show this', of: ['say', 'voices', 'doctor'] },
+  version: { about: 'show the version', of: ['say', 'voices', 'doctor'] },
+} satisfies Record<string, Option>;
+
+type Name = keyof typeof OPTIONS;
+type Read<O> = O extends { read: unknown; expected: 'float16 or float32' } ? string : O extends { read: ReturnType<typeof number> } ? number : O extends { value: string } ? string : true;
+export type Values = { [K in Exclude<Name, 'dtype'>]?: Read<(typeof OPTIONS)[K]> } & { dtype?: 'float16' | 'float32' };
+
+export interface Arguments {
+  command: Command;
+  /** The words that are no options and no command. */
+  words: string[];
+  values: Values;
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = { voices: 'voices', doctor: 'doctor' };
+const LATER = ['convert', 'bench'];
+
+/** Throws `UsageError`. A word after `--` is text, whatever it looks like. */
+export function readArguments(args: readonly string[]): Arguments {
+  const table = Object.fromEntries(Object.entries<Option>(OPTIONS).map(([name, { value, short }]) => [name, { type: value ? ('string' as const) : ('boolean' as const), ...(short && { short }) }]));
+  const { tokens } = parseArgs({ args: [...args], options: table, strict: false, allowPositionals: true, tokens: true });
+  const end = tokens.find((token) => token.kind === 'option-terminator')?.index ?? Infinity;
+  const words = tokens.flatMap((token) => (token.kind === 'positional' ? [token.value] : []));
+  const first = tokens.find((token) => token.kind === 'positional');
+  const named = first && first.index < end ? first.value : '';
+  if (LATER.includes(named)) throw new UsageError(`bark ${named}: is not here yet, expected text, voices or doctor. To speak the word: bark -- ${named}`);
+  const command = Object.hasOwn(COMMANDS, named) ? COMMANDS[named]! : 'say';
+
+  const values: Record<string, unknown> = {};
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue;
+    const option: Option | undefined = Object.hasOwn(OPTIONS, token.name) ? OPTIONS[token.name as Name] : undefined;
+    if (!option) throw unknownOption(token.rawName, command);
+    if (!option.of.includes(command)) throw new UsageError(`${token.rawName}: got it with 'bark ${command}', expected ${optionsOf(command).map(([name]) => `--${name}`).join(', ')}. Leave it out.`);
+    values[token.name] = readValue(token.rawName, option, token.value, token.inlineValue === true);
+  }
+  if (command !== 'say') {
+    words.shift();
+    if (words.length > 0) throw new UsageError(`bark ${command}: got the argument ${JSON.stringify(words[0])}, expected none. To speak these words, put them in quotes: bark "${[command, ...words].join(' ')}"`);
+  }
+  return { command, words, values: values as Values };
+}
+
+function readValue(name: string, { value, read, expected }: Option, given: string | undefined, inline: boolean): unknown {
+  if (!value) {
+    if (given !== undefined) throw new UsageError(`${name}: got the value ${JSON.stringify(given)}, expected none. Leave out '=${given}'.`);
+    return true;
+  }
+  // `-o --seed 3` is a forgotten file name, not a file of that name; `-o=--seed` would be.
+  if (given === undefined || given === '' || (!inline && /^-[^\d.]/.test(given))) throw new UsageError(`${name}: got no value, expected ${expected ?? value}. Write ${name} ${value}.`);
+  if (!read) return given;
+  const result = read(given);
+  if (result === undefined) throw new UsageError(`${name}: got ${JSON.stringify(given)}, expected ${expected}.`);
+  return result;
+}
+
+function unknownOption(name: string, command: Command): UsageError {
+  const known = optionsOf(command).flatMap(([long, { short }]) => [`--${long}`, ...(short ? [`-${short}`] : [])]);
+  const near = name.startsWith('--') ? nearestNames(name, known.filter((other) => other.startsWith('--')), 1) : [];
+  return new UsageError(`${name}: got an option that is not known${near[0] ? `; did you mean ${near[0]}?` : `, expected ${known.join(', ')}.`} See bark --help, and put -- before text that begins with a dash.`);
+}
+
+const optionsOf = (command: Command): [string, Option][] => Object.entries<Option>(OPTIONS).filter(([, { of }]) => of.includes(command));
+
+/** The text of --help. */
+export function help(command: Command): string {
+  const rows = optionsOf(command).map(([name, { short, value, about }]) => [`  ${short ? `-${short}, ` : '    '}--${name}${value ? ` ${value}` : ''}`, about] as const);
+  const width = Math.max(...rows.map(([left]) => left.length)) + 2;
+  return [...HEADS[command], '', 'Options', ...rows.map(([left, about]) => left.padEnd(width) + about), ...(command === 'say' ? ENVIRONMENT : [])].join('\n');
+}
+
+const HEADS: Readonly<Record<Command, readonly string[]>> = {
+  say: [
+    'Usage: bark "text"             speaks it, or writes bark.wav where nothing can play',
+    '       bark -o hello.wav "text"',
+    '       bark voices             lists the voices of a model',
+    '       bark doctor             tells what this machine can do, for bug reports',
+    '',
+    'The text comes from the arguments, from --file, or from standard input.',
+  ],
+  voices: ['Usage: bark voices [--model FOLDER]', '', 'Prints the names of the voices, one a line.'],
+  doctor: ['Usage: bark doctor', '', 'Prints the versions, the adapter with its features and limits, and the result of a small self-test.'],
+};
+
+const ENVIRONMENT = [
+  '',
+  'Environment',
+  '  BARK_ADAPTER   part of the name of the adapter to use',
+  '  BARK_DEBUG     any value: errors show where they came from',
+  '  NO_COLOR       any value: no colours',
+  '',
+  'Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.',
+];

@@ -1,0 +1,20 @@
+// The library's front door: everything that `import … from 'bark-webgpu'` gives, and nothing else. test/api.test.ts pins the names.
+
+export { RawAudio } from './audio.ts';
+export { BarkCausalModel, type CausalForwardInputs, type CausalForwardOutputs, type HostTensor, type PastKeyValues } from './causal.ts';
+export { BarkCoarseModel } from './coarse.ts';
+export { BarkCoarseConfig, BarkConfig, BarkFineConfig, BarkSemanticConfig, type BarkSubModelConfig } from './config.ts';
+export { BarkFineModel } from './fine.ts';
+export { BarkGenerationConfig } from './generation_config.ts';
+export { BarkModel, type GenerateOutput, type LoadOptions, type RowTokens } from './model.ts';
+export type { GenerateOptions, ProgressEvent, SamplingOptions } from './options.ts';
+export { BarkProcessor, type BarkInputs, type EncodeOptions, type ProcessorOptions, type Voice } from './processor.ts';
+export { BarkSemanticModel } from './semantic.ts';
+export { checkSupport, type Support } from './support.ts';
+export { VoicePreset, type PromptLike, type VoicePresetLike } from './voices.ts';
+export { EncodecConfig, EncodecModel, type Codes } from '../encodec/index.ts';
+export type { ModelSource } from '../runtime/checkpoint.ts';
+export { Device, type DeviceOptions } from '../runtime/device.ts';
+export { DownloadError, InputError, ShapeError, UnsupportedError, WeightsError } from '../runtime/errors.ts';
+export type { MemoryReport } from '../runtime/memory.ts';
+export type { ModelSourceLike } from '../runtime/source.ts';

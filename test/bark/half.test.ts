@@ -1,0 +1,61 @@
+// Half precision in storage: with f16 weights and cache, teacher-forced logits stay within 5e-2 of transformers' f32 ones and point the same
+// way (cosine > 0.9999), on every fixture; and what f16 storage does to the numbers is rounding of the weights and nothing else.
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { HostTensor } from '../../bark/causal.ts';
+import { assertClose, cosine } from '../assert_close.ts';
+import { testDevice } from '../device.ts';
+import { f32, formulaIds, readFixture } from '../formula.ts';
+import { FIXTURES, stagesOf } from './models.ts';
+
+const test = suite('half');
+
+function picked({ data, shape }: HostTensor, positions: readonly number[], [from, to]: readonly [number, number]): number[][] {
+  const [B, T, V] = shape as [number, number, number];
+  return Array.from({ length: B }, (_, b) => positions.map((at) => [...data.subarray((b * T + at) * V + from, (b * T + at) * V + to)])).flat();
+}
+
+/** Position by position: a cosine over all of them would hide one that is off. */
+function check(actual: number[][], wanted: Float32Array, label: string): void {
+  const width = actual[0]!.length;
+  assertClose(actual.flat(), wanted, { atol: 5e-2 }, label);
+  for (const [i, row] of actual.entries()) {
+    const like = cosine(row, wanted.subarray(i * width, (i + 1) * width));
+    assert.ok(like > 0.9999, `${label}, position ${i}: cosine ${like}`);
+  }
+}
+
+for (const name of FIXTURES) {
+  test(`${name}: f16 storage`, async () => {
+    const fixture = readFixture(name);
+    const { semantic, coarse, fine } = stagesOf(await testDevice(), fixture, 'f16');
+    for (const [model, forced] of [[semantic, fixture.forced.semantic], [coarse, fixture.forced.coarse_acoustics]] as const) {
+      const ids = { data: forced.input_ids.flat(), shape: [forced.input_ids.length, forced.input_ids[0]!.length] };
+      const { logits } = await model.forward({ inputIds: ids });
+      check(picked(logits, forced.positions, forced.columns), f32(forced.logits), `${name} ${forced === fixture.forced.semantic ? 'semantic' : 'coarse'}`);
+    }
+    const { codes, positions, by_codebook } = fixture.forced.fine_acoustics;
+    for (const [codebook, wanted] of Object.entries(by_codebook)) {
+      const { logits } = await fine.forward(Number(codebook), { data: codes.flat(2), shape: [1, codes[0]!.length, codes[0]![0]!.length] });
+      check(picked(logits, positions, [0, logits.shape[2]!]), f32(wanted), `${name} fine ${codebook}`);
+    }
+    for (const stage of [semantic, coarse, fine]) stage.unload();
+  });
+}
+
+test('f16 weights on the GPU are those of a file that was saved in f16', async () => {
+  const fixture = readFixture('heads_8_24_40');
+  const device = await testDevice();
+  const cast = stagesOf(device, fixture, 'f16');
+  const saved = stagesOf(device, { ...fixture, formula: { ...fixture.formula, dtype: 'F16' } }, 'f16');
+  const [T, C] = [37, cast.fine.config.n_codes_total];
+  const codes = { data: [...formulaIds('half', T * C, 64)], shape: [1, T, C] };
+  const [a, b] = [await cast.fine.forward(C - 1, codes), await saved.fine.forward(C - 1, codes)];
+  // Vectors (LayerNorm, positions) are f32 on the GPU, and were rounded in the second file only.
+  assertClose(a.logits.data, b.logits.data, { atol: 2e-2 });
+  cast.fine.unload();
+  saved.fine.unload();
+});
+
+test.run();
