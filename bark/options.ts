@@ -96,7 +96,11 @@ function first<T>(...values: [...(T | undefined)[], T]): T {
 }
 
 function check(name: string, value: number, allowed: (value: number) => boolean, expected: string): void {
-  if (typeof value !== 'number' || !allowed(value)) throw new InputError(`${name}: got ${JSON.stringify(value)}, expected ${expected}.`);
+  if (typeof value !== 'number' || !allowed(value)) throw wrong(name, value, expected);
+}
+
+function wrong(name: string, value: unknown, expected: string): InputError {
+  return new InputError(`${name}: got ${typeof value === 'number' ? value : JSON.stringify(value)}, expected ${expected}.`);
 }
 
 function seeds(seed: GenerateOptions['seed'], batch: number): number[] {
@@ -117,9 +121,16 @@ const KEYS = {
 /** A mistyped option that is passed over in silence costs its author an afternoon. */
 function refuseUnknown(options: GenerateOptions): void {
   for (const [stage, keys] of Object.entries(KEYS)) {
-    const given = stage === '' ? options : (options[stage as 'semantic'] ?? {});
-    for (const key of Object.keys(given)) {
-      if (!(keys as readonly string[]).includes(key)) throw new InputError(`generate: got the option ${stage && `${stage}.`}${key}, expected one of ${keys.join(', ')}.`);
+    const given: unknown = stage === '' ? options : options[stage as 'semantic'];
+    if (given === undefined) continue;
+    const at = stage && `${stage}.`;
+    if (typeof given !== 'object' || given === null) throw wrong(stage || 'options', given, 'an object of options');
+    for (const [key, value] of Object.entries(given)) {
+      if (!(keys as readonly string[]).includes(key)) throw new InputError(`generate: got the option ${at}${key}, expected one of ${keys.join(', ')}.`);
+      if ((key === 'doSample' || key === 'strictMask') && value !== undefined && typeof value !== 'boolean') throw wrong(`${at}${key}`, value, 'true or false');
     }
   }
+  const { signal, onProgress } = options;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', signal, 'an AbortSignal');
+  if (onProgress !== undefined && typeof onProgress !== 'function') throw wrong('onProgress', onProgress, 'a function');
 }

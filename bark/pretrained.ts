@@ -5,8 +5,8 @@ import { WeightsError } from '../runtime/errors.ts';
 import { openModelSource } from '../runtime/source.ts';
 import type { ModelSourceLike } from '../runtime/source.ts';
 
-// Next to this file in the sources; one floor up and over from the bundle in dist/.
-const DEMO_VOICE_FOLDERS = ['./demo_voice/', '../bark/demo_voice/'];
+// Next to this file in the sources; one or two floors up and over from the bundles in dist/ and dist/browser/.
+const DEMO_VOICE_FOLDERS = ['./demo_voice/', '../bark/demo_voice/', '../../bark/demo_voice/'];
 
 /** Opens a model's folder; without `source`, that of the built-in demo voice. Errors as in `openModelSource`. */
 export async function resolveSource(source?: ModelSourceLike): Promise<ModelSource> {

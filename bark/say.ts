@@ -40,7 +40,6 @@ export async function say({ words, values }: Arguments, { progress, signal, prin
   warn(inputs.warnings);
   if (values.model === undefined) progress.say('Speaking with the small built-in demo voice. A real model: bark --model path/to/bark-small "…" (the README says how to get one)');
 
-  progress.begin('load');
   const device = await Device.request({ portable: values.portable ?? false });
   let model: BarkModel | undefined;
   try {
@@ -57,10 +56,10 @@ export async function say({ words, values }: Arguments, { progress, signal, prin
 
     signal.throwIfAborted();
     const factor = output.timings.total / 1000 / audio.duration;
-    const spent = `${audio.duration.toFixed(2)} s of audio in ${seconds(output.timings.total).trim()}, ${factor.toFixed(2)} s of work for each (real-time factor)`;
+    const spent = `${audio.duration.toFixed(2)} s of audio in ${seconds(output.timings.total).trim()} (real-time factor ${factor.toFixed(2)})`;
     if (values.output !== '-') progress.say(spent);
     const written = await deliver(audio, values.output, { progress, signal, print });
-    if (values.json) await print(`${JSON.stringify(await report({ text, values, output, written, device, load, warnings: [...warned] }))}\n`);
+    if (values.json) await print(`${JSON.stringify(await report({ text, values, output, written, model, load, warnings: [...warned] }))}\n`);
   } finally {
     progress.clear();
     model?.dispose();
@@ -144,14 +143,15 @@ interface Spoken {
   values: Values;
   output: GenerateOutput;
   written: string | null;
-  device: Device;
+  model: BarkModel;
   load: number;
   warnings: string[];
 }
 
 /** What --json prints. Times are milliseconds, memory is bytes, codes are rows of a codebook each. */
-async function report({ text, values, output, written, device, load, warnings }: Spoken): Promise<Record<string, unknown>> {
+async function report({ text, values, output, written, model, load, warnings }: Spoken): Promise<Record<string, unknown>> {
   const { audio: [audio], tokens: [tokens], timings, seeds: [seed] } = output;
+  const { coarse_acoustics_config, fine_acoustics_config } = model.generation_config;
   const times = Object.entries({ load, ...timings }).map(([stage, ms]) => [stage, Math.round(10 * ms) / 10]);
   return {
     version: await packageVersion(),
@@ -163,17 +163,22 @@ async function report({ text, values, output, written, device, load, warnings }:
     seed,
     dtype: values.dtype ?? 'float16',
     offload: values.offload ?? false,
-    adapter: device.name,
-    tokens: { semantic: [...tokens!.semantic], coarse: rows(tokens!.coarse, tokens!.frames), fine: rows(tokens!.fine, tokens!.frames) },
+    adapter: model.device.name,
+    tokens: {
+      semantic: [...tokens!.semantic],
+      coarse: rows(tokens!.coarse, coarse_acoustics_config.n_coarse_codebooks),
+      fine: rows(tokens!.fine, fine_acoustics_config.n_fine_codebooks),
+    },
     timings: Object.fromEntries(times),
     realTimeFactor: timings.total / 1000 / audio!.duration,
-    memory: device.memory(),
+    memory: model.memory(),
     warnings,
   };
 }
 
-function rows(codes: Int32Array, frames: number): number[][] {
-  return frames === 0 ? [] : Array.from({ length: codes.length / frames }, (_, k) => [...codes.subarray(k * frames, (k + 1) * frames)]);
+function rows(codes: Int32Array, count: number): number[][] {
+  const frames = codes.length / count;
+  return Array.from({ length: count }, (_, k) => [...codes.subarray(k * frames, (k + 1) * frames)]);
 }
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`;

@@ -38,11 +38,12 @@ export async function castRows(device: Device, y: Tensor, stored: StoredMatrix, 
     const first = at + row - from;
     if (same && k === pitch) {
       device.write(y, bytes, first * pitch * bytesPerElement(y.dtype));
+      if (end < to) await device.gpu.queue.onSubmittedWorkDone(); // uploads must not pile up in staging memory
       continue;
     }
     pieces ??= await caster(device, y, stored, Math.min(rowsPerChunk, to - from));
     pieces.run(bytes, end - row, first);
-    await device.gpu.queue.onSubmittedWorkDone(); // the staging buffer is used again, and uploads must not pile up
+    await device.gpu.queue.onSubmittedWorkDone(); // as above
   }
   pieces?.dispose();
 }

@@ -6,6 +6,7 @@ import { ShapeError } from '../runtime/errors.ts';
 import type { Recorder } from '../runtime/program.ts';
 import { expectDType, expectShape, type Tensor } from '../runtime/tensor.ts';
 import { shader } from './shaders.ts';
+import { MAX_BATCH } from './state.ts';
 
 export interface Norm {
   readonly weight: Tensor; // (K) f32
@@ -52,6 +53,7 @@ export function linearRow(r: Recorder, y: Tensor, x: Tensor, w: Linear, state: T
   const [n, k] = matrixShape('linearRow', w);
   const batch = x.shape[0]!;
   const { even, odd, count } = options.window ?? { even: 0, odd: 0, count: n };
+  if (Math.max(even, odd) + 1 > n) throw new ShapeError(`linearRow: the window starts at row ${Math.max(even, odd)}, expected one of ${n}.`);
   expectShape('linearRow', 'x', x, [batch, k]);
   expectShape('linearRow', 'y', y, [batch, count]);
   const variant = gemvVariant(r, 'linear_row', w, batch);
@@ -65,6 +67,7 @@ export function linearRow(r: Recorder, y: Tensor, x: Tensor, w: Linear, state: T
 /** Subgroup or portable sibling of a GEMV shader, its overrides, the matrix rows of a workgroup, and the rows of x in a tile. */
 export function gemvVariant(r: Recorder, base: string, w: Linear, batch: number): { name: string; overrides: Record<string, number>; rows: number; tile: number } {
   const [n] = matrixShape(base, w);
+  if (batch > MAX_BATCH) throw new ShapeError(`${base}: got a batch of ${batch}, expected at most ${MAX_BATCH}, the rows of the state.`);
   if (!w.terms && (w.norm || w.bias)) throw new ShapeError(`${base}: ${w.weight.label} has a LayerNorm or a bias but no terms, expected (2, ${n}). Make them with linearTerms().`);
   const { subgroups, subgroupMaxSize } = r.device.capabilities;
   const lanes = subgroups ? subgroupMaxSize : 8;

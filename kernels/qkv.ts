@@ -1,7 +1,7 @@
 // The fused projection to queries, keys and values, with the KV cache write as its epilogue. torch: att_proj of Bark's attention.
 
 import type { Recorder } from '../runtime/program.ts';
-import { expectShape, type Tensor } from '../runtime/tensor.ts';
+import { expectDType, expectShape, type Tensor } from '../runtime/tensor.ts';
 import { ShapeError } from '../runtime/errors.ts';
 import { gemvVariant, isF32, matrixShape, type Linear } from './linear.ts';
 import { shader } from './shaders.ts';
@@ -16,6 +16,7 @@ export interface LayerCache {
 export function cacheParams(op: string, cache: LayerCache, hidden: number): [heads: number, headDim: number, capacity: number] {
   const [batch, heads, capacity, headDim] = cache.keys.shape as [number, number, number, number];
   expectShape(op, 'values', cache.values, [batch, heads, capacity, headDim]);
+  expectDType(op, 'values', cache.values, cache.keys.dtype);
   if (heads * headDim !== hidden || headDim % 8 !== 0 || headDim > 128) {
     throw new ShapeError(`${op}: the cache has ${heads} heads of ${headDim} channels, expected ${hidden} channels together and a head dim that is a multiple of 8 up to 128.`);
   }

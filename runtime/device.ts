@@ -171,6 +171,7 @@ export class Device {
   /** Copies host data to the GPU, in queue order. `at` is a byte offset within the tensor. */
   write(t: Tensor, data: Float32Array | Uint32Array | Int32Array | Uint8Array, at = 0): void {
     this.check();
+    if (data.byteLength === 0) return; // Deno 2.9 panics on an empty write
     this.counters.uploads++;
     this.counters.uploadBytes += data.byteLength;
     const aligned = data.byteLength % 4 === 0 ? data : padBytes(data);

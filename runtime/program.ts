@@ -77,18 +77,25 @@ export class Recorder {
     return at;
   }
 
+  /** After an error: gives back what was taken. */
+  abandon(): void {
+    for (const t of this.#held) this.#arena.give(t);
+    this.#held.clear();
+    for (const { pipeline } of this.#recorded) pipeline.catch(() => {}); // the first failure is the one that is thrown
+  }
+
   /** Compiles what is missing, makes the bind groups, and returns activations to the arena. */
   async finish(label: string, ownArena: Arena | null): Promise<Program> {
     for (const t of this.#held) this.#arena.give(t);
     this.#held.clear();
     const { device } = this;
+    const pipelines = await Promise.all(this.#recorded.map((r) => r.pipeline));
     let params: GPUBuffer | null = null;
     if (this.#params.length > 0) {
       const words = Uint32Array.from({ length: Math.ceil(this.#params.length / 64) * 64 }, (_, i) => this.#params[i] ?? 0);
       params = device.createBuffer(words.byteLength, USAGE.UNIFORM | USAGE.COPY_DST, 'params', `${label} params`);
       device.gpu.queue.writeBuffer(params, 0, words);
     }
-    const pipelines = await Promise.all(this.#recorded.map((r) => r.pipeline));
     const steps = this.#recorded.map(({ shader, bind, grid: [x, y = 1, z = 1] }, i): Step => {
       device.counters.bindGroups++;
       const entries = bind.map((b, binding) => ({ binding, resource: typeof b === 'number' ? { buffer: params!, offset: 4 * b, size: 256 } : range(b) }));
@@ -162,6 +169,12 @@ export interface RecordOptions {
 export async function record(device: Device, body: (r: Recorder) => void, { label, arena }: RecordOptions): Promise<Program> {
   const own = arena ? null : new Arena(device, `${label}.activations`);
   const recorder = new Recorder(device, arena ?? own!);
-  body(recorder);
-  return recorder.finish(label, own);
+  try {
+    body(recorder);
+    return await recorder.finish(label, own);
+  } catch (error) {
+    recorder.abandon();
+    own?.dispose();
+    throw error;
+  }
 }

@@ -48,7 +48,9 @@ export function bindGroupLayout(gpu: GPUDevice, shader: Shader): GPUBindGroupLay
 
 /** Compiles one shader with its override values; a compile error names file, line and column before the includes were expanded. */
 export async function compile(gpu: GPUDevice, shader: Shader, layout: GPUBindGroupLayout, overrides: Overrides): Promise<GPUComputePipeline> {
+  gpu.pushErrorScope('validation'); // a compile error is thrown below; it must not count as an error of the device as well
   const module = gpu.createShaderModule({ label: shader.name, code: shader.code });
+  void gpu.popErrorScope();
   try {
     return await gpu.createComputePipelineAsync({
       label: shader.name,

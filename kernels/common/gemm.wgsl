@@ -60,11 +60,16 @@ fn gemm(tile_m: u32, tile_n: u32, thread: u32) {
   // stands in the code once.
   for (var half = 0u; half < 2u; half++) {
     if (ty / 4u == half) {
+      // Written out: an index that the compiler does not know would push the sums out of registers.
       let at = 8u * (ty % 4u) * QUADS + tx;
-      for (var i = 0u; i < 8u; i++) {
-        tile[at + i * QUADS] = c[2u * i];
-        tile[at + i * QUADS + 8u] = c[2u * i + 1u];
-      }
+      tile[at] = c[0];               tile[at + 8u] = c[1];
+      tile[at + QUADS] = c[2];       tile[at + QUADS + 8u] = c[3];
+      tile[at + 2u * QUADS] = c[4];  tile[at + 2u * QUADS + 8u] = c[5];
+      tile[at + 3u * QUADS] = c[6];  tile[at + 3u * QUADS + 8u] = c[7];
+      tile[at + 4u * QUADS] = c[8];  tile[at + 4u * QUADS + 8u] = c[9];
+      tile[at + 5u * QUADS] = c[10]; tile[at + 5u * QUADS + 8u] = c[11];
+      tile[at + 6u * QUADS] = c[12]; tile[at + 6u * QUADS + 8u] = c[13];
+      tile[at + 7u * QUADS] = c[14]; tile[at + 7u * QUADS + 8u] = c[15];
     }
     workgroupBarrier();
     for (var i = thread; i < 32u * QUADS; i += 64u) {

@@ -53,11 +53,13 @@ export async function openFixture(fixture: Fixture, load: LoadOptions, files: Fo
   }
 }
 
-/** The three GPTs of a fixture without files: research's door. The checkpoint is what transformers would have read. */
-export function stagesOf(device: Device, fixture: Pick<Fixture, 'config' | 'generation_config' | 'formula'>, dtype: 'f16' | 'f32') {
+/** What transformers would have read. */
+export const checkpointOf = ({ config, formula }: Pick<Fixture, 'config' | 'formula'>): Checkpoint => stored(formulaWeights(config, formula), formula.dtype ?? 'F32');
+
+/** The three GPTs of a fixture without files: research's door. */
+export function stagesOf(device: Device, fixture: Pick<Fixture, 'config' | 'generation_config' | 'formula'>, dtype: 'f16' | 'f32', checkpoint = checkpointOf(fixture)) {
   const config = BarkConfig.fromJSON(fixture.config);
   const generation = BarkGenerationConfig.fromJSON(fixture.generation_config);
-  const checkpoint: Checkpoint = stored(formulaWeights(fixture.config, fixture.formula), fixture.formula.dtype ?? 'F32');
   const at = (path: string) => ({ device, dtype, weights: walkWeights(checkpoint, path) });
   return {
     config,

@@ -1,0 +1,72 @@
+#!/usr/bin/env node
+// The command `bark`: reads the arguments, runs what they name, and turns whatever happens into one line and an exit code.
+// Speaking is in say.ts, the options are in arguments.ts.
+
+import { InputError } from '../runtime/errors.ts';
+import { env } from '../runtime/platform.ts';
+import { help, readArguments, UsageError } from './arguments.ts';
+import { describe, diagnose } from './doctor.ts';
+import { BarkProcessor } from './processor.ts';
+import { Progress } from './progress.ts';
+import { say } from './say.ts';
+import { packageVersion } from './version.ts';
+
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+const GRACE = 500; // ms from an interrupt to the end, whatever the GPU is busy with
+
+const abort = new AbortController();
+let progress = new Progress(process.stderr);
+let interrupted = 0;
+
+async function run(args: readonly string[]): Promise<number> {
+  const { command, words, values } = readArguments(args);
+  progress = new Progress(process.stderr, { quiet: values.quiet ?? false });
+  if (values.help || values.version) {
+    await print(values.help ? `${help(command)}\n` : `${await packageVersion()}\n`);
+    return 0;
+  }
+  if (command === 'doctor') {
+    const found = await diagnose({ portable: values.portable ?? false });
+    await print(values.json ? `${JSON.stringify(found)}\n` : describe(found));
+    return found.ok ? 0 : 1;
+  }
+  if (command === 'voices') {
+    const names = (await BarkProcessor.fromPretrained(values.model)).voices();
+    if (names.length === 0) progress.say('This model lists no voices. Without one it makes its own up; -v also takes the path of a .npz.');
+    await print(values.json ? `${JSON.stringify(names)}\n` : names.map((name) => `${name}\n`).join(''));
+    return 0;
+  }
+  await say({ command, words, values }, { progress, signal: abort.signal, print });
+  return 0;
+}
+
+function print(data: string | Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => process.stdout.write(data, (error) => (error ? reject(error) : resolve())));
+}
+
+/** The exit code of what was thrown, which is told in one line. */
+function fail(error: unknown): number {
+  progress.clear();
+  if (interrupted) return interrupted;
+  const { message, code } = error as Error & { code?: string };
+  if (code === 'EPIPE') return 0; // whoever reads has had enough
+  progress.fail(String(message ?? error).replace(/\s*\n\s*/g, ' '));
+  if (env('BARK_DEBUG')) console.error(error);
+  return error instanceof UsageError || error instanceof InputError ? 2 : 1;
+}
+
+for (const [name, code] of Object.entries(SIGNALS)) {
+  process.once(name, () => {
+    interrupted = code;
+    progress.clear();
+    abort.abort();
+    setTimeout(() => process.exit(code), GRACE).unref();
+  });
+}
+// Without a listener a closed pipe is an uncaught error; `print` hears of it too, and says so to whoever waits.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
+// What no one awaited must not show a stack trace either.
+process.on('uncaughtException', (error) => process.exit(fail(error)));
+
+process.exitCode = await run(process.argv.slice(2)).then((code) => interrupted || code, fail);

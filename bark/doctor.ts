@@ -1,0 +1,123 @@
+// `bark doctor`: what this machine can do, as text to paste into a bug report. Needs no model; ends well only where a kernel gives the right numbers.
+
+import { createRequire } from 'node:module';
+import { linear } from '../kernels/linear.ts';
+import { createUniform, writeCall } from '../kernels/state.ts';
+import { Device, isSoftware } from '../runtime/device.ts';
+import { float32ToFloat16 } from '../runtime/half.ts';
+import { env } from '../runtime/platform.ts';
+import { record } from '../runtime/program.ts';
+import { players } from './play.ts';
+import { checkSupport } from './support.ts';
+import { packageVersion } from './version.ts';
+
+const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage', 'maxComputeWorkgroupStorageSize', 'maxComputeInvocationsPerWorkgroup'] as const;
+const VARIABLES = ['BARK_ADAPTER', 'VK_DRIVER_FILES', 'VK_ICD_FILENAMES'];
+
+export interface Diagnosis {
+  ok: boolean;
+  package: string;
+  host: string;
+  system: string;
+  /** Version of npm `webgpu`; null where WebGPU is built in. */
+  webgpu: string | null;
+  adapter: string | null;
+  software: boolean;
+  features: string[];
+  limits: Record<string, number>;
+  /** Which variants of kernels run here. */
+  kernels: { f16: boolean; subgroups: string; timestamps: boolean } | null;
+  selfTest: string;
+  players: string[];
+  environment: Record<string, string>;
+  problems: string[];
+}
+
+export async function diagnose({ portable = false }: { portable?: boolean } = {}): Promise<Diagnosis> {
+  const support = await checkSupport({ portable });
+  const found: Diagnosis = {
+    ok: false,
+    package: `bark-webgpu ${await packageVersion()}`,
+    host: 'Deno' in globalThis ? `Deno ${process.versions.deno}` : `Node ${process.versions.node}`,
+    system: `${process.platform} ${process.arch}`,
+    webgpu: 'Deno' in globalThis ? null : dawnVersion(),
+    adapter: support.adapter,
+    software: false,
+    features: support.features,
+    limits: {},
+    kernels: null,
+    selfTest: 'not run',
+    players: players(),
+    environment: Object.fromEntries(VARIABLES.flatMap((name) => (env(name) === undefined ? [] : [[name, env(name)!]]))),
+    problems: [...support.reasons],
+  };
+  if (!support.supported) return found;
+  let device: Device | undefined;
+  try {
+    device = await Device.request({ portable });
+    const { f16, subgroups, subgroupMinSize: least, subgroupMaxSize: most, timestamps } = device.capabilities;
+    found.software = isSoftware(device.info);
+    for (const name of LIMITS) found.limits[name] = device.limits[name];
+    found.kernels = { f16, subgroups: !subgroups ? 'none' : least === most ? `of ${most}` : `of ${least} to ${most}`, timestamps };
+    const start = performance.now();
+    for (const dtype of ['f32', 'f16'] as const) await selfTest(device, dtype);
+    found.selfTest = `a matrix product with f32 and with f16 weights is exact (${(performance.now() - start).toFixed(0)} ms)`;
+    found.ok = true;
+  } catch (error) {
+    found.selfTest = 'failed';
+    found.problems.push(error instanceof Error ? error.message : String(error));
+  } finally {
+    device?.dispose();
+  }
+  return found;
+}
+
+/** Small whole numbers, whose products and sums have no rounding: any other result is wrong. */
+async function selfTest(device: Device, dtype: 'f32' | 'f16'): Promise<void> {
+  const [m, k, n] = [5, 72, 40];
+  const wholes = (count: number, step: number) => Float32Array.from({ length: count }, (_, i) => ((i * step) % 9) - 4);
+  const [xs, ws] = [wholes(m * k, 7), wholes(n * k, 5)];
+  const [x, y, weight] = [device.createTensor([m, k], 'f32', 'doctor'), device.createTensor([m, n], 'f32', 'doctor'), device.createTensor([n, k], dtype, 'doctor')];
+  const call = createUniform(device, 3, 'doctor', 'call');
+  device.write(x, xs);
+  device.write(weight, dtype === 'f32' ? ws : new Uint8Array(float32ToFloat16(ws).buffer));
+  writeCall(device, call, { count: m });
+  const program = await record(device, (r) => linear(r, y, x, { weight, bias: null }, call), { label: 'doctor' });
+  program.run();
+  const got = await device.readFloat32(y);
+  program.dispose();
+  for (let i = 0; i < m * n; i++) {
+    const [row, column] = [Math.floor(i / n), i % n];
+    let sum = 0;
+    for (let j = 0; j < k; j++) sum += xs[row * k + j]! * ws[column * k + j]!;
+    if (got[i] !== sum) throw new Error(`Self-test: linear with ${dtype} weights: got ${got[i]} at [${row}, ${column}], expected ${sum}. Update the driver, or try another adapter (BARK_ADAPTER, VK_DRIVER_FILES).`);
+  }
+}
+
+function dawnVersion(): string | null {
+  try {
+    return (createRequire(import.meta.url)('webgpu/package.json') as { version: string }).version;
+  } catch {
+    return null;
+  }
+}
+
+/** The report as people read it. */
+export function describe(found: Diagnosis): string {
+  const { kernels } = found;
+  const list = (names: readonly string[]) => (names.length > 0 ? names.join(', ') : 'none');
+  const pairs = (record: Record<string, unknown>) => Object.entries(record).map(([name, value]) => `${name} ${String(value)}`);
+  const lines: [string, string][] = [
+    ['package', found.package],
+    ['host', `${found.host}, ${found.system}${found.webgpu ? `, webgpu ${found.webgpu}` : ''}`],
+    ['adapter', found.adapter ? `${found.adapter}${found.software ? ' (computes on the CPU)' : ''}` : 'none'],
+    ['features', list(found.features)],
+    ['limits', list(pairs(found.limits))],
+    ['kernels', kernels ? `shader-f16 ${kernels.f16 ? 'yes' : 'no'}, subgroups ${kernels.subgroups}, timestamps ${kernels.timestamps ? 'yes' : 'no'}` : 'none can run'],
+    ['self-test', found.selfTest],
+    ['players', list(found.players)],
+    ['variables', list(pairs(found.environment))],
+    ...found.problems.map((problem): [string, string] => ['problem', problem]),
+  ];
+  return `${lines.map(([name, value]) => `${name.padEnd(11)}${value}`).join('\n')}\n`;
+}

@@ -1,0 +1,156 @@
+// Seeds and sampling options through the whole pipeline: the same seed says the same, alone or in a batch, whatever stands beside it; each
+// stage listens to its own options; what must be greedy is. The drawn distribution itself is tested in test/kernels/sample.test.ts.
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { GenerateOutput, RowTokens } from '../../bark/model.ts';
+import type { GenerateOptions } from '../../bark/options.ts';
+import { testDevice } from '../device.ts';
+import { readFixture } from '../formula.ts';
+import { GREEDY, openFixture, type Opened } from './models.ts';
+
+const test = suite('sampling');
+
+const LIVELY: GenerateOptions = { temperature: 1, topK: null, topP: null, minEosP: null, fine: { temperature: 0.8 }, doSample: true };
+const fixture = readFixture('batch');
+const { text, history } = fixture.runs.find((run) => run.name === 'three_voice')!;
+const plain = (tokens: RowTokens) => ({ semantic: [...tokens.semantic], coarse: [...tokens.coarse], fine: [...tokens.fine] });
+
+let opened: Promise<Opened> | undefined;
+const open = () => (opened ??= testDevice().then((device) => openFixture(fixture, { device })));
+
+/** What the model says of these rows, each with a voice or none. */
+async function speak(rows: readonly { text: string; voice?: boolean }[], options: GenerateOptions, from = open()): Promise<GenerateOutput> {
+  const { model, processor } = await from;
+  return model.generate(await processor.encode(rows.map((row) => row.text), { voicePreset: rows.map((row) => (row.voice ? history : null)) }), options);
+}
+
+const ROWS = text.map((row, b) => ({ text: row, voice: b === 1 }));
+const SEEDS = [11, 2 ** 40 + 5, 0];
+
+for (const dtype of ['float32', 'float16'] as const) {
+  test(`${dtype}: the same seed says the same alone, in a batch, in another order, and twice`, async () => {
+    const model = dtype === 'float32' ? open() : testDevice().then((device) => openFixture(fixture, { device, dtype }));
+    const batch = await speak(ROWS, { ...LIVELY, seed: SEEDS }, model);
+    assert.equal(batch.seeds, SEEDS);
+    const again = await speak(ROWS, { ...LIVELY, seed: SEEDS }, model);
+    assert.equal(again.tokens.map(plain), batch.tokens.map(plain));
+    assert.equal(again.audio.map(({ data }) => data), batch.audio.map(({ data }) => data));
+
+    const order = [2, 0, 1];
+    const turned = await speak(order.map((b) => ROWS[b]!), { ...LIVELY, seed: order.map((b) => SEEDS[b]!) }, model);
+    for (const [row, b] of order.entries()) assert.equal(plain(turned.tokens[row]!), plain(batch.tokens[b]!), `row ${b} in another order`);
+
+    for (const [b, row] of ROWS.entries()) {
+      const alone = await speak([row], { ...LIVELY, seed: SEEDS[b]! }, model);
+      assert.equal(plain(alone.tokens[0]!), plain(batch.tokens[b]!), `row ${b} alone`);
+      assert.equal(alone.audio[0]!.data, batch.audio[b]!.data, `audio of row ${b} alone`);
+    }
+    if (dtype === 'float16') (await model).model.dispose();
+  });
+}
+
+test('a batch that is larger than one program holds is the same rows, in order', async () => {
+  const many = Array.from({ length: 19 }, (_, i) => ROWS[i % 3]!);
+  const seeds = many.map((_, i) => 100 + (i % 17)); // rows 17 and 18 repeat the seeds of rows 0 and 1, but not their texts
+  const batch = await speak(many, { ...LIVELY, seed: seeds, semantic: { maxNewTokens: 4 } });
+  assert.is(batch.tokens.length, 19);
+  assert.equal(batch.seeds, seeds);
+  for (const i of [3, 16, 17, 18]) {
+    const alone = await speak([many[i]!], { ...LIVELY, seed: seeds[i]!, semantic: { maxNewTokens: 4 } });
+    assert.equal(plain(batch.tokens[i]!), plain(alone.tokens[0]!), `row ${i}`);
+  }
+  const spoken = batch.tokens.findLastIndex(({ fine }) => fine.length > 0);
+  assert.equal([...batch.voice(spoken).semantic_prompt], [...batch.tokens[spoken]!.semantic]);
+  assert.throws(() => batch.voice(19), /got row 19, expected one from 0 to 18/);
+});
+
+test('other seeds say other things, and one seed for all rows makes equal rows equal', async () => {
+  const seeds = Array.from({ length: 8 }, (_, i) => i);
+  const eight = await speak(seeds.map(() => ROWS[0]!), { ...LIVELY, seed: seeds });
+  for (const stage of ['semantic', 'coarse', 'fine'] as const) {
+    assert.is(new Set(eight.tokens.map((tokens) => tokens[stage].join())).size, 8, stage);
+  }
+  const same = await speak([ROWS[0]!, ROWS[0]!], { ...LIVELY, seed: 5 });
+  assert.equal(plain(same.tokens[0]!), plain(same.tokens[1]!));
+  assert.equal(plain(same.tokens[0]!), plain(eight.tokens[5]!));
+
+  const [a, b] = [await speak([ROWS[0]!], LIVELY), await speak([ROWS[0]!], LIVELY)];
+  assert.is.not(a.seeds[0], b.seeds[0], 'without a seed');
+  const repeated = await speak([ROWS[0]!], { ...LIVELY, seed: a.seeds[0]! });
+  assert.equal(plain(repeated.tokens[0]!), plain(a.tokens[0]!), 'the seed that an output names says it again');
+});
+
+test("a stage's options reach that stage and no other", async () => {
+  const tokens = async (options: GenerateOptions) => plain((await speak([ROWS[1]!], { ...LIVELY, seed: 3, ...options })).tokens[0]!);
+  const base = await tokens({});
+  const fine = await tokens({ fine: { temperature: null } });
+  assert.equal([fine.semantic, fine.coarse], [base.semantic, base.coarse]);
+  assert.not.equal(fine.fine, base.fine);
+  const coarse = await tokens({ coarse: { doSample: false } });
+  assert.equal(coarse.semantic, base.semantic);
+  assert.not.equal(coarse.coarse, base.coarse);
+  const semantic = await tokens({ semantic: { topK: 2 } });
+  assert.not.equal(semantic.semantic, base.semantic);
+  assert.equal(await tokens({ temperature: 0.2, semantic: { temperature: 1 }, coarse: { temperature: 1 } }), base, 'over the bare one');
+});
+
+test('no temperature, the least temperature, the first of k and the least of p are greedy', async () => {
+  const greedy = (await speak(ROWS, GREEDY)).tokens.map(plain);
+  const settings: Record<string, GenerateOptions> = {
+    'doSample false': { doSample: false, temperature: 0.7, topK: 3 },
+    'temperature 1e-6': { doSample: true, temperature: 1e-6 },
+    'topK 1': { doSample: true, topK: 1, temperature: 1 },
+    'topP 1e-9': { doSample: true, topP: 1e-9, topK: null, temperature: 1 },
+  };
+  for (const [name, setting] of Object.entries(settings)) {
+    const { tokens } = await speak(ROWS, { ...setting, minEosP: null, seed: 9, fine: { temperature: name === 'temperature 1e-6' ? 1e-6 : null } });
+    assert.equal(tokens.map(plain), greedy, name);
+  }
+  const one = (await speak(ROWS, { ...GREEDY, fine: { temperature: 1 } })).tokens.map(plain);
+  assert.equal(one, greedy, 'a fine temperature of exactly 1 draws nothing, as in transformers');
+});
+
+test('maxNewTokens cuts, says so, and what was said before is the same', async () => {
+  const whole = (await speak([ROWS[0]!], GREEDY)).tokens[0]!.semantic;
+  assert.ok(whole.length > 6);
+  for (const maxNewTokens of [1, 2, 5, whole.length - 1]) {
+    const { tokens, warnings } = await speak([ROWS[0]!], { ...GREEDY, semantic: { maxNewTokens } });
+    assert.equal([...tokens[0]!.semantic], [...whole.slice(0, maxNewTokens)]);
+    assert.match(warnings.join(), new RegExp(`cut at ${maxNewTokens} semantic tokens`));
+  }
+});
+
+test('minEosP ends the speech where the end token becomes likelier than that; 0.2 unless said otherwise', async () => {
+  const likely = readFixture('min_eos_p');
+  const { model, processor } = await openFixture(likely, { device: await testDevice() });
+  const run = likely.runs.find(({ name }) => name === 'off')!;
+  const inputs = await processor.encode(run.text);
+  const said = run.expected.semantic[0]!;
+
+  // The probability of the end after each token, from teacher-forced logits over what can be drawn.
+  const { max_input_semantic_length: L, text_encoding_offset, text_pad_token, semantic_pad_token, semantic_infer_token, semantic_vocab_size, eos_token_id } = model.generation_config.semantic_config;
+  const ids = Array.from({ length: L }, (_, i) => (inputs.attentionMask[i] ? inputs.inputIds[i]! + text_encoding_offset : text_pad_token));
+  const H = model.semantic.config.hidden_size;
+  const rows = await model.semantic.embed([...ids, ...ids.map(() => semantic_pad_token), semantic_infer_token, ...said]);
+  const embeds = Array.from({ length: (L + 1 + said.length) * H }, (_, i) => (i < L * H ? rows[i]! + rows[L * H + i]! : rows[L * H + i]!));
+  const { logits } = await model.semantic.forward({ inputsEmbeds: { data: embeds, shape: [1, L + 1 + said.length, H] } });
+  const ends = [...said, 0].map((_, step) => {
+    const row = logits.data.subarray((L + step) * logits.shape[2]!);
+    const weights = [...row.subarray(0, semantic_vocab_size), row[eos_token_id]!].map(Math.exp);
+    return weights.at(-1)! / weights.reduce((a, b) => a + b);
+  });
+
+  const lengthAt = (p: number) => Math.min(...[...ends.keys()].filter((step) => ends[step]! > p), said.length);
+  for (const p of [0.01, 0.05, 0.2, 0.9]) {
+    assert.ok(ends.every((end) => Math.abs(end - p) > 1e-4), `${p} is clear of all steps`);
+    const { tokens } = await model.generate(inputs, { ...GREEDY, minEosP: p, ...(p === 0.2 ? { minEosP: undefined } : {}) });
+    assert.equal([...tokens[0]!.semantic], said.slice(0, lengthAt(p)), `minEosP ${p}`);
+  }
+  assert.ok(lengthAt(0.05) < said.length, 'it fires before the end is drawn');
+  model.dispose();
+});
+
+test('the models are freed', async () => (await open()).model.dispose());
+
+test.run();
