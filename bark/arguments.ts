@@ -102,8 +102,8 @@ function readValue(name: string, { value, read, expected }: Option, given: strin
 
 function unknownOption(name: string, command: Command): UsageError {
   const known = optionsOf(command).flatMap(([long, { short }]) => [`--${long}`, ...(short ? [`-${short}`] : [])]);
-  const near = name.startsWith('--') ? nearestNames(name, known.filter((other) => other.startsWith('--')), 1) : [];
-  return new UsageError(`${name}: got an option that is not known${near[0] ? `; did you mean ${near[0]}?` : `, expected ${known.join(', ')}.`} See bark --help, and put -- before text that begins with a dash.`);
+  const near = name.startsWith('--') ? nearestNames(name.slice(2), optionsOf(command).map(([long]) => long), 1) : [];
+  return new UsageError(`${name}: got an option that is not known${near[0] ? `; did you mean --${near[0]}?` : `, expected ${known.join(', ')}.`} See bark --help, and put -- before text that begins with a dash.`);
 }
 
 const optionsOf = (command: Command): [string, Option][] => Object.entries<Option>(OPTIONS).filter(([, { of }]) => of.includes(command));

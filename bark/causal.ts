@@ -6,17 +6,13 @@ import { uploadMatrix, type RowRange, type WeightDType } from '../kernels/upload
 import { createUniform, writeCall } from '../kernels/state.ts';
 import type { Device } from '../runtime/device.ts';
 import { InputError } from '../runtime/errors.ts';
+import type { Owner } from '../runtime/memory.ts';
 import { record } from '../runtime/program.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { readRows, type TensorRef, type Weights } from '../runtime/weights.ts';
 import type { BarkSubModelConfig } from './config.ts';
+import { hostTensor, type HostTensor, type TensorLike } from './host_tensor.ts';
 import { createCache, destroyCache, headLogits, loadCausalGpt, runTokens, trunkTensors, type CausalGpt, type KvCache } from './gpt.ts';
-
-/** A tensor on the host, row-major. */
-export interface HostTensor<T extends ArrayLike<number> = Float32Array> {
-  readonly data: T;
-  readonly shape: readonly number[];
-}
 
 /** Keys and values of past positions, on the GPU. `dispose()` it when it is not continued any more. */
 export class PastKeyValues {
@@ -39,9 +35,9 @@ export class PastKeyValues {
 
 export interface CausalForwardInputs {
   /** Token ids (B, T). */
-  inputIds?: HostTensor<ArrayLike<number>>;
+  inputIds?: TensorLike;
   /** Token embeddings (B, T, H) without positions, in place of `inputIds`. */
-  inputsEmbeds?: HostTensor<ArrayLike<number>>;
+  inputsEmbeds?: TensorLike;
   /** What an earlier call returned; its positions come before these. */
   pastKeyValues?: PastKeyValues;
   /** Whether `pastKeyValues` is returned. Default false. */
@@ -73,6 +69,7 @@ export class BarkCausalModel {
   protected readonly stage: string;
   readonly #weights: Weights;
   readonly #dtype: WeightDType;
+  readonly #owner: Owner; // an object: another model on the same device is another owner
   readonly #rows: { table: readonly RowRange[]; head: readonly RowRange[] };
   #gpt: CausalGpt | undefined;
   #fullHead: Linear | undefined;
@@ -82,6 +79,7 @@ export class BarkCausalModel {
     this.device = device;
     this.config = config;
     this.stage = weights.path;
+    this.#owner = { name: `${weights.path}.weights` };
     this.#weights = weights;
     this.#dtype = dtype;
     this.#rows = rows;
@@ -112,10 +110,6 @@ export class BarkCausalModel {
     this.#fullHead = undefined;
   }
 
-  get #owner(): string {
-    return `${this.stage}.weights`;
-  }
-
   protected get table(): TensorRef {
     return this.#weights.tensor('input_embeds_layer.weight', [this.config.input_vocab_size, this.config.hidden_size], 'input_vocab_size');
   }
@@ -131,19 +125,19 @@ export class BarkCausalModel {
    */
   async forward({ inputIds, inputsEmbeds, pastKeyValues, useCache = false }: CausalForwardInputs): Promise<CausalForwardOutputs> {
     const { hidden_size: H, block_size, output_vocab_size: V } = this.config;
-    const given = inputIds ?? inputsEmbeds;
-    if (!given || (inputIds && inputsEmbeds)) throw new InputError(`${this.stage}.forward: got ${given ? 'both' : 'neither'} of inputIds and inputsEmbeds, expected one.`);
+    if (!inputIds === !inputsEmbeds) throw new InputError(`${this.stage}.forward: got ${inputIds ? 'both' : 'neither'} of inputIds and inputsEmbeds, expected one.`);
+    const given = hostTensor((inputIds ?? inputsEmbeds)!, `${this.stage}.forward`);
     const [B = 0, T = 0, width] = given.shape;
     const start = pastKeyValues?.length ?? 0;
-    if (B < 1 || T < 1 || given.data.length !== B * T * (inputIds ? 1 : H) || (inputsEmbeds && width !== H)) {
-      throw new InputError(`${this.stage}.forward: got shape (${given.shape}) with ${given.data.length} values, expected (B, T${inputIds ? '' : `, ${H}`}).`);
+    if (B < 1 || T < 1 || given.shape.length !== (inputIds ? 2 : 3) || (inputsEmbeds && width !== H)) {
+      throw new InputError(`${this.stage}.forward: got shape (${given.shape.join(', ')}), expected (B, T${inputIds ? '' : `, ${H}`}).`);
     }
     if (start + T > block_size) throw new InputError(`${this.stage}.forward: got ${start} past and ${T} new positions, expected at most block_size ${block_size} together.`);
     if (pastKeyValues && pastKeyValues.cache[0]!.keys.shape[0] !== B) throw new InputError(`${this.stage}.forward: pastKeyValues is of ${pastKeyValues.cache[0]!.keys.shape[0]} rows, expected ${B} as in the inputs.`);
 
     const gpt = await this.upload();
     const head = await this.#wholeHead(gpt);
-    const rows = inputIds ? await this.embed(inputIds.data) : Float32Array.from(given.data);
+    const rows = inputIds ? await this.embed(given.data) : Float32Array.from(given.data);
     const owner = `${this.stage}.forward`;
     const { device } = this;
     const cache = pastKeyValues?.cache ?? createCache(device, this.config, B, block_size, this.#dtype, owner);

@@ -9,11 +9,13 @@ import { uploadMatrix, uploadRows, type WeightDType } from '../kernels/upload.ts
 import { Arena } from '../runtime/arena.ts';
 import type { Device } from '../runtime/device.ts';
 import { InputError } from '../runtime/errors.ts';
-import { record, type Program } from '../runtime/program.ts';
+import type { Owner } from '../runtime/memory.ts';
+import { record, type Program, type Recorder } from '../runtime/program.ts';
 import { bytesPerElement, type Tensor } from '../runtime/tensor.ts';
 import type { Weights } from '../runtime/weights.ts';
-import type { HostTensor, StageOptions, UploadProgress } from './causal.ts';
+import type { StageOptions, UploadProgress } from './causal.ts';
 import type { BarkFineConfig } from './config.ts';
+import { hostTensor, type HostTensor, type TensorLike } from './host_tensor.ts';
 import type { BarkGenerationConfig } from './generation_config.ts';
 import { createCache, destroyCache, headLogits, loadTrunk, runTokens, trunkTensors, type KvCache, type Trunk } from './gpt.ts';
 import type { StageHooks } from './semantic.ts';
@@ -38,12 +40,14 @@ export class BarkFineModel {
   readonly #device: Device;
   readonly #weights: Weights;
   readonly #dtype: WeightDType;
+  readonly #owner: Owner;
   #gpt: FineGpt | undefined;
 
   constructor({ device, weights, dtype }: StageOptions, config: BarkFineConfig, generation: BarkGenerationConfig) {
     this.#device = device;
     this.#weights = weights;
     this.#dtype = dtype;
+    this.#owner = { name: `${weights.path}.weights` };
     this.config = config;
     this.generation_config = generation;
   }
@@ -51,10 +55,6 @@ export class BarkFineModel {
   /** How often `upload` calls `onTensor`. */
   get tensors(): number {
     return trunkTensors(this.config) + this.config.n_codes_total;
-  }
-
-  get #owner(): string {
-    return `${this.#weights.path}.weights`;
   }
 
   /** Brings the weights to the GPU; nothing happens when they are there. */
@@ -76,17 +76,18 @@ export class BarkFineModel {
   }
 
   /**
-   * Logits (B, T, V), V = output_vocab_size, of codebook `codebookIdx` for codes (B, T, n_codes_total); codebooks after it are not looked at,
+   * Logits (B, T, V), V = output_vocab_size, of codebook `codebookIdx` for codes `given` (B, T, n_codes_total); codebooks after it are not looked at,
    * it itself is. Throws `InputError` for a codebook without a head and for ids outside the tables.
    */
-  async forward(codebookIdx: number, codes: HostTensor<ArrayLike<number>>): Promise<{ logits: HostTensor<Float32Array> }> {
+  async forward(codebookIdx: number, given: TensorLike): Promise<{ logits: HostTensor<Float32Array> }> {
     const { n_codes_total, n_codes_given, output_vocab_size: V, block_size, input_vocab_size } = this.config;
+    const codes = hostTensor(given, 'fine_acoustics.forward');
     if (!Number.isInteger(codebookIdx) || codebookIdx < n_codes_given || codebookIdx >= n_codes_total) {
       throw new InputError(`fine_acoustics.forward: got codebook ${codebookIdx}, expected one from ${n_codes_given} to ${n_codes_total - 1}. Those before come from the coarse model.`);
     }
     const [B = 0, T = 0, C] = codes.shape;
-    if (codes.shape.length !== 3 || C !== n_codes_total || B < 1 || T < 1 || T > block_size || codes.data.length !== B * T * C) {
-      throw new InputError(`fine_acoustics.forward: got codes of shape (${codes.shape}), expected (B, T, ${n_codes_total}) with T up to ${block_size}.`);
+    if (codes.shape.length !== 3 || C !== n_codes_total || B < 1 || T < 1 || T > block_size) {
+      throw new InputError(`fine_acoustics.forward: got codes of shape (${codes.shape.join(', ')}), expected (B, T, ${n_codes_total}) with T up to ${block_size}.`);
     }
     for (let i = 0; i < codes.data.length; i++) {
       const code = codes.data[i]!;
@@ -102,7 +103,6 @@ export class BarkFineModel {
         program.run();
         data.set(await this.#device.readFloat32(logits), b * T * V);
       }
-      program.dispose();
     } finally {
       session.dispose();
     }
@@ -114,12 +114,14 @@ export class BarkFineModel {
     const { n_coarse_codebooks: given } = this.generation_config.coarse_acoustics_config;
     const { max_fine_input_length: M } = this.generation_config.fine_acoustics_config;
     const session = new FineWindow(this.#device, await this.upload(), M, this.#dtype, 'fine_acoustics');
-    const [pass] = await session.passes(given, given + 1, 1);
-    session.idle();
-    this.#device.write(pass!.settings, samplingCodesParams({ temperature: null, start: M, column: given, count: 1, seed: [0, 0], window: 0 }));
-    pass!.program.run();
-    pass!.program.dispose();
-    session.dispose();
+    try {
+      const [pass] = await session.passes(given, given + 1, 1);
+      session.idle();
+      this.#device.write(pass!.settings, samplingCodesParams({ temperature: null, start: M, column: given, count: 1, seed: [0, 0], window: 0 }));
+      pass!.program.run();
+    } finally {
+      session.dispose();
+    }
   }
 
   /**
@@ -158,7 +160,6 @@ export class BarkFineModel {
         }
         frames.set(new Uint32Array(await this.#device.read(session.codes)), start * pitch); // the next window sees what this one drew
       }
-      for (const { program } of passes) program.dispose();
     } finally {
       session.dispose();
     }
@@ -185,6 +186,7 @@ class FineWindow {
   readonly #arena: Arena;
   readonly #owner: string;
   readonly #settings: Tensor[] = [];
+  readonly #programs: Program[] = [];
 
   constructor(device: Device, gpt: FineGpt, frames: number, dtype: WeightDType, owner: string) {
     this.#device = device;
@@ -206,7 +208,7 @@ class FineWindow {
   /** Records the logits of a codebook, the first `count` columns. */
   async logits(codebook: number, count: number): Promise<{ program: Program; logits: Tensor }> {
     let logits: Tensor | undefined;
-    const program = await record(this.#device, (r) => (logits = this.#forward(r, codebook, count)), { label: this.#owner, arena: this.#arena });
+    const program = await this.#record((r) => (logits = this.#forward(r, codebook, count)), this.#owner);
     return { program, logits: logits! };
   }
 
@@ -217,14 +219,19 @@ class FineWindow {
       columns.map(async (column) => {
         const settings = createUniform(this.#device, SAMPLING_CODES_WORDS, `${this.#owner}.state`, 'sampling');
         this.#settings.push(settings);
-        const label = `${this.#owner} codebook ${column}`;
-        const program = await record(this.#device, (r) => sampleCodes(r, this.codes, this.#forward(r, column, count), settings), { label, arena: this.#arena });
+        const program = await this.#record((r) => sampleCodes(r, this.codes, this.#forward(r, column, count), settings), `${this.#owner} codebook ${column}`);
         return { column, program, settings };
       }),
     );
   }
 
-  #forward(r: Parameters<Parameters<typeof record>[1]>[0], codebook: number, count: number): Tensor {
+  async #record(body: (r: Recorder) => void, label: string): Promise<Program> {
+    const program = await record(this.#device, body, { label, arena: this.#arena });
+    this.#programs.push(program);
+    return program;
+  }
+
+  #forward(r: Recorder, codebook: number, count: number): Tensor {
     const gpt = this.#gpt;
     const head = gpt.heads[codebook - (gpt.config as BarkFineConfig).n_codes_given]!;
     const x = runTokens(r, gpt, gpt.tables, this.codes, this.#cache, this.#call, { causal: false, columns: codebook + 1, vocab: gpt.vocab });
@@ -232,6 +239,7 @@ class FineWindow {
   }
 
   dispose(): void {
+    for (const program of this.#programs) program.dispose();
     this.#arena.dispose();
     destroyCache(this.#device, this.#cache.slice(0, 1));
     for (const t of [this.codes, this.#call, ...this.#settings]) this.#device.destroyBuffer(t.buffer);

@@ -1,7 +1,8 @@
 // The library's front door: everything that `import … from 'bark-webgpu'` gives, and nothing else. test/api.test.ts pins the names.
 
 export { RawAudio } from './audio.ts';
-export { BarkCausalModel, type CausalForwardInputs, type CausalForwardOutputs, type HostTensor, type PastKeyValues } from './causal.ts';
+export { BarkCausalModel, type CausalForwardInputs, type CausalForwardOutputs, type PastKeyValues } from './causal.ts';
+export type { HostTensor, TensorLike } from './host_tensor.ts';
 export { BarkCoarseModel } from './coarse.ts';
 export { BarkCoarseConfig, BarkConfig, BarkFineConfig, BarkSemanticConfig, type BarkSubModelConfig } from './config.ts';
 export { BarkFineModel } from './fine.ts';

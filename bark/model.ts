@@ -67,6 +67,7 @@ export class BarkModel {
   readonly #ownsDevice: boolean;
   readonly #close: () => Promise<void>;
   #offload = false;
+  #disposed = false;
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(device: Device, ownsDevice: boolean, weights: Weights, config: BarkConfig, generation: BarkGenerationConfig, dtype: WeightDType, warnings: string[]) {
@@ -121,6 +122,8 @@ export class BarkModel {
 
   /** Frees the weights, and the device when it is the model's own. A running `generate` fails. */
   dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
     for (const stage of this.#stages) void stage.unload();
     if (this.#ownsDevice) this.device.dispose();
     void this.#close().catch(() => {}); // the file was only read
@@ -135,6 +138,7 @@ export class BarkModel {
    * that cannot be, and the signal's reason when aborted; the model stays usable. Calls at once run one after the other.
    */
   async generate(inputs: BarkInputs, options: GenerateOptions = {}): Promise<GenerateOutput> {
+    if (this.#disposed) throw new InputError('BarkModel: it was disposed, expected a live one. Load the model again.');
     const resolved = resolveOptions(options, this.generation_config, inputs.shape[0], this.semantic.maxNewTokens);
     const histories = this.#histories(inputs);
     const before = this.#last;
@@ -275,7 +279,7 @@ function join(outputs: readonly GenerateOutput[]): GenerateOutput {
     timings: { semantic: sum('semantic'), coarse: sum('coarse'), fine: sum('fine'), codec: sum('codec'), total: sum('total') },
     voice: (row) => {
       const output = outputs[Math.floor(row / MAX_BATCH)];
-      if (!output) throw new InputError(`voice: got row ${row}, expected one from 0 to ${all((o) => o.audio).length - 1}.`);
+      if (!output?.tokens[row % MAX_BATCH]) throw new InputError(`voice: got row ${row}, expected one from 0 to ${all((o) => o.audio).length - 1}.`);
       return output.voice(row % MAX_BATCH);
     },
   };

@@ -45,7 +45,7 @@ export async function play(wav: Uint8Array, duration: number, signal: AbortSigna
   try {
     await writeFile(file, wav);
     for (const command of candidates) {
-      const played = await run(command, file, duration * 1000 + PATIENCE, signal);
+      const played = await run(command, file, Math.ceil(duration * 1000) + PATIENCE, signal);
       signal.throwIfAborted();
       if (played) return true;
     }

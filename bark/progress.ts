@@ -87,7 +87,7 @@ export class Progress {
     const line = `${this.#stage.padEnd(NAME_WIDTH)}${seconds(performance.now() - this.#start)}  ${text}`;
     this.#drawn = performance.now();
     this.#open = true;
-    this.#screen.write(`\r\x1b[K${line.slice(0, (this.#screen.columns ?? 80) - 1)}`);
+    this.#screen.write(`\r\x1b[K${line.slice(0, (this.#screen.columns || 80) - 1)}`);
   }
 
   #print(text: string): void {

@@ -1,13 +1,14 @@
 // What a decode step adds for a folded LayerNorm and a bias: computed once, when weights are loaded, by the product itself.
 
 import type { Device } from '../runtime/device.ts';
+import type { Owner } from '../runtime/memory.ts';
 import { record } from '../runtime/program.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { linear, type Linear } from './linear.ts';
 import { createUniform, writeCall } from './state.ts';
 
 /** (2, N) f32: Σ_k W·g and bias + Σ_k W·β of each row (see common/gemv.wgsl); null when there is neither norm nor bias. */
-export async function linearTerms(device: Device, { weight, bias, norm }: Omit<Linear, 'terms'>, owner: string): Promise<Tensor | null> {
+export async function linearTerms(device: Device, { weight, bias, norm }: Omit<Linear, 'terms'>, owner: Owner): Promise<Tensor | null> {
   if (!norm && !bias) return null;
   const [n, k] = weight.shape as [number, number];
   const terms = device.createTensor([2, n], 'f32', owner, `${weight.label} terms`);

@@ -2,6 +2,7 @@
 
 import type { Device } from '../runtime/device.ts';
 import { UnsupportedError } from '../runtime/errors.ts';
+import type { Owner } from '../runtime/memory.ts';
 import { padTo8, type DType, type Tensor } from '../runtime/tensor.ts';
 import { readFloat32, type TensorRef } from '../runtime/weights.ts';
 import { castRows, type SourceDType, type StoredMatrix } from './cast.ts';
@@ -15,7 +16,7 @@ export type RowRange = readonly [from: number, to: number];
 export interface UploadOptions {
   dtype: WeightDType;
   /** The ledger's name for who holds it. */
-  owner: string;
+  owner: Owner;
   signal?: AbortSignal | undefined;
 }
 
@@ -40,7 +41,7 @@ export async function uploadRows(device: Device, y: Tensor, ref: TensorRef, { si
 }
 
 /** A small tensor of any shape as f32. */
-export async function uploadVector(device: Device, ref: TensorRef, owner: string): Promise<Tensor> {
+export async function uploadVector(device: Device, ref: TensorRef, owner: Owner): Promise<Tensor> {
   const values = await readFloat32(ref);
   const t = device.createTensor(ref.info.shape, 'f32', owner, ref.name);
   device.write(t, values);

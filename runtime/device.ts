@@ -2,7 +2,7 @@
 // It does not know what any shader computes: kernels are recorded into Programs (program.ts).
 
 import { InputError, UnsupportedError } from './errors.ts';
-import { Ledger, type MemoryReport } from './memory.ts';
+import { Ledger, ownerName, type MemoryReport, type Owner } from './memory.ts';
 import { env, noAdapterAdvice, webgpu } from './platform.ts';
 import { bindGroupLayout, compile, type Overrides, type Shader } from './shader.ts';
 import { byteSize, type DType, type Tensor } from './tensor.ts';
@@ -79,7 +79,7 @@ export class Device {
   readonly warnings: readonly string[];
   readonly counters: Counters = { dispatches: 0, passes: 0, submits: 0, bindGroups: 0, pipelines: 0, buffers: 0, bufferBytes: 0, uploads: 0, uploadBytes: 0, readbacks: 0 };
   #ledger = new Ledger();
-  #owners = new Map<GPUBuffer, string>();
+  #owners = new Map<GPUBuffer, Owner>();
   #layouts = new Map<string, GPUBindGroupLayout>();
   #pipelines = new Map<string, Promise<GPUComputePipeline>>();
   #staging: GPUBuffer[] = [];
@@ -136,14 +136,14 @@ export class Device {
   }
 
   /** Makes a buffer that the ledger books under `owner`. */
-  createBuffer(size: number, usage: number, owner: string, label = owner): GPUBuffer {
+  createBuffer(size: number, usage: number, owner: Owner, label = ownerName(owner)): GPUBuffer {
     this.check();
     const bytes = Math.max(16, Math.ceil(size / 16) * 16); // WebGPU refuses empty bindings, and vec4 arrays bind whole vec4s
     const limit = usage & USAGE.STORAGE ? Math.min(this.limits.maxStorageBufferBindingSize, this.limits.maxBufferSize) : this.limits.maxBufferSize;
     if (bytes > limit) throw new UnsupportedError(`${label}: needs a buffer of ${bytes} bytes, expected at most ${limit} on '${this.name}'. Use a smaller model or batch, dtype 'float16', or an adapter with larger limits.`);
     const buffer = this.gpu.createBuffer({ size: bytes, usage, label });
     this.#owners.set(buffer, owner);
-    this.#ledger.add(owner, bytes);
+    this.#ledger.add(ownerName(owner), bytes);
     this.counters.buffers++;
     this.counters.bufferBytes += bytes;
     return buffer;
@@ -153,17 +153,17 @@ export class Device {
     const owner = this.#owners.get(buffer);
     if (owner === undefined) return;
     this.#owners.delete(buffer);
-    this.#ledger.remove(owner, buffer.size);
+    this.#ledger.remove(ownerName(owner), buffer.size);
     buffer.destroy();
   }
 
-  /** Frees all buffers that the ledger has under `owner`. */
-  destroyOwned(owner: string): void {
-    for (const [buffer, name] of [...this.#owners]) if (name === owner) this.destroyBuffer(buffer);
+  /** Frees all buffers of this owner (of this very object, if it is one). */
+  destroyOwned(owner: Owner): void {
+    for (const [buffer, its] of [...this.#owners]) if (its === owner) this.destroyBuffer(buffer);
   }
 
   /** A dense tensor in a buffer of its own, zero-filled. */
-  createTensor(shape: readonly number[], dtype: DType, owner: string, label = owner): Tensor {
+  createTensor(shape: readonly number[], dtype: DType, owner: Owner, label = ownerName(owner)): Tensor {
     const buffer = this.createBuffer(byteSize(shape, dtype), USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC, owner, label);
     return { buffer, offset: 0, shape, dtype, label };
   }

@@ -8,6 +8,11 @@ export interface MemoryReport {
   readonly owners: Readonly<Record<string, { current: number; peak: number }>>;
 }
 
+/** Whom a buffer is booked to. An object is an owner of its own that shares its name with others: two models on one device. */
+export type Owner = string | { readonly name: string };
+
+export const ownerName = (owner: Owner): string => (typeof owner === 'string' ? owner : owner.name);
+
 export class Ledger {
   #current = 0;
   #peak = 0;

@@ -51,7 +51,7 @@ const isSame = (a: Int32Array, b: Int32Array): boolean => a.length === b.length 
 
 test('f32: every token of all clips, and the audio', async () => {
   assert.is(runs.length, 28);
-  assert.equal(new Set(runs.map((run) => run.preset)), new Set(['demo/ada', 'demo/ada_2', null]));
+  assert.equal([...new Set(runs.map((run) => run.preset))].sort(), ['demo/ada', 'demo/ada_2', null]);
   const processor = await BarkProcessor.fromPretrained();
   const model = await BarkModel.fromPretrained(undefined, { dtype: 'float32', device: await testDevice() });
   try {
@@ -78,8 +78,8 @@ test('f32: every token of all clips, and the audio', async () => {
 });
 
 test('f16: at least 99 of 100 tokens in each stage', async () => {
-  const some = runs.filter((_, i) => i % 4 === 2);
-  assert.equal(new Set(some.map((run) => run.preset)), new Set(['demo/ada', 'demo/ada_2', null]));
+  const some = runs.filter((_, i) => i % 4 === 1);
+  assert.is(new Set(some.map((run) => run.preset)).size, 3);
   const processor = await BarkProcessor.fromPretrained();
   const model = await BarkModel.fromPretrained(undefined, { dtype: 'float16', device: await testDevice() });
   const stages = { semantic: new Tally(), coarse: new Tally(), fine: new Tally() };

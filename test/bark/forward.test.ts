@@ -3,7 +3,8 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { BarkCausalModel, HostTensor, PastKeyValues } from '../../bark/causal.ts';
+import type { BarkCausalModel, PastKeyValues } from '../../bark/causal.ts';
+import type { HostTensor } from '../../bark/host_tensor.ts';
 import { InputError } from '../../runtime/errors.ts';
 import { assertClose } from '../assert_close.ts';
 import { testDevice } from '../device.ts';
@@ -116,6 +117,13 @@ test('fine: rows of a batch are as alone, and codebooks after the asked one are 
   fine.unload();
 });
 
+test('nested lists are tensors', async () => {
+  const { semantic } = stagesOf(await testDevice(), readFixture('base'), 'f32');
+  const { logits } = await semantic.forward({ inputIds: [[1, 2, 3], [4, 5, 6]] });
+  assert.equal(logits, (await semantic.forward({ inputIds: { data: [1, 2, 3, 4, 5, 6], shape: [2, 3] } })).logits);
+  semantic.unload();
+});
+
 test('forward refuses what does not fit', async () => {
   const { semantic, fine, config } = stagesOf(await testDevice(), readFixture('base'), 'f32');
   const refused = async (what: Promise<unknown>, message: RegExp) =>
@@ -126,9 +134,11 @@ test('forward refuses what does not fit', async () => {
   const block = config.semantic_config.block_size;
   const ids = (count: number, shape: number[]) => ({ inputIds: { data: new Int32Array(count), shape } });
   await refused(semantic.forward({}), /got neither of inputIds and inputsEmbeds, expected one/);
-  await refused(semantic.forward({ ...ids(3, [1, 3]), inputsEmbeds: { data: [], shape: [] } }), /got both/);
-  await refused(semantic.forward(ids(3, [1, 4])), /got shape \(1,4\) with 3 values, expected \(B, T\)/);
-  await refused(semantic.forward(ids(0, [1, 0])), /expected \(B, T\)/);
+  await refused(semantic.forward({ ...ids(3, [1, 3]), inputsEmbeds: { data: [], shape: [0] } }), /got both/);
+  await refused(semantic.forward(ids(3, [1, 4])), /got 3 values, expected 4 for shape \(1, 4\)/);
+  await refused(semantic.forward(ids(0, [1, 0])), /got shape \(1, 0\), expected \(B, T\)/);
+  await refused(semantic.forward({ inputIds: [1, 2] }), /got shape \(2\), expected \(B, T\)/);
+  await refused(semantic.forward({ inputIds: [[1, 2], [3]] }), /got a list of 1 beside one of 2/);
   await refused(semantic.forward(ids(block + 1, [1, block + 1])), /expected at most block_size/);
   await refused(semantic.forward({ inputIds: { data: [config.semantic_config.input_vocab_size], shape: [1, 1] } }), /got row \d+, expected one from 0/);
   await refused(semantic.forward({ inputsEmbeds: { data: new Float32Array(31), shape: [1, 1, 31] } }), /expected \(B, T, 32\)/);

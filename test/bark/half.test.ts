@@ -3,7 +3,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { HostTensor } from '../../bark/causal.ts';
+import type { HostTensor } from '../../bark/host_tensor.ts';
 import type { Checkpoint } from '../../runtime/checkpoint.ts';
 import { assertClose, cosine } from '../assert_close.ts';
 import { testDevice } from '../device.ts';

@@ -16,7 +16,7 @@ import { BarkSemanticModel } from '../../bark/semantic.ts';
 import type { Checkpoint } from '../../runtime/checkpoint.ts';
 import type { Device } from '../../runtime/device.ts';
 import { walkWeights } from '../../runtime/weights.ts';
-import { f32, formulaWeights, readFixture, stored, writeModelFolder, type Fixture, type FixtureExpected, type FixtureRun } from '../formula.ts';
+import { f32, formulaWeights, stored, writeModelFolder, type Fixture, type FixtureExpected, type FixtureRun } from '../formula.ts';
 import type { FixtureTensor } from '../fixtures/fixture.ts';
 import type { FolderOptions } from '../fixtures/write_model.ts';
 

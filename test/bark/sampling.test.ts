@@ -66,14 +66,14 @@ test('a batch that is larger than one program holds is the same rows, in order',
 });
 
 test('other seeds say other things, and one seed for all rows makes equal rows equal', async () => {
-  const seeds = Array.from({ length: 8 }, (_, i) => i);
-  const eight = await speak(seeds.map(() => ROWS[0]!), { ...LIVELY, seed: seeds });
-  for (const stage of ['semantic', 'coarse', 'fine'] as const) {
-    assert.is(new Set(eight.tokens.map((tokens) => tokens[stage].join())).size, 8, stage);
-  }
+  const seeds = Array.from({ length: 16 }, (_, i) => i);
+  const spoken = await speak(seeds.map(() => ROWS[0]!), { ...LIVELY, seed: seeds });
+  const long = spoken.tokens.filter(({ semantic }) => semantic.length > 3); // some end at once, and then they are the same
+  assert.ok(long.length >= 5);
+  for (const stage of ['semantic', 'coarse', 'fine'] as const) assert.is(new Set(long.map((tokens) => tokens[stage].join())).size, long.length, stage);
   const same = await speak([ROWS[0]!, ROWS[0]!], { ...LIVELY, seed: 5 });
   assert.equal(plain(same.tokens[0]!), plain(same.tokens[1]!));
-  assert.equal(plain(same.tokens[0]!), plain(eight.tokens[5]!));
+  assert.equal(plain(same.tokens[0]!), plain(spoken.tokens[5]!));
 
   const [a, b] = [await speak([ROWS[0]!], LIVELY), await speak([ROWS[0]!], LIVELY)];
   assert.is.not(a.seeds[0], b.seeds[0], 'without a seed');
