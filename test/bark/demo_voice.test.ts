@@ -1,5 +1,5 @@
 // The built-in voice against transformers: greedy tokens of twenty sentences, with both presets, and of eight without. f32: identical in all
-// stages. f16: at least 99 % of each stage's tokens, on every fourth clip (a full pass costs half a minute and says the same).
+// stages. f16: at least 99 % of each stage's tokens, on four clips (a full pass costs a minute and says the same: no token differs).
 //
 // A stage is measured from what transformers gave it, since one early token that tips over changes everything behind it; the plain
 // figure, each stage from what this library's own stage before gave, is printed.
@@ -78,7 +78,7 @@ test('f32: every token of all clips, and the audio', async () => {
 });
 
 test('f16: at least 99 of 100 tokens in each stage', async () => {
-  const some = runs.filter((_, i) => i % 4 === 1);
+  const some = runs.filter((_, i) => i % 7 === 1);
   assert.is(new Set(some.map((run) => run.preset)).size, 3);
   const processor = await BarkProcessor.fromPretrained();
   const model = await BarkModel.fromPretrained(undefined, { dtype: 'float16', device: await testDevice() });

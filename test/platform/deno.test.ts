@@ -1,0 +1,55 @@
+// The same sources in Deno, on its own WebGPU (wgpu and naga: core WGSL, no subgroups): a tiny model's greedy tokens and audio are those of
+// transformers, and the built-in voice says its sentence. Deno comes from npm; where it is not installed this is skipped.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { f32, readFixture, u16, writeModelFolder, type DemoFixture } from '../formula.ts';
+import { temporaryFolder } from '../bark/models.ts';
+
+const test = suite('deno');
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const DENO = `${ROOT}node_modules/.bin/deno`;
+
+interface Said { deno: boolean; adapter: string; subgroups: boolean; rows: { semantic: number[]; coarse: number[]; fine: number[]; audio: number[] }[] }
+
+function sayInDeno(what: { model?: string; text: string[]; voicePreset: unknown; dtype: 'float16' | 'float32' }): Said {
+  const args = ['run', '--allow-all', '--quiet', '--no-config', '--no-lock', '--node-modules-dir=manual', 'test/platform/generate.ts', JSON.stringify(what)];
+  const child = spawnSync(DENO, args, { cwd: ROOT, encoding: 'utf8', timeout: 120_000, maxBuffer: 2 ** 26, env: { ...process.env, NO_COLOR: '1' } });
+  assert.is(child.status, 0, `${child.error?.message ?? ''}${child.stderr}`);
+  return JSON.parse(child.stdout.trim().split('\n').at(-1)!) as Said;
+}
+
+const works = existsSync(DENO) && spawnSync(DENO, ['--version'], { timeout: 30_000 }).status === 0;
+if (!works) {
+  test('not installed', () => console.log("skipped: there is no Deno in node_modules, expected the npm package 'deno'. 'npm ci' installs it."));
+} else {
+  test('a tiny model, with a voice, as transformers', async () => {
+    const fixture = readFixture('base');
+    const model = temporaryFolder();
+    await writeModelFolder(model, fixture);
+    const run = fixture.runs.find(({ name }) => name === 'voice')!;
+    const { deno, subgroups, rows } = sayInDeno({ model, text: run.text, voicePreset: run.history, dtype: 'float32' });
+    assert.ok(deno);
+    assert.not.ok(subgroups);
+    const [row] = rows;
+    assert.equal(row!.semantic, run.expected.semantic[0]);
+    assert.equal(row!.fine, run.expected.fine[0]!.flat());
+    const wanted = f32(run.expected.audio![0]!);
+    const worst = wanted.reduce((most, x, i) => Math.max(most, Math.abs(x - row!.audio[i]!)), 0);
+    assert.is(row!.audio.length, wanted.length);
+    assert.ok(worst <= 1e-4 * wanted.reduce((most, x) => Math.max(most, Math.abs(x)), 1), `audio is off by ${worst}`);
+  });
+
+  test('the built-in voice', () => {
+    const run = readFixture<DemoFixture>('demo_voice').runs.find(({ text, preset }) => text === 'good morning.' && preset)!;
+    const { rows } = sayInDeno({ text: [run.text], voicePreset: run.preset, dtype: 'float32' });
+    assert.equal(rows[0]!.semantic, [...u16(run.semantic)]);
+    assert.equal(rows[0]!.fine, [...u16(run.fine)]);
+  });
+}
+
+test.run();
