@@ -9,6 +9,7 @@ import { InputError } from '../runtime/errors.ts';
 import type { Owner } from '../runtime/memory.ts';
 import { record } from '../runtime/program.ts';
 import type { Tensor } from '../runtime/tensor.ts';
+import { Resident, type LoadProgress } from '../runtime/resident.ts';
 import { readRows, type TensorRef, type Weights } from '../runtime/weights.ts';
 import type { BarkSubModelConfig } from './config.ts';
 import { hostTensor, type HostTensor, type TensorLike } from './host_tensor.ts';
@@ -30,6 +31,10 @@ export class PastKeyValues {
 
   dispose(): void {
     destroyCache(this.#device, this.cache);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 
@@ -57,9 +62,11 @@ export interface StageOptions {
   dtype: WeightDType;
 }
 
-export interface UploadProgress {
-  signal?: AbortSignal | undefined;
-  onTensor?: (() => void) | undefined;
+/** A causal model on the GPU, and its whole head once `forward` has asked for it. */
+interface Loaded {
+  readonly gpt: CausalGpt;
+  readonly owner: Owner;
+  wholeHead?: Promise<Pick<Linear, 'weight' | 'bias'>>;
 }
 
 export class BarkCausalModel {
@@ -69,20 +76,16 @@ export class BarkCausalModel {
   protected readonly stage: string;
   readonly #weights: Weights;
   readonly #dtype: WeightDType;
-  readonly #owner: Owner; // an object: another model on the same device is another owner
-  readonly #rows: { table: readonly RowRange[]; head: readonly RowRange[] };
-  #gpt: CausalGpt | undefined;
-  #fullHead: Linear | undefined;
+  readonly #loaded: Resident<Loaded>;
 
   /** `rows`: the rows of table and head that generation can meet; only these are uploaded. */
   constructor({ device, weights, dtype }: StageOptions, config: BarkSubModelConfig, rows: { table: readonly RowRange[]; head: readonly RowRange[] }) {
     this.device = device;
     this.config = config;
     this.stage = weights.path;
-    this.#owner = { name: `${weights.path}.weights` };
     this.#weights = weights;
     this.#dtype = dtype;
-    this.#rows = rows;
+    this.#loaded = new Resident(device, `${weights.path}.weights`, async (owner, progress) => ({ gpt: await loadCausalGpt(device, weights, config, rows, { dtype, owner, ...progress }), owner }));
   }
 
   /** How often `upload` calls `onTensor`. */
@@ -91,23 +94,18 @@ export class BarkCausalModel {
   }
 
   /** Brings the weights to the GPU; nothing happens when they are there. */
-  async upload({ signal, onTensor }: UploadProgress = {}): Promise<CausalGpt> {
-    if (this.#gpt) return this.#gpt;
-    const options = { dtype: this.#dtype, owner: this.#owner, signal, onTensor };
-    try {
-      this.#gpt = await loadCausalGpt(this.device, this.#weights, this.config, this.#rows, options);
-    } catch (error) {
-      this.device.destroyOwned(this.#owner);
-      throw error;
-    }
-    return this.#gpt;
+  upload(progress: LoadProgress = {}): Promise<void> {
+    return this.#loaded.upload(progress);
   }
 
-  /** Frees the weights on the GPU; the next use uploads them again. */
+  /** Frees the weights on the GPU, as soon as nothing runs on them; the next use uploads them again. */
   unload(): void {
-    this.device.destroyOwned(this.#owner);
-    this.#gpt = undefined;
-    this.#fullHead = undefined;
+    this.#loaded.unload();
+  }
+
+  /** Runs on the weights, which come if they are not there and stay meanwhile. */
+  protected use<R>(run: (gpt: CausalGpt) => Promise<R>, progress: LoadProgress = {}): Promise<R> {
+    return this.#loaded.use(({ gpt }) => run(gpt), progress);
   }
 
   protected get table(): TensorRef {
@@ -124,7 +122,7 @@ export class BarkCausalModel {
    * uploaded at the first call and stay until `unload()`. Throws `InputError` for shapes that do not fit.
    */
   async forward({ inputIds, inputsEmbeds, pastKeyValues, useCache = false }: CausalForwardInputs): Promise<CausalForwardOutputs> {
-    const { hidden_size: H, block_size, output_vocab_size: V } = this.config;
+    const { hidden_size: H, block_size } = this.config;
     if (!inputIds === !inputsEmbeds) throw new InputError(`${this.stage}.forward: got ${inputIds ? 'both' : 'neither'} of inputIds and inputsEmbeds, expected one.`);
     const given = hostTensor((inputIds ?? inputsEmbeds)!, `${this.stage}.forward`);
     const [B = 0, T = 0, width] = given.shape;
@@ -133,42 +131,54 @@ export class BarkCausalModel {
       throw new InputError(`${this.stage}.forward: got shape (${given.shape.join(', ')}), expected (B, T${inputIds ? '' : `, ${H}`}).`);
     }
     if (start + T > block_size) throw new InputError(`${this.stage}.forward: got ${start} past and ${T} new positions, expected at most block_size ${block_size} together.`);
+    if (pastKeyValues && pastKeyValues.cache.length !== this.config.num_layers) throw new InputError(`${this.stage}.forward: pastKeyValues has ${pastKeyValues.cache.length} layers, expected ${this.config.num_layers}. Pass what this model returned.`);
     if (pastKeyValues && pastKeyValues.cache[0]!.keys.shape[0] !== B) throw new InputError(`${this.stage}.forward: pastKeyValues is of ${pastKeyValues.cache[0]!.keys.shape[0]} rows, expected ${B} as in the inputs.`);
 
-    const gpt = await this.upload();
-    const head = await this.#wholeHead(gpt);
-    const rows = inputIds ? await this.embed(given.data) : Float32Array.from(given.data);
-    const owner = `${this.stage}.forward`;
-    const { device } = this;
-    const cache = pastKeyValues?.cache ?? createCache(device, this.config, B, block_size, this.#dtype, owner);
-    const call = createUniform(device, 3, owner, 'call');
-    const ids = device.createTensor([T, 1], 'u32', owner, 'ids');
-    const embeds = device.createTensor([T, H], 'f32', owner, 'embeds');
-    device.write(ids, Uint32Array.from({ length: T }, (_, i) => i));
-    let logits: Tensor | undefined;
-    const program = await record(device, (r) => (logits = headLogits(r, gpt, runTokens(r, gpt, embeds, ids, cache, call, { causal: true }), head, call)), { label: owner });
-    const data = new Float32Array(B * T * V);
-    for (let b = 0; b < B; b++) {
-      device.write(embeds, rows.subarray(b * T * H, (b + 1) * T * H));
-      writeCall(device, call, { count: T, start, slot: b });
-      program.run();
-      data.set(await device.readFloat32(logits!), b * T * V);
-    }
-    program.dispose();
-    for (const t of [call, ids, embeds]) device.destroyBuffer(t.buffer);
-    if (!useCache && !pastKeyValues) destroyCache(device, cache);
-    return { logits: { data, shape: [B, T, V] }, ...(useCache ? { pastKeyValues: new PastKeyValues(device, cache, start + T) } : {}) };
+    return this.#loaded.use((loaded) => this.#forward(loaded, inputIds ? null : given.data, inputIds ? given.data : null, [B, T], pastKeyValues, useCache));
   }
 
-  async #wholeHead(gpt: CausalGpt): Promise<Pick<Linear, 'weight' | 'bias'>> {
+  async #forward(loaded: Loaded, embeds: ArrayLike<number> | null, ids: ArrayLike<number> | null, [B, T]: [number, number], past: PastKeyValues | undefined, useCache: boolean): Promise<CausalForwardOutputs> {
+    const { hidden_size: H, block_size, output_vocab_size: V } = this.config;
+    const { device } = this;
+    const { gpt } = loaded;
+    const rows = ids ? await this.embed(ids) : Float32Array.from(embeds!);
+    const head = await (loaded.wholeHead ??= this.#wholeHead(loaded));
+    const start = past?.length ?? 0;
+    const owner = { name: `${this.stage}.forward` }; // an object: what this call makes, and no other's
+    const cacheOwner = { name: owner.name };
+    try {
+      const cache = past?.cache ?? createCache(device, this.config, B, block_size, this.#dtype, cacheOwner);
+      const call = createUniform(device, 3, owner, 'call');
+      const places = device.createTensor([T, 1], 'u32', owner, 'ids');
+      const x = device.createTensor([T, H], 'f32', owner, 'embeds');
+      device.write(places, Uint32Array.from({ length: T }, (_, i) => i));
+      let logits: Tensor | undefined;
+      const program = await record(device, (r) => (logits = headLogits(r, gpt, runTokens(r, gpt, x, places, cache, call, { causal: true }), head, call)), { label: owner.name });
+      const data = new Float32Array(B * T * V);
+      try {
+        for (let b = 0; b < B; b++) {
+          device.write(x, rows.subarray(b * T * H, (b + 1) * T * H));
+          writeCall(device, call, { count: T, start, slot: b });
+          program.run();
+          data.set(await device.readFloat32(logits!), b * T * V);
+        }
+      } finally {
+        program.dispose();
+      }
+      if (!useCache) device.destroyOwned(cacheOwner);
+      return { logits: { data, shape: [B, T, V] }, ...(useCache ? { pastKeyValues: new PastKeyValues(device, cache, start + T) } : {}) };
+    } catch (error) {
+      device.destroyOwned(cacheOwner);
+      throw error;
+    } finally {
+      device.destroyOwned(owner);
+    }
+  }
+
+  async #wholeHead({ gpt, owner }: Loaded): Promise<Pick<Linear, 'weight' | 'bias'>> {
     const { output_vocab_size: V, hidden_size: H } = this.config;
     if (gpt.head.weight.shape[0] === V) return gpt.head;
-    this.#fullHead ??= {
-      weight: await uploadMatrix(this.device, this.#weights.tensor('lm_head.weight', [V, H], 'output_vocab_size'), { dtype: this.#dtype, owner: this.#owner }),
-      bias: null,
-      norm: null,
-      terms: null,
-    };
-    return this.#fullHead;
+    const ref = this.#weights.tensor('lm_head.weight', [V, H], 'output_vocab_size');
+    return { weight: await uploadMatrix(this.device, ref, { dtype: this.#dtype, owner }), bias: null };
   }
 }

@@ -69,13 +69,16 @@ export class BarkCoarseModel extends BarkCausalModel {
 
   /** Coarse ids of each row, interleaved by frame: (2 · T_b), codebook c of frame t at [2t + c]. */
   async generate(inputs: CoarseInputs, options: CoarseOptions): Promise<Int32Array[]> {
+    const rows = inputs.semantic.map((semantic, b) => this.#row(semantic, inputs.history[b] ?? null));
+    this.#checkPositions(rows);
+    return this.use((gpt) => this.#slide(gpt, rows, options), { signal: options.signal });
+  }
+
+  async #slide(gpt: CausalGpt, rows: readonly Row[], options: CoarseOptions): Promise<Int32Array[]> {
     const { sliding_window_len } = this.generation_config;
     const { device } = this;
-    const rows = inputs.semantic.map((semantic, b) => this.#row(semantic, inputs.history[b] ?? null));
     const longest = Math.max(...rows.map((row) => row.length));
     const pitch = Math.max(...rows.map((row) => row.coarse.length)) + longest;
-    this.#checkPositions(rows);
-    const gpt = await this.upload({ signal: options.signal });
     const session = await this.#session(gpt, rows.length, pitch, options);
     try {
       const pacer = new Pacer(device, options.signal);
@@ -102,10 +105,9 @@ export class BarkCoarseModel extends BarkCausalModel {
   }
 
   /** Has the driver compile the shaders of `generate` for one sentence. */
-  async warmUp(): Promise<void> {
-    const session = await this.#session(await this.upload(), 1, 1, { temperature: null, topK: null, topP: null, strictMask: true });
-    warmUp(this.device, session);
-    session.dispose();
+  warmUp(): Promise<void> {
+    const idle = { temperature: null, topK: null, topP: null, strictMask: true };
+    return this.use(async (gpt) => warmUp(this.device, await this.#session(gpt, 1, 1, idle)));
   }
 
   #session(gpt: CausalGpt, batch: number, pitch: number, options: Draw & { strictMask: boolean }): Promise<Session> {

@@ -9,11 +9,11 @@ import { uploadMatrix, uploadRows, type WeightDType } from '../kernels/upload.ts
 import { Arena } from '../runtime/arena.ts';
 import type { Device } from '../runtime/device.ts';
 import { InputError } from '../runtime/errors.ts';
-import type { Owner } from '../runtime/memory.ts';
 import { record, type Program, type Recorder } from '../runtime/program.ts';
 import { bytesPerElement, type Tensor } from '../runtime/tensor.ts';
-import type { Weights } from '../runtime/weights.ts';
-import type { StageOptions, UploadProgress } from './causal.ts';
+import { Resident, type LoadProgress } from '../runtime/resident.ts';
+import { sameValues, type Weights } from '../runtime/weights.ts';
+import type { StageOptions } from './causal.ts';
 import type { BarkFineConfig } from './config.ts';
 import { hostTensor, type HostTensor, type TensorLike } from './host_tensor.ts';
 import type { BarkGenerationConfig } from './generation_config.ts';
@@ -21,7 +21,7 @@ import { createCache, destroyCache, headLogits, loadTrunk, runTokens, trunkTenso
 import type { StageHooks } from './semantic.ts';
 import { Pacer } from './session.ts';
 
-/** The fine model: eight tables, and heads that are, but for their place, tables 1 … 7. */
+/** The fine model: a table for each codebook, and heads that are, as a rule, the tables of all but the first. */
 interface FineGpt extends Trunk {
   readonly tables: Tensor; // (n_codes_total · vocab, H): table c from row c · vocab on
   readonly vocab: number; // rows from one table to the next: input_vocab_size, and what keeps tables at multiples of 256 bytes
@@ -38,16 +38,13 @@ export class BarkFineModel {
   readonly config: BarkFineConfig;
   readonly generation_config: BarkGenerationConfig;
   readonly #device: Device;
-  readonly #weights: Weights;
   readonly #dtype: WeightDType;
-  readonly #owner: Owner;
-  #gpt: FineGpt | undefined;
+  readonly #loaded: Resident<FineGpt>;
 
   constructor({ device, weights, dtype }: StageOptions, config: BarkFineConfig, generation: BarkGenerationConfig) {
     this.#device = device;
-    this.#weights = weights;
     this.#dtype = dtype;
-    this.#owner = { name: `${weights.path}.weights` };
+    this.#loaded = new Resident(device, `${weights.path}.weights`, (owner, progress) => loadFineGpt(device, weights, config, { dtype, owner, ...progress }));
     this.config = config;
     this.generation_config = generation;
   }
@@ -58,21 +55,13 @@ export class BarkFineModel {
   }
 
   /** Brings the weights to the GPU; nothing happens when they are there. */
-  async upload({ signal, onTensor }: UploadProgress = {}): Promise<FineGpt> {
-    if (this.#gpt) return this.#gpt;
-    try {
-      this.#gpt = await loadFineGpt(this.#device, this.#weights, this.config, { dtype: this.#dtype, owner: this.#owner, signal, onTensor });
-    } catch (error) {
-      this.#device.destroyOwned(this.#owner);
-      throw error;
-    }
-    return this.#gpt;
+  upload(progress: LoadProgress = {}): Promise<void> {
+    return this.#loaded.upload(progress);
   }
 
-  /** Frees the weights on the GPU; the next use uploads them again. */
+  /** Frees the weights on the GPU, as soon as nothing runs on them; the next use uploads them again. */
   unload(): void {
-    this.#device.destroyOwned(this.#owner);
-    this.#gpt = undefined;
+    this.#loaded.unload();
   }
 
   /**
@@ -93,35 +82,48 @@ export class BarkFineModel {
       const code = codes.data[i]!;
       if (!Number.isInteger(code) || code < 0 || code >= input_vocab_size) throw new InputError(`fine_acoustics.forward: got the code ${code}, expected one from 0 to ${input_vocab_size - 1}.`);
     }
-    const gpt = await this.upload();
-    const session = new FineWindow(this.#device, gpt, T, this.#dtype, 'fine_acoustics.forward');
-    const data = new Float32Array(B * T * V);
-    try {
-      const { program, logits } = await session.logits(codebookIdx, V);
+    return this.#onWindow(T, 'fine_acoustics.forward', {}, async (window) => {
+      const data = new Float32Array(B * T * V);
+      const { program, logits } = await window.logits(codebookIdx, V);
       for (let b = 0; b < B; b++) {
-        this.#device.write(session.codes, Uint32Array.from({ length: T * C }, (_, i) => codes.data[b * T * C + i]!));
+        this.#device.write(window.codes, Uint32Array.from({ length: T * C }, (_, i) => codes.data[b * T * C + i]!));
         program.run();
         data.set(await this.#device.readFloat32(logits), b * T * V);
       }
-    } finally {
-      session.dispose();
-    }
-    return { logits: { data, shape: [B, T, V] } };
+      return { logits: { data, shape: [B, T, V] } };
+    });
+  }
+
+  /** Runs on a window of `frames` codes, and on the weights, which come if they are not there and stay meanwhile. */
+  #onWindow<R>(frames: number, owner: string, progress: LoadProgress, run: (window: FineWindow) => Promise<R>): Promise<R> {
+    return this.#loaded.use(async (gpt) => {
+      const window = new FineWindow(this.#device, gpt, frames, this.#dtype, owner);
+      try {
+        return await run(window);
+      } finally {
+        window.dispose();
+      }
+    }, progress);
   }
 
   /** Has the driver compile the shaders of `generate`. */
-  async warmUp(): Promise<void> {
+  warmUp(): Promise<void> {
     const { n_coarse_codebooks: given } = this.generation_config.coarse_acoustics_config;
     const { max_fine_input_length: M } = this.generation_config.fine_acoustics_config;
-    const session = new FineWindow(this.#device, await this.upload(), M, this.#dtype, 'fine_acoustics');
-    try {
-      const [pass] = await session.passes(given, given + 1, 1);
-      session.idle();
+    return this.#onWindow(M, 'fine_acoustics', {}, async (window) => {
+      const [pass] = await window.passes(given, given + 1, 1);
+      window.idle();
       this.#device.write(pass!.settings, samplingCodesParams({ temperature: null, start: M, column: given, count: 1, seed: [0, 0], window: 0 }));
       pass!.program.run();
-    } finally {
-      session.dispose();
-    }
+    });
+  }
+
+  /** Passes over the model that a sentence of `frames` frames takes, behind a voice of `past` frames. */
+  passes(frames: number, past: number): number {
+    const { fine_acoustics_config, coarse_acoustics_config } = this.generation_config;
+    const { max_fine_input_length: M, max_fine_history_length: hop, n_fine_codebooks } = fine_acoustics_config;
+    const seen = Math.min(past, hop);
+    return fineWindows(frames, seen, Math.max(M, seen + frames), M, hop).length * (n_fine_codebooks - coarse_acoustics_config.n_coarse_codebooks);
   }
 
   /**
@@ -143,26 +145,22 @@ export class BarkFineModel {
       if (c < given) for (let t = 0; t < T; t++) frames[(past + t) * pitch + c] = coarse[c * T + t]!;
     }
 
-    const gpt = await this.upload({ signal });
-    const session = new FineWindow(this.#device, gpt, M, this.#dtype, 'fine_acoustics');
-    try {
-      const passes = await session.passes(given, C, codebook_size);
+    await this.#onWindow(M, 'fine_acoustics', { signal }, async (window) => {
+      const passes = await window.passes(given, C, codebook_size);
       const pacer = new Pacer(this.#device, signal);
       const windows = fineWindows(T, past, total, M, longest);
       const drawn = temperature === 1 ? null : temperature;
       for (const [w, { start, from }] of windows.entries()) {
-        this.#device.write(session.codes, frames.subarray(start * pitch, (start + M) * pitch));
+        this.#device.write(window.codes, frames.subarray(start * pitch, (start + M) * pitch));
         for (const [i, { column, program, settings }] of passes.entries()) {
           this.#device.write(settings, samplingCodesParams({ temperature: drawn, start: from, column, count: codebook_size, seed, window: w }));
           program.run();
           await pacer.submitted();
           onProgress?.(w * passes.length + i + 1, windows.length * passes.length);
         }
-        frames.set(new Uint32Array(await this.#device.read(session.codes)), start * pitch); // the next window sees what this one drew
+        frames.set(new Uint32Array(await this.#device.read(window.codes)), start * pitch); // the next window sees what this one drew
       }
-    } finally {
-      session.dispose();
-    }
+    });
     return Int32Array.from({ length: C * T }, (_, i) => frames[(past + (i % T)) * pitch + Math.floor(i / T)]!);
   }
 }
@@ -262,11 +260,14 @@ async function loadFineGpt(device: Device, w: Weights, config: BarkFineConfig, o
     options.onTensor?.();
     if (c > 0 && c <= n_codes_total - n_codes_given) heads.push({ ...tables, offset: c * vocab * rowBytes, shape: [output_vocab_size, H], label: `${w.path} head ${c - 1}` });
   }
-  if (!config.tie_word_embeddings || output_vocab_size !== V) {
-    for (let i = 0; i < heads.length; i++) {
-      const ref = w.tensor(`lm_heads.${i}.weight`, [output_vocab_size, H], 'output_vocab_size');
-      heads[i] = await uploadMatrix(device, ref, options);
-    }
+  // A head of its own where the config says so, and where a file has both names with different values: so does the reference.
+  for (let i = 0; i < heads.length; i++) {
+    const [own, table] = [`lm_heads.${i}.weight`, `input_embeds_layers.${i + 1}.weight`];
+    const tied = config.tie_word_embeddings && output_vocab_size === V;
+    if (tied && !(w.has(own) && w.has(table))) continue;
+    const head = w.tensor(own, [output_vocab_size, H], 'output_vocab_size');
+    if (tied && (await sameValues(head, w.tensor(table, [V, H], 'input_vocab_size')))) continue;
+    heads[i] = await uploadMatrix(device, head, options);
   }
   return { ...trunk, tables, vocab, heads };
 }

@@ -83,7 +83,7 @@ export const BarkGenerationConfig = {
 
 function semantic(from: JsonObject): BarkSemanticGenerationConfig {
   const token = (key: string, fallback: number) => integer(from, key, { default: fallback, min: 0 });
-  const eos_token_id = token('eos_token_id', 10_000);
+  const eos_token_id = endToken(from);
   refuseActive(from);
   return {
     ...sampling(from),
@@ -96,7 +96,7 @@ function semantic(from: JsonObject): BarkSemanticGenerationConfig {
     semantic_vocab_size: integer(from, 'semantic_vocab_size', { default: 10_000, min: 1 }),
     max_input_semantic_length: integer(from, 'max_input_semantic_length', { default: 256, min: 1 }),
     semantic_rate_hz: rate(from, 'semantic_rate_hz', 49.9),
-    min_eos_p: optional(from, 'min_eos_p', null, 1),
+    min_eos_p: optional(from, 'min_eos_p', null, 1) || null, // 0 is off
   };
 }
 
@@ -104,6 +104,8 @@ function coarse(from: JsonObject): BarkCoarseGenerationConfig {
   const n_coarse_codebooks = integer(from, 'n_coarse_codebooks', { default: 2, min: 1 });
   const sliding_window_len = integer(from, 'sliding_window_len', { default: 60, min: 1 });
   refuseActive(from);
+  // transformers would stop a window at such a token; Bark's windows have a known length.
+  if (!isNull(from, 'eos_token_id') && Object.hasOwn(from.values, 'eos_token_id')) throw unsupported(from, 'eos_token_id', from.values.eos_token_id, 'null');
   // The coarse stage alternates between exactly two codebooks, counting from each window's start.
   if (n_coarse_codebooks !== 2) throw unsupported(from, 'n_coarse_codebooks', n_coarse_codebooks, '2');
   if (sliding_window_len % 2 !== 0) throw unsupported(from, 'sliding_window_len', sliding_window_len, 'an even number, so that each window starts at the first codebook');
@@ -131,12 +133,21 @@ function fine(from: JsonObject): BarkFineGenerationConfig {
   };
 }
 
+/** HF allows a list of end tokens; Bark has one. */
+function endToken(from: JsonObject): number {
+  const list = from.values.eos_token_id;
+  if (!Array.isArray(list)) return integer(from, 'eos_token_id', { default: 10_000, min: 0 });
+  const [only] = list as unknown[];
+  if (list.length !== 1 || !Number.isInteger(only) || (only as number) < 0) throw unsupported(from, 'eos_token_id', list, 'one token');
+  return only as number;
+}
+
 function sampling(from: JsonObject): SamplingConfig {
   const do_sample = isNull(from, 'do_sample') ? false : boolean(from, 'do_sample', { default: false });
   const temperature = optional(from, 'temperature', 1, Infinity);
   if (do_sample && temperature === 0) throw bad(from, 'temperature', 0, 'a number above 0 (for greedy tokens set do_sample to false)');
-  // 50 is what GenerationConfig itself falls back to; 0 is another way to say "off".
-  const top_k = isNull(from, 'top_k') ? null : integer(from, 'top_k', { default: 50, min: 0 }) || null;
+  // 50 is what GenerationConfig falls back to, also for null; 0 is how a file says "off".
+  const top_k = isNull(from, 'top_k') ? 50 : integer(from, 'top_k', { default: 50, min: 0 }) || null;
   return { do_sample, temperature, top_k, top_p: optional(from, 'top_p', 1, 1) };
 }
 
@@ -157,7 +168,7 @@ const INACTIVE: Readonly<Record<string, readonly unknown[]>> = {
   epsilon_cutoff: [0], eta_cutoff: [0], repetition_penalty: [1], encoder_repetition_penalty: [1], no_repeat_ngram_size: [0],
   encoder_no_repeat_ngram_size: [0], min_length: [0], min_new_tokens: [0], bad_words_ids: [], force_words_ids: [], constraints: [],
   sequence_bias: [], suppress_tokens: [], begin_suppress_tokens: [], forced_bos_token_id: [], forced_eos_token_id: [],
-  forced_decoder_ids: [], exponential_decay_length_penalty: [], guidance_scale: [1], watermarking_config: [],
+  forced_decoder_ids: [], max_time: [], stop_strings: [], exponential_decay_length_penalty: [], guidance_scale: [1], watermarking_config: [],
 };
 
 // A key that changes tokens in the reference and not here must not pass in silence.
@@ -190,10 +201,17 @@ export function checkGeneration(config: BarkConfig, generation: BarkGenerationCo
     isId(`semantic_config.${key}`, semantic[key], text.input_vocab_size, 'semantic_config.input_vocab_size');
   }
   isId('semantic_config.eos_token_id', semantic.eos_token_id, text.output_vocab_size, 'semantic_config.output_vocab_size');
+  isId('semantic_config.eos_token_id', semantic.eos_token_id, text.input_vocab_size, 'semantic_config.input_vocab_size');
   fits('semantic_config.semantic_vocab_size', semantic.semantic_vocab_size, text.input_vocab_size, 'semantic_config.input_vocab_size');
+  // Ids behind the end token are never drawn.
+  const drawn = Math.min(semantic.semantic_vocab_size, semantic.eos_token_id + 1);
+  fits('semantic_config.semantic_vocab_size', drawn, text.output_vocab_size, 'semantic_config.output_vocab_size');
   fits('semantic_config.max_input_semantic_length', semantic.max_input_semantic_length, text.block_size - 1, 'semantic_config.block_size less the infer token');
 
   const acoustic = config.coarse_acoustics_config;
+  if (coarse.coarse_semantic_pad_token < semantic.semantic_vocab_size) {
+    throw new UnsupportedError(`${label}: coarse_acoustics_config.coarse_semantic_pad_token is ${coarse.coarse_semantic_pad_token}, expected an id from ${semantic.semantic_vocab_size} on, behind the semantic tokens. Use a model whose padding is no token.`);
+  }
   const coarseIds = semantic.semantic_vocab_size + coarse.n_coarse_codebooks * codebook_size;
   fits('semantic_vocab_size + n_coarse_codebooks * codebook_size', coarseIds, acoustic.input_vocab_size, 'coarse_acoustics_config.input_vocab_size');
   fits('semantic_vocab_size + n_coarse_codebooks * codebook_size', coarseIds, acoustic.output_vocab_size, 'coarse_acoustics_config.output_vocab_size');

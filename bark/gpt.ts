@@ -11,6 +11,7 @@ import { linearTerms } from '../kernels/linear_terms.ts';
 import { qkv, qkvRow, type LayerCache } from '../kernels/qkv.ts';
 import { uploadMatrix, uploadVector, type RowRange, type UploadOptions, type WeightDType } from '../kernels/upload.ts';
 import type { Device } from '../runtime/device.ts';
+import type { Owner } from '../runtime/memory.ts';
 import type { Recorder } from '../runtime/program.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import type { Weights } from '../runtime/weights.ts';
@@ -40,7 +41,7 @@ export interface CausalGpt extends Trunk {
 }
 
 export interface LoadOptions extends UploadOptions {
-  /** Called with the parameters uploaded so far. */
+  /** Called for each tensor that `trunkTensors` and the ends count. */
   onTensor?: (() => void) | undefined;
 }
 
@@ -99,11 +100,11 @@ export const trunkTensors = (config: BarkSubModelConfig): number => 4 * config.n
 /** Keys and values of every layer, (B, heads, capacity, H / heads) each. */
 export type KvCache = readonly LayerCache[];
 
-export function createCache(device: Device, config: BarkSubModelConfig, batch: number, capacity: number, dtype: WeightDType, owner: string): KvCache {
+export function createCache(device: Device, config: BarkSubModelConfig, batch: number, capacity: number, dtype: WeightDType, owner: Owner): KvCache {
   const shape = [batch, config.num_heads, capacity, config.hidden_size / config.num_heads];
   return Array.from({ length: config.num_layers }, (_, n) => ({
-    keys: device.createTensor(shape, dtype, owner, `${owner} keys ${n}`),
-    values: device.createTensor(shape, dtype, owner, `${owner} values ${n}`),
+    keys: device.createTensor(shape, dtype, owner, `keys ${n}`),
+    values: device.createTensor(shape, dtype, owner, `values ${n}`),
   }));
 }
 

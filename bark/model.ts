@@ -8,7 +8,7 @@ import { Device } from '../runtime/device.ts';
 import { InputError } from '../runtime/errors.ts';
 import type { MemoryReport } from '../runtime/memory.ts';
 import { openCheckpoint } from '../runtime/safetensors.ts';
-import { openModelSource, readJson, type ModelSourceLike } from '../runtime/source.ts';
+import { readJson, type ModelSourceLike } from '../runtime/source.ts';
 import { walkWeights, type Weights } from '../runtime/weights.ts';
 import { RawAudio } from './audio.ts';
 import { BarkCoarseModel } from './coarse.ts';
@@ -35,8 +35,8 @@ export interface LoadOptions {
 /** Tokens of one row; T frames. */
 export interface RowTokens {
   semantic: Int32Array; // (S)
-  coarse: Int32Array; //   (2, T) codes, row-major
-  fine: Int32Array; //     (8, T) codes, row-major
+  coarse: Int32Array; //   (n_coarse_codebooks, T) codes, row-major; 2 in Bark
+  fine: Int32Array; //     (n_fine_codebooks, T) codes, row-major; 8 in suno's
 }
 
 export interface GenerateOutput {
@@ -91,13 +91,16 @@ export class BarkModel {
   static async fromPretrained(source?: ModelSourceLike, options: LoadOptions = {}): Promise<BarkModel> {
     const { dtype = 'float16', signal, onProgress } = options;
     if (dtype !== 'float16' && dtype !== 'float32') throw new InputError(`dtype: got ${JSON.stringify(dtype)}, expected 'float16' or 'float32'.`);
-    const opened = source === undefined ? await resolveSource() : await openModelSource(source);
+    const opened = await resolveSource(source);
     const config = BarkConfig.fromJSON(await readJson(opened, 'config.json'), `${opened.label}/config.json`);
     const generationFile = 'generation_config.json';
     const generation = BarkGenerationConfig.fromJSON((await opened.has(generationFile)) ? await readJson(opened, generationFile) : {}, `${opened.label}/${generationFile}`);
     const warnings = checkGeneration(config, generation, `${opened.label}/${generationFile}`);
-    const checkpoint = await openCheckpoint(opened);
     const device = options.device ?? (await Device.request());
+    const checkpoint = await openCheckpoint(opened).catch((error: unknown) => {
+      if (!options.device) device.dispose();
+      throw error;
+    });
     const model = new BarkModel(device, !options.device, walkWeights(checkpoint), config, generation, dtype === 'float16' ? 'f16' : 'f32', warnings);
     try {
       if (options.offload) model.enableCpuOffload();
@@ -109,10 +112,13 @@ export class BarkModel {
     return model;
   }
 
-  /** From now on keeps only the weights of the running stage on the GPU; each is read again when its turn comes. */
+  /**
+   * From now on keeps only the weights of the running stage on the GPU; each is read again when its turn comes, not before: two stages at
+   * once would be the peak that this is to avoid.
+   */
   enableCpuOffload(): void {
     this.#offload = true;
-    for (const stage of this.#stages) void stage.unload();
+    for (const stage of this.#stages) stage.unload();
   }
 
   /** Bytes on the GPU by owner, now and at the peak. */
@@ -120,11 +126,11 @@ export class BarkModel {
     return this.device.memory();
   }
 
-  /** Frees the weights, and the device when it is the model's own. A running `generate` fails. */
+  /** Frees the weights as soon as nothing runs on them, and the device at once when it is the model's own: then a running `generate` fails. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    for (const stage of this.#stages) void stage.unload();
+    for (const stage of this.#stages) stage.unload();
     if (this.#ownsDevice) this.device.dispose();
     void this.#close().catch(() => {}); // the file was only read
   }
@@ -186,11 +192,14 @@ export class BarkModel {
           ),
     );
 
+    const { n_coarse_codebooks } = this.generation_config.coarse_acoustics_config;
     const codes = coarse.map((ids) => this.coarse_acoustics.codes(ids));
     const fine = await this.#stage('fine', timings, this.fine_acoustics, async () => {
       const all: Int32Array[] = [];
+      const passes = rows.map((b, i) => this.fine_acoustics.passes(codes[i]!.length / n_coarse_codebooks, voices[b]?.shapes.fine_prompt[1] ?? 0));
+      const sum = (counts: number[]): number => counts.reduce((x, y) => x + y, 0);
       for (const [i, b] of rows.entries()) {
-        const progress = { signal, onProgress: (done: number, total: number) => onProgress?.({ stage: 'fine', done: i * total + done, total: rows.length * total }) };
+        const progress = { signal, onProgress: (done: number) => onProgress?.({ stage: 'fine', done: sum(passes.slice(0, i)) + done, total: sum(passes) }) };
         all.push(await this.fine_acoustics.generate(codes[i]!, voices[b]?.fine_prompt ?? null, { ...options.fine, ...progress, seed: stageSeed(seeds[b]!, 'fine') }));
       }
       return all;
@@ -210,12 +219,12 @@ export class BarkModel {
   }
 
   /** Runs one stage, timed; with offloading its weights are there only meanwhile. */
-  async #stage<T>(name: 'semantic' | 'coarse' | 'fine' | 'codec', timings: GenerateOutput['timings'], stage: { unload(): void | Promise<void> }, run: () => Promise<T>): Promise<T> {
+  async #stage<T>(name: 'semantic' | 'coarse' | 'fine' | 'codec', timings: GenerateOutput['timings'], stage: { unload(): void }, run: () => Promise<T>): Promise<T> {
     const start = performance.now();
     try {
       return await run();
     } finally {
-      if (this.#offload) await stage.unload();
+      if (this.#offload) stage.unload();
       timings[name] = performance.now() - start;
       timings.total += timings[name];
     }
@@ -244,7 +253,7 @@ export class BarkModel {
     const rows = Array.isArray(historyPrompt) ? historyPrompt : Array.from({ length: batch }, () => historyPrompt ?? null);
     if (rows.length !== batch) throw new InputError(`inputs: got ${rows.length} voices for ${batch} rows, expected one, or one for each row.`);
     const presets = rows.map((voice) => (voice ? VoicePreset.from(voice) : null));
-    for (const voice of new Set(presets)) voice?.validate(this.generation_config);
+    for (const voice of new Set(presets)) voice?.validate(this.generation_config, { lengths: false }); // the processor has looked at these
     return presets;
   }
 

@@ -80,13 +80,13 @@ export function stageSeed(seed: number, stage: keyof typeof STAGES): Words {
 }
 
 function draw(stage: string, own: SamplingOptions, bare: SamplingOptions, config: SamplingConfig): Draw {
+  if (!first(own.doSample, bare.doSample, config.do_sample)) return { temperature: null, topK: null, topP: null };
   const temperature = first(own.temperature, bare.temperature, config.temperature) ?? 1;
   const topK = first(own.topK, bare.topK, config.top_k) || null;
   const topP = first(own.topP, bare.topP, config.top_p);
   check(`${stage}.temperature`, temperature, (t) => t > 0 && Number.isFinite(t), 'a number above 0 (for the likeliest tokens set doSample to false)');
   if (topK !== null) check(`${stage}.topK`, topK, (k) => Number.isInteger(k) && k >= 1 && k < 2 ** 31, 'a whole number from 1, or null');
-  if (topP !== null) check(`${stage}.topP`, topP, (p) => p > 0 && p <= 1, 'a probability above 0 up to 1, or null');
-  if (!first(own.doSample, bare.doSample, config.do_sample)) return { temperature: null, topK: null, topP: null };
+  if (topP !== null) check(`${stage}.topP`, topP, (p) => p >= 0 && p <= 1, 'a probability from 0 (the likeliest token alone) to 1, or null');
   return { temperature, topK, topP };
 }
 

@@ -4,7 +4,7 @@
 
 import type { ModelSource } from '../runtime/checkpoint.ts';
 import { InputError } from '../runtime/errors.ts';
-import { openModelSource, readJson } from '../runtime/source.ts';
+import { readJson } from '../runtime/source.ts';
 import type { ModelSourceLike } from '../runtime/source.ts';
 import { nearestNames } from '../runtime/weights.ts';
 import { BarkGenerationConfig } from './generation_config.ts';
@@ -70,7 +70,7 @@ export class BarkProcessor {
    * Throws `WeightsError` where a file is missing or damaged.
    */
   static async fromPretrained(source?: ModelSourceLike, options: ProcessorOptions = {}): Promise<BarkProcessor> {
-    const opened = source === undefined ? await resolveSource() : await openModelSource(source);
+    const opened = await resolveSource(source);
     const settings = 'generation_config.json';
     const [tokenizer, voiceList, json] = await Promise.all([
       loadTokenizer(opened),

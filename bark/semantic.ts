@@ -58,8 +58,9 @@ export class BarkSemanticModel extends BarkCausalModel {
 
   constructor(options: StageOptions, config: BarkSemanticConfig, generation: BarkSemanticGenerationConfig) {
     const { semantic_vocab_size: size, eos_token_id: eos, semantic_infer_token: infer } = generation;
-    // What can be drawn: all semantic tokens, then the end token. What can be fed: these, and the infer token, which starts the speech.
-    const drawn: RowRange[] = [[0, size], ...(eos < size ? [] : [[eos, eos + 1] as const])];
+    // What can be drawn: all semantic tokens, then the end token; ids behind it never, also where it lies among them. What can be fed: these,
+    // and the infer token, which starts the speech.
+    const drawn: RowRange[] = eos < size ? [[0, eos + 1]] : [[0, size], [eos, eos + 1]];
     super(options, config, { table: [...drawn, [infer, infer + 1]], head: drawn });
     this.generation_config = generation;
   }
@@ -71,13 +72,16 @@ export class BarkSemanticModel extends BarkCausalModel {
 
   /** Semantic tokens of each row. Throws `InputError` for ids outside the vocabulary. */
   async generate(inputs: SemanticInputs, options: SemanticOptions): Promise<SemanticOutput> {
+    const prompts = await Promise.all(Array.from({ length: inputs.shape[0] }, (_, b) => this.#promptRows(inputs, b)));
+    return this.use((gpt) => this.#speak(gpt, prompts, options), { signal: options.signal });
+  }
+
+  async #speak(gpt: CausalGpt, prompts: readonly Float32Array[], options: SemanticOptions): Promise<SemanticOutput> {
     const { semantic_vocab_size: size, eos_token_id: eos, max_input_semantic_length: length } = this.generation_config;
     const { signal, onProgress, seeds } = options;
-    const batch = inputs.shape[0];
+    const batch = prompts.length;
     const limit = Math.min(options.maxNewTokens, this.maxNewTokens);
-    const prompts = await Promise.all(Array.from({ length: batch }, (_, b) => this.#promptRows(inputs, b)));
-    const gpt = await this.upload({ signal });
-    const eosLogit = eos < size ? eos : size;
+    const eosLogit = Math.min(eos, size);
     const infer = gpt.head.weight.shape[0]!; // its row of the table: behind all that can be drawn
     const session = await this.#session(gpt, batch, limit, { ...options, eos: eosLogit });
     try {
@@ -114,10 +118,9 @@ export class BarkSemanticModel extends BarkCausalModel {
   }
 
   /** Has the driver compile the shaders of `generate` for one sentence. */
-  async warmUp(): Promise<void> {
-    const session = await this.#session(await this.upload(), 1, 1, { temperature: null, topK: null, topP: null, minEosP: null, eos: null });
-    warmUp(this.device, session);
-    session.dispose();
+  warmUp(): Promise<void> {
+    const idle = { temperature: null, topK: null, topP: null, minEosP: null, eos: null };
+    return this.use(async (gpt) => warmUp(this.device, await this.#session(gpt, 1, 1, idle)));
   }
 
   #session(gpt: CausalGpt, batch: number, pitch: number, sampling: Omit<Sampling, 'even' | 'odd'>): Promise<Session> {

@@ -8,9 +8,10 @@ import type { RowWindow } from '../kernels/linear.ts';
 import { Arena } from '../runtime/arena.ts';
 import type { Device } from '../runtime/device.ts';
 import { InputError } from '../runtime/errors.ts';
+import type { Owner } from '../runtime/memory.ts';
 import { record, type Program } from '../runtime/program.ts';
 import type { Tensor } from '../runtime/tensor.ts';
-import { createCache, decodeStep, destroyCache, runTokens, type CausalGpt, type KvCache } from './gpt.ts';
+import { createCache, decodeStep, runTokens, type CausalGpt, type KvCache } from './gpt.ts';
 
 export interface SessionOptions {
   /** The ledger's name of the stage, e.g. 'semantic'. */
@@ -41,52 +42,60 @@ export interface Session {
 export async function createSession(device: Device, gpt: CausalGpt, options: SessionOptions): Promise<Session> {
   const { owner, batch, prompt, pitch, sampling, window } = options;
   if (batch > MAX_BATCH) throw new InputError(`${owner}: got a batch of ${batch}, expected at most ${MAX_BATCH}. Split it.`);
-  // The cache always has the whole block's room: its size is in the shaders, and another one for every sentence would compile them anew.
-  const cache = createCache(device, gpt.config, batch, gpt.config.block_size, gpt.table.dtype as 'f16' | 'f32', `${owner}.cache`);
-  const state = createState(device, `${owner}.state`);
-  const call = createUniform(device, 3, `${owner}.state`, `${owner} call`);
-  const settings = createUniform(device, SAMPLING_WORDS, `${owner}.state`, `${owner} sampling`);
-  const tokens = device.createTensor([batch, pitch], 'u32', `${owner}.state`, `${owner} tokens`);
-  const promptIds = device.createTensor([prompt, 1], 'u32', `${owner}.state`, `${owner} prompt`);
-  const promptRows = options.promptRows ? device.createTensor([prompt, gpt.config.hidden_size], 'f32', `${owner}.activations`, `${owner} prompt rows`) : null;
-  device.write(settings, samplingParams(sampling));
-  if (promptRows) device.write(promptIds, Uint32Array.from({ length: prompt }, (_, i) => i));
-
+  const at = (what: string): Owner => ({ name: `${owner}.${what}` }); // objects: what this session makes, and no other's
+  const [cacheOwner, stateOwner, promptOwner] = [at('cache'), at('state'), at('activations')];
   const arena = new Arena(device, `${owner}.activations`);
-  const [step, prefill] = await Promise.all([
-    record(device, (r) => sample(r, tokens, decodeStep(r, gpt, cache, state, window), state, settings), { label: `${owner} step`, arena }),
-    record(device, (r) => void runTokens(r, gpt, promptRows ?? gpt.table, promptIds, cache, call, { causal: true, cacheOnly: true }), { label: `${owner} prefill`, arena }),
-  ]);
-  return {
-    cache,
-    state,
-    tokens,
-    promptIds,
-    promptRows,
-    step,
-    prefill(slot, count, before) {
-      writeCall(device, call, { count, slot });
-      const encoder = device.gpu.createCommandEncoder({ label: prefill.label });
-      before?.(encoder);
-      prefill.encode(encoder);
-      device.submit(encoder);
-    },
-    dispose() {
-      step.dispose();
-      prefill.dispose();
-      arena.dispose();
-      destroyCache(device, cache);
-      for (const t of [state, call, settings, tokens, promptIds, ...(promptRows ? [promptRows] : [])]) device.destroyBuffer(t.buffer);
-    },
+  const programs: Program[] = [];
+  const dispose = (): void => {
+    for (const program of programs) program.dispose();
+    arena.dispose();
+    for (const one of [cacheOwner, stateOwner, promptOwner]) device.destroyOwned(one);
   };
+  try {
+    // The cache always has the whole block's room: prompts of all lengths fit, and what a sentence takes does not depend on it.
+    const cache = createCache(device, gpt.config, batch, gpt.config.block_size, gpt.table.dtype as 'f16' | 'f32', cacheOwner);
+    const state = createState(device, stateOwner);
+    const call = createUniform(device, 3, stateOwner, `${owner} call`);
+    const settings = createUniform(device, SAMPLING_WORDS, stateOwner, `${owner} sampling`);
+    const tokens = device.createTensor([batch, pitch], 'u32', stateOwner, `${owner} tokens`);
+    const promptIds = device.createTensor([prompt, 1], 'u32', stateOwner, `${owner} prompt`);
+    const promptRows = options.promptRows ? device.createTensor([prompt, gpt.config.hidden_size], 'f32', promptOwner, `${owner} prompt rows`) : null;
+    device.write(settings, samplingParams(sampling));
+    if (promptRows) device.write(promptIds, Uint32Array.from({ length: prompt }, (_, i) => i));
+
+    const step = await record(device, (r) => sample(r, tokens, decodeStep(r, gpt, cache, state, window), state, settings), { label: `${owner} step`, arena });
+    programs.push(step);
+    const prefill = await record(device, (r) => void runTokens(r, gpt, promptRows ?? gpt.table, promptIds, cache, call, { causal: true, cacheOnly: true }), { label: `${owner} prefill`, arena });
+    programs.push(prefill);
+    return {
+      cache,
+      state,
+      tokens,
+      promptIds,
+      promptRows,
+      step,
+      prefill(slot, count, before) {
+        writeCall(device, call, { count, slot });
+        const encoder = device.gpu.createCommandEncoder({ label: prefill.label });
+        before?.(encoder);
+        prefill.encode(encoder);
+        device.submit(encoder);
+      },
+      dispose,
+    };
+  } catch (error) {
+    dispose();
+    throw error;
+  }
 }
 
-/** Runs both programs with nothing to do, so that the driver has compiled their shaders before the first sentence. */
+/** Runs both programs with nothing to do, so that the driver has compiled their shaders before the first sentence; frees the session. */
 export function warmUp(device: Device, session: Session): void {
   const idle = { token: 0, position: 0, step: 0, done: true, seed: [0, 0] as const, limit: 0, base: 0 };
   writeRow(device, session.state, 0, idle);
   session.prefill(0, 0);
   session.step.run();
+  session.dispose();
 }
 
 /** Keeps the GPU one piece of work ahead of the host and no more, so that progress is true and an abort is felt soon. */

@@ -89,9 +89,9 @@ export class VoicePreset {
 
   /**
    * Checks the preset against a checkpoint by suno's rules: tokens within their vocabularies, the right number of codebooks,
-   * and as many frames as the semantic tokens last. Throws `WeightsError` that says which rule is broken.
+   * and as many frames as the semantic tokens last. `lengths: false` leaves out the last rule, which transformers does not have. Throws `WeightsError` that says which rule is broken.
    */
-  validate(generation: BarkGenerationConfig): void {
+  validate(generation: BarkGenerationConfig, { lengths = true }: { lengths?: boolean } = {}): void {
     const { semantic_config, coarse_acoustics_config, fine_acoustics_config, codebook_size } = generation;
     const { semantic_prompt: [tokens], coarse_prompt: [coarseRows, frames], fine_prompt: [fineRows, fineFrames] } = this.shapes;
     if (tokens === 0) throw wrong(this.label, 'an empty semantic_prompt', 'at least one token');
@@ -103,6 +103,7 @@ export class VoicePreset {
     this.#expectWithin('semantic_prompt', semantic_config.semantic_vocab_size);
     this.#expectWithin('coarse_prompt', codebook_size);
     this.#expectWithin('fine_prompt', codebook_size);
+    if (!lengths) return;
     if (frames !== fineFrames) throw wrong(this.label, `fine_prompt has ${fineFrames} frames`, `${frames} as in coarse_prompt`);
     const rate = coarse_acoustics_config.coarse_rate_hz / semantic_config.semantic_rate_hz;
     // suno compares one decimal. That refuses its own short voices (5 tokens make 7 frames, 1.4), so a frame of rounding is let pass.

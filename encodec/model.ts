@@ -5,16 +5,17 @@ import type { Checkpoint } from '../runtime/checkpoint.ts';
 import { Device } from '../runtime/device.ts';
 import { InputError } from '../runtime/errors.ts';
 import { record, type Recorder } from '../runtime/program.ts';
+import { Resident, type LoadProgress } from '../runtime/resident.ts';
 import { openCheckpoint } from '../runtime/safetensors.ts';
 import { openModelSource, readJson, type ModelSourceLike } from '../runtime/source.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { walkWeights, type Weights } from '../runtime/weights.ts';
 import { EncodecConfig, hopLength, numQuantizers } from './config.ts';
 import { decode, decoderTensors, loadDecoder, widest, type Decoder } from './decoder.ts';
-import { Uploads, type UploadsOptions } from './weights.ts';
+import { Uploads } from './weights.ts';
 
 /** Codes as one array of shape [Q, T] or [B, Q, T], or as the Q rows of one clip. Ids are below codebook_size. */
-export type Codes = { readonly data: Int32Array; readonly shape: readonly number[] } | readonly Int32Array[];
+export type Codes = { readonly data: Int32Array; readonly shape: readonly number[] } | readonly ArrayLike<number>[];
 
 export interface EncodecOptions {
   /** Default: a device of its own, which `dispose()` frees. */
@@ -46,22 +47,13 @@ export interface EncodecParts {
   readonly codebooks?: number | undefined;
 }
 
-interface Loaded {
-  readonly uploads: Uploads;
-  readonly decoder: Decoder;
-}
-
 export class EncodecModel {
   readonly config: EncodecConfig;
   readonly device: Device;
   /** The most codebooks that codes may have. */
   readonly codebooks: number;
-  readonly #weights: Weights;
   #owned: { device?: Device; checkpoint?: Checkpoint } = {};
-  #loaded: Loaded | null = null;
-  #loading: Promise<Loaded> | null = null;
-  #running = 0;
-  #retired: Uploads[] = [];
+  readonly #decoder: Resident<Decoder>;
   #disposed = false;
 
   /** Nothing is read before `upload()` or `decode()`. */
@@ -70,7 +62,7 @@ export class EncodecModel {
     this.device = device;
     this.config = config;
     this.codebooks = codebooks;
-    this.#weights = weights;
+    this.#decoder = new Resident(device, 'codec.weights', (owner, progress) => loadDecoder(new Uploads(device, owner, progress), config, weights, codebooks));
   }
 
   /** Opens a folder with an EnCodec's config.json and safetensors, and uploads its decoder. */
@@ -105,49 +97,18 @@ export class EncodecModel {
   }
 
   /** Brings the decoder to the GPU; nothing happens when it is there. */
-  async upload(options: UploadsOptions = {}): Promise<void> {
-    await this.#load(options);
+  async upload(progress: LoadProgress = {}): Promise<void> {
+    this.#expectLive();
+    await this.#decoder.upload(progress);
   }
 
   /** Frees the decoder on the GPU, as soon as no decoding needs it any more; the next use uploads it again. */
   unload(): void {
-    this.#loading = null; // what is being loaded frees itself
-    if (this.#loaded) this.#retired.push(this.#loaded.uploads);
-    this.#loaded = null;
-    this.#freeRetired();
+    this.#decoder.unload();
   }
 
-  #freeRetired(): void {
-    if (this.#running > 0) return;
-    for (const uploads of this.#retired.splice(0)) uploads.free();
-  }
-
-  async #load(options: UploadsOptions): Promise<Loaded> {
-    for (;;) {
-      options.signal?.throwIfAborted();
-      if (this.#disposed) throw new InputError('EncodecModel: it was disposed, expected a live one. Load the model again.');
-      if (this.#loaded) return this.#loaded;
-      // Another call is loading; if that one is aborted, this one goes on by itself.
-      if (this.#loading) await this.#loading.catch(() => {});
-      else return this.#begin(options);
-    }
-  }
-
-  async #begin(options: UploadsOptions): Promise<Loaded> {
-    const uploads = new Uploads(this.device, options);
-    const loading = loadDecoder(uploads, this.config, this.#weights, this.codebooks).then((decoder) => ({ uploads, decoder }));
-    this.#loading = loading;
-    try {
-      const loaded = await loading;
-      if (this.#loading !== loading) throw new InputError('EncodecModel: it was unloaded while it was loading, expected to stay. Call upload() again.');
-      this.#loaded = loaded;
-      return loaded;
-    } catch (error) {
-      uploads.free();
-      throw error;
-    } finally {
-      if (this.#loading === loading) this.#loading = null;
-    }
+  #expectLive(): void {
+    if (this.#disposed) throw new InputError('EncodecModel: it was disposed, expected a live one. Load the model again.');
   }
 
   /**
@@ -155,21 +116,16 @@ export class EncodecModel {
    * Throws `InputError` for codes that are none of this codec's.
    */
   async decode(codes: Codes | readonly Codes[], options: CodecDecodeOptions = {}): Promise<Float32Array<ArrayBuffer>[]> {
-    this.#running++;
-    try {
-      return await this.#decode(codes, options);
-    } finally {
-      this.#running--;
-      this.#freeRetired();
-    }
-  }
-
-  async #decode(codes: Codes | readonly Codes[], { signal, onProgress }: CodecDecodeOptions): Promise<Float32Array<ArrayBuffer>[]> {
+    const { signal } = options;
+    this.#expectLive();
     signal?.throwIfAborted();
     const clips = listClips(codes);
-    if (clips.length === 0) return [];
     for (const clip of clips) this.#check(clip);
-    const { decoder } = await this.#load({ signal });
+    if (clips.length === 0) return [];
+    return this.#decoder.use((decoder) => this.#decode(decoder, clips, options), { signal });
+  }
+
+  async #decode(decoder: Decoder, clips: readonly Clip[], { signal, onProgress }: CodecDecodeOptions): Promise<Float32Array<ArrayBuffer>[]> {
     const results: Float32Array<ArrayBuffer>[] = new Array(clips.length);
     let done = 0;
     for (const pass of this.#passes(clips)) {
@@ -204,7 +160,7 @@ export class EncodecModel {
     this.#disposed = true;
     this.unload();
     this.#owned.device?.dispose();
-    void this.#owned.checkpoint?.close();
+    void this.#owned.checkpoint?.close().catch(() => {}); // the file was only read
   }
 
   [Symbol.dispose](): void {
@@ -239,8 +195,8 @@ const MOST_CLIPS = 16; // of one pass: more fill no GPU better, and slices of ti
 
 /** The clips that codes hold, as [Q, T] each. */
 function listClips(codes: Codes | readonly Codes[]): Clip[] {
-  if (!Array.isArray(codes)) return splitBatch(codes as Exclude<Codes, readonly Int32Array[]>);
-  if (codes.length > 0 && codes[0] instanceof Int32Array) return [joinRows(codes as readonly Int32Array[])];
+  if (!Array.isArray(codes)) return splitBatch(codes as Exclude<Codes, readonly ArrayLike<number>[]>);
+  if (codes.length > 0 && typeof (codes[0] as ArrayLike<unknown>)[0] === 'number') return [joinRows(codes as readonly ArrayLike<number>[])];
   return (codes as readonly Codes[]).flatMap((clip) => listClips(clip));
 }
 
@@ -253,7 +209,7 @@ function splitBatch({ data, shape }: { data: Int32Array; shape: readonly number[
   return Array.from({ length: batch }, (_, b) => ({ data: data.subarray(b * size, (b + 1) * size), codebooks, frames }));
 }
 
-function joinRows(rows: readonly Int32Array[]): Clip {
+function joinRows(rows: readonly ArrayLike<number>[]): Clip {
   const frames = rows[0]!.length;
   if (rows.some((row) => row.length !== frames)) throw new InputError(`Codes: got rows of ${rows.map((row) => row.length).join(', ')} ids, expected the same number in each.`);
   const data = new Int32Array(rows.length * frames);

@@ -6,44 +6,34 @@ import { packConv1d, padTo4, type Conv1d } from '../kernels/conv1d.ts';
 import { convTranspose1dDepth, packConvTranspose1d, packConvTranspose1dBias, type ConvTranspose1d } from '../kernels/conv_transpose1d.ts';
 import { packLstm, type LstmLayer } from '../kernels/lstm.ts';
 import type { Device } from '../runtime/device.ts';
+import type { Owner } from '../runtime/memory.ts';
+import type { LoadProgress } from '../runtime/resident.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { readFloat32, type Weights } from '../runtime/weights.ts';
 
-export const OWNER = 'codec.weights';
-
-export interface UploadsOptions {
-  signal?: AbortSignal | undefined;
-  /** Called for each tensor that has been put. */
-  onTensor?: (() => void) | undefined;
-}
-
-/** Puts tensors on a device, and takes all of them back. */
+/** Puts tensors on a device, booked to `owner`. */
 export class Uploads {
   readonly device: Device;
-  readonly #options: UploadsOptions;
-  readonly #tensors: Tensor[] = [];
+  readonly #owner: Owner;
+  readonly #progress: LoadProgress;
 
-  constructor(device: Device, options: UploadsOptions = {}) {
+  constructor(device: Device, owner: Owner, progress: LoadProgress = {}) {
     this.device = device;
-    this.#options = options;
+    this.#owner = owner;
+    this.#progress = progress;
   }
 
   /** A new f32 tensor of this content; throws the signal's reason once it is aborted. */
   put(shape: readonly number[], data: Float32Array | readonly Float32Array[], label: string): Tensor {
-    this.#options.signal?.throwIfAborted();
-    const t = this.device.createTensor(shape, 'f32', OWNER, label);
-    this.#tensors.push(t);
+    this.#progress.signal?.throwIfAborted();
+    const t = this.device.createTensor(shape, 'f32', this.#owner, label);
     let at = 0;
     for (const part of data instanceof Float32Array ? [data] : data) {
       this.device.write(t, part, at);
       at += part.byteLength;
     }
-    this.#options.onTensor?.();
+    this.#progress.onTensor?.();
     return t;
-  }
-
-  free(): void {
-    for (const t of this.#tensors.splice(0)) this.device.destroyBuffer(t.buffer);
   }
 }
 

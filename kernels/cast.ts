@@ -32,20 +32,22 @@ export async function castRows(device: Device, y: Tensor, stored: StoredMatrix, 
   const same = (stored.dtype === 'F16' && y.dtype === 'f16') || (stored.dtype === 'F32' && y.dtype === 'f32');
   const rowsPerChunk = Math.max(2, Math.floor(CHUNK_BYTES / rowBytes) & ~1); // even: chunks of halves start on whole words
   let pieces: Awaited<ReturnType<typeof caster>> | undefined;
-  for (let row = from; row < to; row += rowsPerChunk) {
-    const end = Math.min(to, row + rowsPerChunk);
-    const bytes = await stored.read(row * rowBytes, end * rowBytes);
-    const first = at + row - from;
-    if (same && k === pitch) {
-      device.write(y, bytes, first * pitch * bytesPerElement(y.dtype));
-      if (end < to) await device.gpu.queue.onSubmittedWorkDone(); // uploads must not pile up in staging memory
-      continue;
+  try {
+    for (let row = from; row < to; row += rowsPerChunk) {
+      const end = Math.min(to, row + rowsPerChunk);
+      const bytes = await stored.read(row * rowBytes, end * rowBytes);
+      const first = at + row - from;
+      if (same && k === pitch) {
+        device.write(y, bytes, first * pitch * bytesPerElement(y.dtype));
+      } else {
+        pieces ??= await caster(device, y, stored, Math.min(rowsPerChunk, to - from));
+        pieces.run(bytes, end - row, first);
+      }
+      if (end < to || pieces) await device.gpu.queue.onSubmittedWorkDone(); // the staging buffer is used again, and uploads must not pile up
     }
-    pieces ??= await caster(device, y, stored, Math.min(rowsPerChunk, to - from));
-    pieces.run(bytes, end - row, first);
-    await device.gpu.queue.onSubmittedWorkDone(); // as above
+  } finally {
+    pieces?.dispose();
   }
-  pieces?.dispose();
 }
 
 async function caster(device: Device, y: Tensor, stored: StoredMatrix, rows: number): Promise<{ run(bytes: Uint8Array, count: number, first: number): void; dispose(): void }> {

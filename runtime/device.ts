@@ -83,7 +83,8 @@ export class Device {
   #layouts = new Map<string, GPUBindGroupLayout>();
   #pipelines = new Map<string, Promise<GPUComputePipeline>>();
   #staging: GPUBuffer[] = [];
-  #fault: Error | undefined;
+  #fault: Error | undefined; // for ever: what the device was told is wrong, or it is lost
+  #outOfMemory: Error | undefined; // told once: with less to hold the device goes on
   #disposed = false;
 
   private constructor(gpu: GPUDevice, info: GPUAdapterInfo, allowSubgroups: boolean, portable: boolean) {
@@ -101,7 +102,11 @@ export class Device {
     };
     this.warnings = isSoftware(info) ? [`No GPU driver was found: '${adapterName(info)}' computes on the CPU. It gives the same result, much more slowly.`] : [];
     gpu.addEventListener('uncapturederror', (event) => {
-      this.#fault ??= new UnsupportedError(`WebGPU on '${adapterName(info)}': ${event.error.message}`);
+      if (event.error.constructor.name === 'GPUOutOfMemoryError') {
+        this.#outOfMemory ??= new UnsupportedError(`'${adapterName(info)}' has no memory left: ${event.error.message}. Use dtype 'float16', offload, a smaller batch or a smaller model.`);
+      } else {
+        this.#fault ??= new UnsupportedError(`WebGPU on '${adapterName(info)}': ${event.error.message}`);
+      }
     });
     void gpu.lost.then((lost) => {
       if (!this.#disposed) this.#fault ??= new UnsupportedError(`The GPU was lost (${lost.reason}): ${lost.message}. Make a new device; if it happens again, update the driver or use enableCpuOffload().`);
@@ -111,14 +116,14 @@ export class Device {
   static async request(options: DeviceOptions = {}): Promise<Device> {
     const adapter = await requestAdapter(options);
     const portable = options.portable ?? false;
-    const features: string[] = portable ? ['timestamp-query'] : ['timestamp-query', 'shader-f16', 'subgroups', 'subgroup-size-control', 'chromium-experimental-subgroup-matrix'];
+    const features: string[] = portable ? ['timestamp-query'] : ['timestamp-query', 'shader-f16', 'subgroups'];
     const gpu = await adapter.requestDevice({
       requiredFeatures: features.filter((f) => adapter.features.has(f)) as GPUFeatureName[],
       requiredLimits: Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]])),
     });
     // The subgroup kernels use subgroup_id, which came to WGSL later than subgroups.
     const { wgslLanguageFeatures } = await webgpu();
-    return new Device(gpu, adapter.info, !portable && wgslLanguageFeatures.has('subgroup_id'), portable);
+    return new Device(gpu, adapter.info, !portable && (wgslLanguageFeatures?.has('subgroup_id') ?? false), portable);
   }
 
   get name(): string {
@@ -128,6 +133,11 @@ export class Device {
   /** Throws what the GPU reported since the last look: WebGPU tells its errors late and elsewhere. */
   check(): void {
     if (this.#fault) throw this.#fault;
+    if (this.#outOfMemory) {
+      const error = this.#outOfMemory;
+      this.#outOfMemory = undefined;
+      throw error;
+    }
     if (this.#disposed) throw new InputError('Device: it was disposed, expected a live one. Request a new device.');
   }
 
@@ -189,6 +199,7 @@ export class Device {
     try {
       await staging.mapAsync(MAP_MODE_READ, 0, size);
     } catch (cause) {
+      this.destroyBuffer(staging);
       this.check(); // a lost device says why; the failed map does not
       throw cause;
     }
@@ -247,7 +258,7 @@ export class Device {
   #takeStaging(size: number): GPUBuffer {
     const at = this.#staging.findIndex((b) => b.size >= size);
     if (at >= 0) return this.#staging.splice(at, 1)[0]!;
-    return this.createBuffer(2 ** Math.ceil(Math.log2(Math.max(size, 256))), USAGE.MAP_READ | USAGE.COPY_DST, 'staging');
+    return this.createBuffer(Math.min(2 ** Math.ceil(Math.log2(Math.max(size, 256))), this.limits.maxBufferSize), USAGE.MAP_READ | USAGE.COPY_DST, 'staging');
   }
 }
 

@@ -6,9 +6,13 @@ export type Host = 'node' | 'deno' | 'browser';
 
 export const host: Host = 'Deno' in globalThis ? 'deno' : typeof process === 'object' && process.versions?.node ? 'node' : 'browser';
 
-/** An environment variable; undefined in a browser. */
+/** An environment variable; undefined in a browser, and in Deno without the permission to read it. */
 export function env(name: string): string | undefined {
-  return typeof process === 'object' ? process.env?.[name] : undefined;
+  try {
+    return typeof process === 'object' ? process.env?.[name] : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 // Dawn refuses f16 on NVIDIA's Vulkan driver and hides subgroup matrices unless asked. The same toggles do nothing elsewhere.

@@ -64,6 +64,19 @@ export async function readFloat32(tensor: TensorRef): Promise<Float32Array<Array
   return toFloat32(tensor, await tensor.read());
 }
 
+const COMPARED = 2 ** 22; // bytes of one read
+
+/** Whether two tensors hold the same bytes. Reads both, a piece at a time. */
+export async function sameValues(a: TensorRef, b: TensorRef): Promise<boolean> {
+  if (a.info.dtype !== b.info.dtype || a.info.byteLength !== b.info.byteLength) return false;
+  for (let at = 0; at < a.info.byteLength; at += COMPARED) {
+    const end = Math.min(at + COMPARED, a.info.byteLength);
+    const [left, right] = await Promise.all([a.read(at, end), b.read(at, end)]);
+    if (left.some((byte, i) => byte !== right[i])) return false;
+  }
+  return true;
+}
+
 const ROWS_GAP = 2 ** 15; // bytes worth reading over to save a request
 const ROWS_RUN = 2 ** 22; // bytes of one read, so that host memory stays flat
 const ROWS_READS = 8; // reads at once

@@ -1,7 +1,9 @@
 // The product of a matrix with 1 to 4 rows of x, for decode: results[r][j] = Σ_k W[first + r, k] · x[j, k], r < ROWS, j < BATCH.
 // With NORM, of LayerNorm(x) instead, without normalising: Σ W·g·x, Σ x and Σ x² are summed in one walk, and
 //   y_r = rstd · (Σ_k W[r,k] g[k] x[k] − mean · s_r) + b_r,   s_r = Σ_k W[r,k] g[k],   b_r = bias_r + Σ_k W[r,k] β[k]
-// with `terms` = [s | b], made when the weights are loaded (architecture, "Fused"). Accumulation is f32.
+// with `terms` = [s | b], made when the weights are loaded (architecture, "Fused"). Accumulation is f32. LayerNorm does not change when all of x
+// is shifted, so x is taken less a pivot, the mean of its first eight channels: an offset that all channels share would cost the digits that
+// Σ x² − (Σ x)² and y_r need, and an outlier among the eight cannot move the pivot by more than √K / 8 deviations.
 // A group of LANES threads walks four matrix rows together, 16 bytes of f16 a thread and step; `group_sum` of the variant adds the lanes.
 // The file that includes this declares sizes, x, w, gain, terms, and includes gemv_portable or gemv_subgroup.
 // Sizes and what an epilogue does are params: a pipeline serves every shape of every model. Overrides would double nothing but the
@@ -25,7 +27,7 @@ const R = 4u;                // matrix rows of a group
 override ROWS: u32 = R * (WG / LANES);
 
 var<workgroup> results: array<vec4<f32>, ROWS>;
-var<workgroup> moments: array<vec4<f32>, 2>; // Σ x and Σ x² of each row of x
+var<workgroup> moments: array<vec4<f32>, 2>; // Σ x and Σ x² of each row of x, less its pivot
 
 fn walk(first: u32, batch: u32, group: u32, lane: u32, lanes: u32) {
   let k8 = sizes.k / 8u;
@@ -42,6 +44,10 @@ fn walk(first: u32, batch: u32, group: u32, lane: u32, lanes: u32) {
   var a3 = vec4<f32>(0.0);
   var sum = vec4<f32>(0.0);
   var squares = vec4<f32>(0.0);
+  var pivot = vec4<f32>(0.0);
+  if (NORM == 1u) {
+    for (var j = 0u; j < BATCH; j++) { pivot[j] = dot(x[(batch + j) * stride] + x[(batch + j) * stride + 1u], vec4<f32>(0.125)); }
+  }
   for (var c = lane; c < k8; c += lanes) {
     let w0 = weights8(row0 + c);
     let w1 = weights8(row1 + c);
@@ -51,6 +57,8 @@ fn walk(first: u32, batch: u32, group: u32, lane: u32, lanes: u32) {
       var lo = x[(batch + j) * stride + 2u * c];
       var hi = x[(batch + j) * stride + 2u * c + 1u];
       if (NORM == 1u) {
+        lo -= pivot[j];
+        hi -= pivot[j];
         sum[j] += dot(lo, vec4<f32>(1.0)) + dot(hi, vec4<f32>(1.0));
         squares[j] += dot(lo, lo) + dot(hi, hi);
         lo *= gain[2u * c];

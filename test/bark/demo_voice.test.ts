@@ -1,5 +1,5 @@
-// The built-in voice against transformers: greedy tokens of twenty sentences, with both presets, and of eight without. f32: identical in all
-// stages. f16: at least 99 % of each stage's tokens, on four clips (a full pass costs a minute and says the same: no token differs).
+// The built-in voice against transformers: greedy tokens of twenty sentences, ten with each preset, and with BARK_TEST_FULL=1 of eight without.
+// f32: identical in all stages. f16: at least 99 % of each stage's tokens, on four clips (a full pass costs a minute and says the same: no token differs).
 //
 // A stage is measured from what transformers gave it, since one early token that tips over changes everything behind it; the plain
 // figure, each stage from what this library's own stage before gave, is printed.
@@ -10,6 +10,7 @@ import type { CoarseInputs } from '../../bark/coarse.ts';
 import { BarkModel } from '../../bark/model.ts';
 import { BarkProcessor } from '../../bark/processor.ts';
 import type { VoicePreset } from '../../bark/voices.ts';
+import { env } from '../../runtime/platform.ts';
 import { testDevice } from '../device.ts';
 import { readFixture, u16, type DemoFixture } from '../formula.ts';
 import { assertAudio } from './models.ts';
@@ -50,12 +51,12 @@ const batches = (some: readonly Run[]): Run[][] => Array.from({ length: Math.cei
 const isSame = (a: Int32Array, b: Int32Array): boolean => a.length === b.length && a.every((token, i) => token === b[i]);
 
 test('f32: every token of all clips, and the audio', async () => {
-  assert.is(runs.length, 28);
-  assert.equal([...new Set(runs.map((run) => run.preset))].sort(), ['demo/ada', 'demo/ada_2', null]);
+  const clips = runs.filter((run) => run.preset !== null || env('BARK_TEST_FULL'));
+  for (const preset of ['demo/ada', 'demo/ada_2']) assert.is(clips.filter((run) => run.preset === preset).length, 10);
   const processor = await BarkProcessor.fromPretrained();
   const model = await BarkModel.fromPretrained(undefined, { dtype: 'float32', device: await testDevice() });
   try {
-    for (const batch of batches(runs)) {
+    for (const batch of batches(clips)) {
       const rows = await speakSemantic(model, processor, batch);
       for (const { run, semantic, ended } of rows) {
         assert.equal(semantic, tokensOf(run.semantic), `${run.preset}, semantic: ${run.text}`);

@@ -20,9 +20,14 @@ const run = fixture.runs[0]!;
 
 async function on(body: (device: Device, open: (load?: LoadOptions) => Promise<Opened>) => Promise<void>): Promise<void> {
   const device = await Device.request({ portable: profile === 'portable' });
+  const all: Opened[] = [];
   try {
-    await body(device, (load) => openFixture(fixture, { device, ...load }));
+    await body(device, async (load) => {
+      all.push(await openFixture(fixture, { device, ...load }));
+      return all.at(-1)!;
+    });
   } finally {
+    for (const { model } of all) model.dispose();
     device.dispose();
   }
 }
@@ -169,6 +174,44 @@ test('calls at once run one after the other, also behind one that fails', async 
     for (const output of [await b, await c]) assertRow(output, 0, run, 0, opened);
     const seen = order.filter((event, i) => event !== order[i - 1]);
     assert.equal(seen, ['b', 'c'].flatMap((name) => ['semantic', 'coarse', 'fine', 'codec'].map((stage) => `${name} ${stage}`)));
+    assert.is(weights(device.memory()), 0);
+  });
+});
+
+test('offloading begun while it speaks, and forward() beside it, pull no weights away', async () => {
+  await on(async (device, open) => {
+    const opened = await open({});
+    let begun = false;
+    const beside: Promise<unknown>[] = [];
+    const onProgress = ({ stage }: ProgressEvent) => {
+      if (stage !== 'coarse' || begun) return;
+      begun = true;
+      opened.model.enableCpuOffload();
+      for (let i = 0; i < 3; i++) beside.push(opened.model.semantic.forward({ inputIds: [[1, 2, 3]] }));
+    };
+    assertRow(await speak(opened, { ...GREEDY, onProgress }), 0, run, 0, opened);
+    assert.is(beside.length, 3);
+    await Promise.all(beside);
+    assertRow(await speak(opened), 0, run, 0, opened);
+    opened.model.semantic.unload();
+    assert.is(weights(device.memory()), 0);
+    assert.is(besides(device.memory()), 0);
+  });
+});
+
+test('a model that goes while it speaks leaves a shared device alive', async () => {
+  await on(async (device, open) => {
+    const [going, staying] = [await open({}), await open({})];
+    let gone = false;
+    const onProgress = ({ stage }: ProgressEvent) => {
+      if (stage !== 'coarse' || gone) return;
+      gone = true;
+      going.model.dispose();
+    };
+    await speak(going, { ...GREEDY, onProgress }).catch(() => {}); // it may end, or say that it was disposed
+    assert.ok(gone);
+    assertRow(await speak(staying), 0, run, 0, staying);
+    staying.model.dispose();
     assert.is(weights(device.memory()), 0);
   });
 });

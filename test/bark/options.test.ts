@@ -30,7 +30,7 @@ const WRONG: readonly (readonly [options: unknown, message: RegExp])[] = [
   [{ topK: -1 }, /^semantic\.topK: got -1, expected a whole number from 1, or null/],
   [{ topK: 2.5 }, /topK: got 2.5, expected a whole number/],
   [{ coarse: { topK: 1e10 } }, /^coarse\.topK: got 10000000000, expected/],
-  [{ topP: 0 }, /^semantic\.topP: got 0, expected a probability above 0 up to 1, or null/],
+  [{ topP: -0.1 }, /^semantic\.topP: got -0.1, expected a probability from 0 \(the likeliest token alone\) to 1, or null/],
   [{ topP: 1.01 }, /topP: got 1.01, expected/],
   [{ coarse: { topP: 'all' } }, /^coarse\.topP: got "all", expected/],
   [{ minEosP: 0 }, /^minEosP: got 0, expected a probability above 0 up to 1, or null/],

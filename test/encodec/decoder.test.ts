@@ -34,10 +34,12 @@ function assertAudio(actual: Float32Array, expected: Float32Array, label: string
   assertClose(actual, expected, { atol: 1e-4 * expected.reduce((most, v) => Math.max(most, Math.abs(v)), 1) }, label);
 }
 
+const OWNER = { name: 'codec.weights' };
+
 /** Decodes with every stage's output kept, as [C, T'] like transformers'. */
 async function stagesOf(codec: Pick<CodecFixture, 'config' | 'formula'>, codes: number[][], options: { sliceFrames?: number } = {}): Promise<Map<string, Float32Array>> {
   const config = EncodecConfig.fromJSON(codec.config.codec_config);
-  const uploads = new Uploads(device);
+  const uploads = new Uploads(device, OWNER);
   const decoder = await loadDecoder(uploads, config, walkWeights(formulaWeights(codec.config, codec.formula)).at('codec_model'), codes.length);
   const kept = new Map<string, Tensor>();
   let ids!: Tensor;
@@ -58,7 +60,7 @@ async function stagesOf(codec: Pick<CodecFixture, 'config' | 'formula'>, codes: 
     stages.set(stage, data.map((_, i) => data[(i % frames) * channels + Math.floor(i / frames)]!));
   }
   program.dispose();
-  uploads.free();
+  device.destroyOwned(OWNER);
   return stages;
 }
 

@@ -42,7 +42,8 @@ export const freeLinear = ({ gpu }: HostLinear): Promise<void> => free(gpu.weigh
 
 /**
  * W · norm(x) + bias in f64, and what f32 may miss of it. Folded, y = rstd·(Σ W·g·x − mean·Σ W·g) + b: two sums that cancel where the mean is
- * large, and a variance Σx²/K − mean² that loses (mean² + variance)/variance of its digits, half of that in rstd.
+ * large, and a variance Σx²/K − mean² that loses (mean² + variance)/variance of its digits, half of that in rstd. The kernel takes x less a
+ * pivot, the mean of its first eight channels, so it is the mean and the x that are left that count.
  */
 export function folded(x: Float32Array, { weight, bias, gain, beta }: HostLinear, m: number, eps = 1e-5): { values: Float64Array; allowed: Float64Array } {
   const k = x.length / m;
@@ -56,18 +57,21 @@ export function folded(x: Float32Array, { weight, bias, gain, beta }: HostLinear
   const allowed = values.map((_, at) => {
     const { mean, variance } = rows[Math.floor(at / n)]!;
     const rstd = 1 / Math.sqrt(variance + eps);
+    const from = Math.floor(at / n) * k;
+    const pivot = x.subarray(from, from + 8).reduce((a, v) => a + v, 0) / 8;
+    const left = mean - pivot;
     const row = (at % n) * k;
     let [products, gains, constants, centred] = [0, 0, Math.abs(bias?.[at % n] ?? 0), 0];
     for (let c = 0; c < k; c++) {
       const w = weight[row + c]! * gain[c]!;
-      const value = x[Math.floor(at / n) * k + c]!;
-      products += Math.abs(w * value);
+      const value = x[from + c]!;
+      products += Math.abs(w * (value - pivot));
       gains += Math.abs(w);
       centred += w * (value - mean) * rstd;
       constants += Math.abs(weight[row + c]! * (beta?.[c] ?? 0));
     }
-    const lost = 1 + (mean * mean + variance) / (variance + eps) / 2;
-    return sumError(k) * (rstd * (products + 2 * Math.abs(mean) * gains) + constants + lost * Math.abs(centred)) + ROUNDING * Math.abs(values[at]!);
+    const lost = 1 + (left * left + variance) / (variance + eps) / 2;
+    return sumError(k) * (rstd * (products + 2 * Math.abs(left) * gains) + constants + lost * Math.abs(centred)) + ROUNDING * Math.abs(values[at]!);
   });
   return { values, allowed };
 }
