@@ -20,7 +20,7 @@ const test = suite('demo voice');
 const { runs } = readFixture<DemoFixture>('demo_voice');
 type Run = DemoFixture['runs'][number];
 const tokensOf = (text: string) => Int32Array.from(u16(text));
-const [CODEBOOKS, ROWS] = [8, 14]; // rows of a batch: two batches hold all clips
+const [CODEBOOKS, ROWS] = [8, 12]; // rows of a batch: two hold the twenty clips, and four rows share a walk over the weights
 const LIKELIEST = { temperature: null, topK: null, topP: null } as const;
 const SEED = [0, 0] as const;
 
