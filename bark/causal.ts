@@ -134,14 +134,14 @@ export class BarkCausalModel {
     if (pastKeyValues && pastKeyValues.cache.length !== this.config.num_layers) throw new InputError(`${this.stage}.forward: pastKeyValues has ${pastKeyValues.cache.length} layers, expected ${this.config.num_layers}. Pass what this model returned.`);
     if (pastKeyValues && pastKeyValues.cache[0]!.keys.shape[0] !== B) throw new InputError(`${this.stage}.forward: pastKeyValues is of ${pastKeyValues.cache[0]!.keys.shape[0]} rows, expected ${B} as in the inputs.`);
 
-    return this.#loaded.use((loaded) => this.#forward(loaded, inputIds ? null : given.data, inputIds ? given.data : null, [B, T], pastKeyValues, useCache));
+    const rows = inputIds ? await this.embed(given.data) : Float32Array.from(given.data); // (B, T, H)
+    return this.#loaded.use((loaded) => this.#forward(loaded, rows, [B, T], pastKeyValues, useCache));
   }
 
-  async #forward(loaded: Loaded, embeds: ArrayLike<number> | null, ids: ArrayLike<number> | null, [B, T]: [number, number], past: PastKeyValues | undefined, useCache: boolean): Promise<CausalForwardOutputs> {
+  async #forward(loaded: Loaded, rows: Float32Array, [B, T]: [number, number], past: PastKeyValues | undefined, useCache: boolean): Promise<CausalForwardOutputs> {
     const { hidden_size: H, block_size, output_vocab_size: V } = this.config;
     const { device } = this;
     const { gpt } = loaded;
-    const rows = ids ? await this.embed(ids) : Float32Array.from(embeds!);
     const head = await (loaded.wholeHead ??= this.#wholeHead(loaded));
     const start = past?.length ?? 0;
     const owner = { name: `${this.stage}.forward` }; // an object: what this call makes, and no other's
