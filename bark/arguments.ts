@@ -1,7 +1,7 @@
 // The command's options: one table, from which both the parsing and the help are made. Knows no model and prints nothing.
 
 import { parseArgs } from 'node:util';
-import { nearestNames } from '../runtime/weights.ts';
+import { nearestNames } from '../runtime/names.ts';
 
 /** Wrong usage: the command ends with code 2. The message is one line that says what was got, what was expected and what to do. */
 export class UsageError extends Error {

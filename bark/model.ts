@@ -7,8 +7,9 @@ import type { WeightDType } from '../kernels/upload.ts';
 import { Device } from '../runtime/device.ts';
 import { InputError } from '../runtime/errors.ts';
 import type { MemoryReport } from '../runtime/memory.ts';
-import { openCheckpoint } from '../runtime/safetensors.ts';
-import { readJson, type ModelSourceLike } from '../runtime/source.ts';
+import { openCheckpoint } from '../runtime/formats.ts';
+import { readJson } from '../runtime/read.ts';
+import { type ModelSourceLike } from '../runtime/source.ts';
 import { walkWeights, type Weights } from '../runtime/weights.ts';
 import { RawAudio } from './audio.ts';
 import { BarkCoarseModel } from './coarse.ts';
@@ -16,20 +17,18 @@ import { BarkConfig } from './config.ts';
 import { BarkFineModel } from './fine.ts';
 import { BarkGenerationConfig, checkGeneration } from './generation_config.ts';
 import { resolveOptions, stageSeed, type GenerateOptions, type ProgressEvent, type ResolvedOptions } from './options.ts';
-import { resolveSource } from './pretrained.ts';
+import { openOptions, resolveSource, type PretrainedOptions } from './pretrained.ts';
 import type { BarkInputs } from './processor.ts';
 import { BarkSemanticModel } from './semantic.ts';
 import { VoicePreset } from './voices.ts';
 
-export interface LoadOptions {
+export interface LoadOptions extends PretrainedOptions {
   /** How weights and caches are stored on the GPU. Sums are f32 either way, and the codec is always f32. Default 'float16'. */
   dtype?: 'float16' | 'float32' | undefined;
   /** Default: one of the model's own, freed with it. */
   device?: Device | undefined;
   /** Load no weights yet, and from then on only those of the stage that runs. */
   offload?: boolean | undefined;
-  signal?: AbortSignal | undefined;
-  onProgress?: ((progress: ProgressEvent) => void) | undefined;
 }
 
 /** Tokens of one row; T frames. */
@@ -91,13 +90,14 @@ export class BarkModel {
   static async fromPretrained(source?: ModelSourceLike, options: LoadOptions = {}): Promise<BarkModel> {
     const { dtype = 'float16', signal, onProgress } = options;
     if (dtype !== 'float16' && dtype !== 'float32') throw new InputError(`dtype: got ${JSON.stringify(dtype)}, expected 'float16' or 'float32'.`);
-    const opened = await resolveSource(source);
-    const config = BarkConfig.fromJSON(await readJson(opened, 'config.json'), `${opened.label}/config.json`);
+    const opened = await resolveSource(source, options);
+    const opening = openOptions(options);
+    const config = BarkConfig.fromJSON(await readJson(opened, 'config.json', opening), `${opened.label}/config.json`);
     const generationFile = 'generation_config.json';
-    const generation = BarkGenerationConfig.fromJSON((await opened.has(generationFile)) ? await readJson(opened, generationFile) : {}, `${opened.label}/${generationFile}`);
+    const generation = BarkGenerationConfig.fromJSON((await opened.has(generationFile, opening)) ? await readJson(opened, generationFile, opening) : {}, `${opened.label}/${generationFile}`);
     const warnings = checkGeneration(config, generation, `${opened.label}/${generationFile}`);
     const device = options.device ?? (await Device.request());
-    const checkpoint = await openCheckpoint(opened).catch((error: unknown) => {
+    const checkpoint = await openCheckpoint(opened, opening).catch((error: unknown) => {
       if (!options.device) device.dispose();
       throw error;
     });

@@ -19,10 +19,12 @@ export interface SamplingOptions {
 }
 
 export interface ProgressEvent {
-  stage: 'load' | 'semantic' | 'coarse' | 'fine' | 'codec';
-  /** Tensors, tokens, passes or clips done, of `total`; the semantic stage may end before its total. */
+  stage: 'download' | 'convert' | 'load' | 'semantic' | 'coarse' | 'fine' | 'codec';
+  /** Bytes (of a download or a conversion), tensors, tokens, passes or clips done, of `total`; the semantic stage may end before its total. */
   done: number;
   total: number;
+  /** What is downloaded or written. */
+  file?: string;
 }
 
 export interface GenerateOptions extends SamplingOptions {

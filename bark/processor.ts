@@ -4,11 +4,11 @@
 
 import type { ModelSource } from '../runtime/checkpoint.ts';
 import { InputError } from '../runtime/errors.ts';
-import { readJson } from '../runtime/source.ts';
+import { readJson } from '../runtime/read.ts';
 import type { ModelSourceLike } from '../runtime/source.ts';
-import { nearestNames } from '../runtime/weights.ts';
+import { nearestNames } from '../runtime/names.ts';
 import { BarkGenerationConfig } from './generation_config.ts';
-import { resolveSource } from './pretrained.ts';
+import { openOptions, resolveSource, type PretrainedOptions } from './pretrained.ts';
 import { normalizeText } from './text.ts';
 import { loadTokenizer } from './tokenizer.ts';
 import type { BarkTokenizer } from './tokenizer.ts';
@@ -32,7 +32,7 @@ export interface BarkInputs {
 /** A name of `voices()`, a path, a URL, a .npz as a Blob, or the tokens themselves. */
 export type Voice = string | URL | Blob | VoicePreset | VoicePresetLike;
 
-export interface ProcessorOptions {
+export interface ProcessorOptions extends PretrainedOptions {
   /** Called with each warning as it comes up; they are in `BarkInputs.warnings` as well. */
   onWarning?: (warning: string) => void;
 }
@@ -70,12 +70,13 @@ export class BarkProcessor {
    * Throws `WeightsError` where a file is missing or damaged.
    */
   static async fromPretrained(source?: ModelSourceLike, options: ProcessorOptions = {}): Promise<BarkProcessor> {
-    const opened = await resolveSource(source);
+    const opened = await resolveSource(source, options);
+    const opening = openOptions(options);
     const settings = 'generation_config.json';
     const [tokenizer, voiceList, json] = await Promise.all([
-      loadTokenizer(opened),
-      readVoiceList(opened),
-      opened.has(settings).then((there) => (there ? readJson(opened, settings) : {})),
+      loadTokenizer(opened, opening),
+      readVoiceList(opened, opening),
+      opened.has(settings, opening).then((there) => (there ? readJson(opened, settings, opening) : {})),
     ]);
     const generation = BarkGenerationConfig.fromJSON(json, `${opened.label}/${settings}`);
     return new BarkProcessor(opened, { tokenizer, voiceList, generation }, options);

@@ -12,7 +12,7 @@ export interface Screen {
   write(text: string): unknown;
 }
 
-const UNITS: Readonly<Record<Stage, string>> = { load: 'tensors', semantic: 'tokens', coarse: 'tokens', fine: 'passes', codec: 'clips' };
+const UNITS: Readonly<Record<Stage, string>> = { download: 'bytes', convert: 'bytes', load: 'tensors', semantic: 'tokens', coarse: 'tokens', fine: 'passes', codec: 'clips' };
 const NAME_WIDTH = 10;
 const REDRAW = 80; // ms between two writes of a line
 

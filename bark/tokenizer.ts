@@ -4,11 +4,11 @@
 // Reference: HF BertTokenizer (the fast one); its ids are those of bark-spec 8.1.
 
 import { Tokenizer } from '@huggingface/tokenizers';
-import type { ModelSource } from '../runtime/checkpoint.ts';
+import type { ModelSource, OpenOptions } from '../runtime/checkpoint.ts';
 import { WeightsError } from '../runtime/errors.ts';
 import { boolean, isNull, jsonObject, optionalObjectAt, text } from '../runtime/json.ts';
 import type { JsonObject } from '../runtime/json.ts';
-import { readJson, readText } from '../runtime/source.ts';
+import { readJson, readText } from '../runtime/read.ts';
 
 export interface BarkTokenizer {
   /** Ids of a text, without special tokens of the tokenizer's own; a literal "[MASK]" in the text is the special token. */
@@ -28,27 +28,27 @@ type SpecialToken = keyof typeof SPECIAL_TOKENS;
 const ASTRAL_HAN = /[\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\u{2f800}-\u{2fa1f}]/gu;
 
 /** Reads tokenizer.json, or else vocab.txt, of a model's folder. Throws `WeightsError` where there is neither. */
-export async function loadTokenizer(source: ModelSource): Promise<BarkTokenizer> {
-  const settings = jsonObject(await optionalJson(source, 'tokenizer_config.json'), `${source.label}/tokenizer_config.json`);
-  const specials = jsonObject(await optionalJson(source, 'special_tokens_map.json'), `${source.label}/special_tokens_map.json`);
+export async function loadTokenizer(source: ModelSource, options?: OpenOptions): Promise<BarkTokenizer> {
+  const settings = jsonObject(await optionalJson(source, 'tokenizer_config.json', options), `${source.label}/tokenizer_config.json`);
+  const specials = jsonObject(await optionalJson(source, 'special_tokens_map.json', options), `${source.label}/special_tokens_map.json`);
   const names = Object.fromEntries(
     Object.entries(SPECIAL_TOKENS).map(([key, usual]) => [key, specialToken(settings, key) ?? specialToken(specials, key) ?? usual]),
   ) as Record<SpecialToken, string>;
 
-  if (await source.has('tokenizer.json')) {
+  if (await source.has('tokenizer.json', options)) {
     const label = `${source.label}/tokenizer.json`;
-    return fromTokenizerJson(jsonObject(await readJson(source, 'tokenizer.json'), label), settings, names);
+    return fromTokenizerJson(jsonObject(await readJson(source, 'tokenizer.json', options), label), settings, names);
   }
-  if (!(await source.has('vocab.txt'))) {
+  if (!(await source.has('vocab.txt', options))) {
     throw new WeightsError(`${source.label}: got no tokenizer.json and no vocab.txt, expected one of them. Is the folder complete?`);
   }
   const label = `${source.label}/vocab.txt`;
-  const json = tokenizerJson(await readText(source, 'vocab.txt'), label, settings, names);
+  const json = tokenizerJson(await readText(source, 'vocab.txt', options), label, settings, names);
   return fromTokenizerJson(jsonObject(json, label), settings, names);
 }
 
-async function optionalJson(source: ModelSource, path: string): Promise<unknown> {
-  return (await source.has(path)) ? readJson(source, path) : {};
+async function optionalJson(source: ModelSource, path: string, options?: OpenOptions): Promise<unknown> {
+  return (await source.has(path, options)) ? readJson(source, path, options) : {};
 }
 
 // Old files say "[PAD]", newer ones { content: "[PAD]", … }.

@@ -2,13 +2,14 @@
 // Reads suno's .npz and Hugging Face's three .npy, and the list of a checkpoint's own presets; writes .npz that both read.
 // Does not record, clone or play. Reference: suno-ai/bark generation.py (the rules), HF processing_bark.py (the files).
 
-import type { ModelSource } from '../runtime/checkpoint.ts';
+import type { ModelSource, OpenOptions } from '../runtime/checkpoint.ts';
 import { InputError, WeightsError } from '../runtime/errors.ts';
 import { writeFile } from '../runtime/files.ts';
 import { jsonObject, objectAt, text } from '../runtime/json.ts';
 import { parseNpy, parseNpz, writeNpz } from '../runtime/npy.ts';
 import type { IntegerArray } from '../runtime/npy.ts';
-import { blobBytes, openModelSource, readBytes, readJson } from '../runtime/source.ts';
+import { readBytes, readJson } from '../runtime/read.ts';
+import { blobBytes, openModelSource } from '../runtime/source.ts';
 import type { BarkGenerationConfig } from './generation_config.ts';
 
 const PROMPTS = ['semantic_prompt', 'coarse_prompt', 'fine_prompt'] as const;
@@ -54,7 +55,7 @@ export class VoicePreset {
     if (from instanceof Blob) {
       const label = 'name' in from && typeof from.name === 'string' ? from.name : 'voice';
       const files: ModelSource = { label, has: async () => true, open: async () => blobBytes(from, label) };
-      return fromNpz(await readBytes(files, '.', FILE_LIMIT), label);
+      return fromNpz(await readBytes(files, '.', { limit: FILE_LIMIT }), label);
     }
     const found = await findVoice(from);
     if (!found) throw new WeightsError(`${split(from).label}: got no such voice, expected a .npz file or three .npy files. Check the path.`);
@@ -127,7 +128,7 @@ export async function findVoice(from: string | URL): Promise<VoicePreset | undef
   if (oneOfThree) return (await source.has(name)) ? fromThree(source, threePaths(oneOfThree[1]!), label) : undefined;
   if (name.endsWith('.npy')) throw wrong(label, `the name ${name}`, 'one that ends in semantic_prompt.npy, coarse_prompt.npy or fine_prompt.npy');
   for (const file of name.endsWith('.npz') ? [name] : [`${name}.npz`, name]) {
-    if (await source.has(file)) return fromNpz(await readBytes(source, file, FILE_LIMIT), label);
+    if (await source.has(file)) return fromNpz(await readBytes(source, file, { limit: FILE_LIMIT }), label);
   }
   for (const prefix of [`${name}_`, `${name}/`]) {
     if (await source.has(threePaths(prefix).semantic_prompt)) return fromThree(source, threePaths(prefix), label);
@@ -139,10 +140,10 @@ export async function findVoice(from: string | URL): Promise<VoicePreset | undef
 export type VoiceList = ReadonlyMap<string, Readonly<Record<Prompt, string>>>;
 
 /** Reads speaker_embeddings_path.json; a checkpoint without one has no presets. No preset is opened. */
-export async function readVoiceList(source: ModelSource): Promise<VoiceList> {
+export async function readVoiceList(source: ModelSource, options?: OpenOptions): Promise<VoiceList> {
   const path = 'speaker_embeddings_path.json';
-  if (!(await source.has(path))) return new Map();
-  const list = jsonObject(await readJson(source, path), `${source.label}/${path}`);
+  if (!(await source.has(path, options))) return new Map();
+  const list = jsonObject(await readJson(source, path, options), `${source.label}/${path}`);
   const names = Object.keys(list.values).filter((name) => name !== 'repo_or_path');
   return new Map(
     names.map((name) => {
@@ -160,7 +161,7 @@ export function loadListedVoice(source: ModelSource, list: VoiceList, name: stri
 }
 
 async function fromThree(source: ModelSource, paths: Readonly<Record<Prompt, string>>, label: string): Promise<VoicePreset> {
-  const open = async (prompt: Prompt) => parseNpy(await readBytes(source, paths[prompt], FILE_LIMIT), `${source.label}/${paths[prompt]}`);
+  const open = async (prompt: Prompt) => parseNpy(await readBytes(source, paths[prompt], { limit: FILE_LIMIT }), `${source.label}/${paths[prompt]}`);
   const [semantic_prompt, coarse_prompt, fine_prompt] = await Promise.all([open('semantic_prompt'), open('coarse_prompt'), open('fine_prompt')]);
   return new VoicePreset({ semantic_prompt, coarse_prompt, fine_prompt }, label);
 }

@@ -1,13 +1,15 @@
 // The codec as a model: opens a checkpoint, puts the decoder on the GPU and takes it away again, turns codes into samples.
 // It has no encoder yet. Reference: HF EncodecModel.decode for one chunk (24 kHz: no chunking, no loudness scale).
 
-import type { Checkpoint } from '../runtime/checkpoint.ts';
+import type { Checkpoint, OpenOptions } from '../runtime/checkpoint.ts';
 import { Device } from '../runtime/device.ts';
 import { InputError } from '../runtime/errors.ts';
+import type { HubOptions } from '../runtime/hub.ts';
 import { record, type Recorder } from '../runtime/program.ts';
 import { Resident, type LoadProgress } from '../runtime/resident.ts';
-import { openCheckpoint } from '../runtime/safetensors.ts';
-import { openModelSource, readJson, type ModelSourceLike } from '../runtime/source.ts';
+import { openCheckpoint } from '../runtime/formats.ts';
+import { readJson } from '../runtime/read.ts';
+import { openModelSource, type ModelSourceLike } from '../runtime/source.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { walkWeights, type Weights } from '../runtime/weights.ts';
 import { EncodecConfig, hopLength, numQuantizers } from './config.ts';
@@ -17,12 +19,11 @@ import { Uploads } from './weights.ts';
 /** Codes as one array of shape [Q, T] or [B, Q, T], or as the Q rows of one clip. Ids are below codebook_size. */
 export type Codes = { readonly data: Int32Array; readonly shape: readonly number[] } | readonly ArrayLike<number>[];
 
-export interface EncodecOptions {
+export interface EncodecOptions extends HubOptions, OpenOptions {
   /** Default: a device of its own, which `dispose()` frees. */
   device?: Device | undefined;
   /** How many codebooks codes may have; default: all that config.json's bandwidths need. */
   codebooks?: number | undefined;
-  signal?: AbortSignal | undefined;
 }
 
 export interface CodecDecodeOptions {
@@ -69,9 +70,9 @@ export class EncodecModel {
   static async fromPretrained(source: ModelSourceLike, options: EncodecOptions = {}): Promise<EncodecModel> {
     const { signal, codebooks } = options;
     signal?.throwIfAborted();
-    const folder = await openModelSource(source);
-    const config = EncodecConfig.fromJSON(await readJson(folder, 'config.json'), `${folder.label}/config.json`);
-    const checkpoint = await openCheckpoint(folder);
+    const folder = await openModelSource(source, options);
+    const config = EncodecConfig.fromJSON(await readJson(folder, 'config.json', options), `${folder.label}/config.json`);
+    const checkpoint = await openCheckpoint(folder, options);
     const owned: { device?: Device; checkpoint: Checkpoint } = { checkpoint };
     try {
       const device = options.device ?? (owned.device = await Device.request());

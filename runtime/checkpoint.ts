@@ -9,6 +9,8 @@ export interface TensorInfo {
   readonly dtype: StoredDType;
   readonly shape: readonly number[];
   readonly byteLength: number;
+  /** Tensors of one checkpoint with the same `identity` are one and the same, such as tied weights in a PyTorch file. */
+  readonly identity?: string;
 }
 
 /** Row-major tensors by name. `read` gives bytes [start, end) of one tensor, little-endian, freshly allocated. */
@@ -32,10 +34,25 @@ export interface ByteSource {
   close(): Promise<void>;
 }
 
-/** The place a model lies in: a folder on disk, a base URL, later a Hub repository. */
+/** How far the download of one file is. */
+export interface DownloadProgress {
+  /** Its path in the repository. */
+  readonly file: string;
+  /** Bytes that are here, what an earlier try fetched included, of `total`. */
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface OpenOptions {
+  /** Stops what fetches; opening a file that is here does not wait for it. */
+  signal?: AbortSignal | undefined;
+  onDownload?: ((progress: DownloadProgress) => void) | undefined;
+}
+
+/** The place a model lies in: a folder on disk, a base URL, a Hub repository, Blobs. */
 export interface ModelSource {
   readonly label: string;
-  has(path: string): Promise<boolean>;
-  /** Opens a file of the folder; `WeightsError` with the folder's name when it is not there. */
-  open(path: string): Promise<ByteSource>;
+  has(path: string, options?: OpenOptions): Promise<boolean>;
+  /** Opens a file of the folder, after fetching it where that is needed; `WeightsError` with the folder's name when it is not there. */
+  open(path: string, options?: OpenOptions): Promise<ByteSource>;
 }

@@ -7,7 +7,7 @@ export { DownloadError, InputError, ShapeError, UnsupportedError, WeightsError }
 export { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './half.ts';
 export type { MemoryReport } from './memory.ts';
 export { Program, record, Recorder, type Dispatch, type Params, type RecordOptions } from './program.ts';
-export { openCheckpoint } from './safetensors.ts';
+export { openCheckpoint } from './formats.ts';
 export type { BindingKind, Overrides, Shader } from './shader.ts';
 export { openModelSource, type ModelSourceLike } from './source.ts';
 export { byteSize, elements, type DType, type Tensor } from './tensor.ts';

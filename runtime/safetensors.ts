@@ -1,12 +1,11 @@
-// Safetensors: one file, or shards with an index; and `openCheckpoint`, which finds the weights of a model folder.
+// Safetensors: one file, or shards with an index.
 // Opening reads the 8-byte length and the JSON header, nothing else, and believes none of it before it is checked against the
 // file's size. Tensors are read by ranges afterwards. Sub-byte and 8-bit floats are not read; writing is elsewhere.
 // Reference: safetensors 0.8 (README "Format", tensor.rs `Metadata::validate`): no overlap, no holes, no trailing bytes.
 
-import type { ByteSource, Checkpoint, ModelSource, StoredDType, TensorInfo } from './checkpoint.ts';
-import { UnsupportedError, WeightsError } from './errors.ts';
-import { readJson } from './source.ts';
-import { missingTensor } from './weights.ts';
+import type { ByteSource, Checkpoint, ModelSource, OpenOptions, StoredDType, TensorInfo } from './checkpoint.ts';
+import { WeightsError } from './errors.ts';
+import { missingTensor } from './names.ts';
 
 /** A checkpoint from safetensors, with what the writer noted in `__metadata__`. */
 export interface Safetensors extends Checkpoint {
@@ -17,7 +16,6 @@ interface Entry extends TensorInfo {
   readonly begin: number; // from the start of the file
 }
 
-const INDEX = 'model.safetensors.index.json';
 const MAX_HEADER = 100_000_000; // as in the reference
 const MAX_DEPTH = 3; // the header, a tensor, its shape
 
@@ -166,7 +164,7 @@ function tensorEntry(label: string, name: string, value: unknown, dataStart: num
  * Opens every shard that an index (`{ "weight_map": { tensor: file } }`) names and reads their headers; tensors that the index
  * does not name stay unseen. Throws `WeightsError` for a shard, or a tensor of a shard, that is not there.
  */
-export async function openShardedSafetensors(source: ModelSource, index: unknown, indexName = INDEX): Promise<Safetensors> {
+export async function openShardedSafetensors(source: ModelSource, index: unknown, indexName: string, options?: OpenOptions): Promise<Safetensors> {
   const label = `${source.label}/${indexName}`;
   const weightMap = isObject(index) ? index.weight_map : undefined;
   if (!isObject(weightMap)) throw damaged(label, 'no weight_map', 'an object of tensor names and their files');
@@ -179,7 +177,7 @@ export async function openShardedSafetensors(source: ModelSource, index: unknown
       if (typeof file !== 'string') throw damaged(label, `${shown(file)} as the file of ${shown(name)}`, 'its name');
       let shard = shards.get(file);
       if (!shard) {
-        shard = await openSafetensors(await source.open(file));
+        shard = await openSafetensors(await source.open(file, options));
         shards.set(file, shard);
         for (const [key, text] of shard.metadata) metadata.set(key, text);
       }
@@ -204,35 +202,6 @@ export async function openShardedSafetensors(source: ModelSource, index: unknown
     read: async (name, start, end) => shardOf(name).read(name, start, end),
     close,
   };
-}
-
-/** Formats by the file that gives them away, the preferred one first. A new format is a line here. */
-const formats: readonly { file: string; open(source: ModelSource, file: string): Promise<Checkpoint> }[] = [
-  { file: 'model.safetensors', open: async (source, file) => openSafetensors(await source.open(file)) },
-  { file: INDEX, open: async (source, file) => openShardedSafetensors(source, await readJson(source, file), file) },
-];
-
-/** Files that hold a Bark too, and that this version does not read. */
-const unreadFormats = ['pytorch_model.bin', 'pytorch_model.bin.index.json', 'text_2.pt', 'text.pt'];
-
-/** Opens the weights of a model folder. Throws `UnsupportedError` when they are in a format not read yet, `WeightsError` when there are none. */
-export async function openCheckpoint(source: ModelSource): Promise<Checkpoint> {
-  for (const { file, open } of formats) if (await source.has(file)) return open(source, file);
-  const needed = formats.map(({ file }) => file).join(' or ');
-  for (const file of unreadFormats) {
-    if (!(await source.has(file))) continue;
-    if (file.endsWith('.pt')) {
-      throw new UnsupportedError(
-        `${source.label}: got ${file}, expected ${needed}: suno's own files are not read yet. Use the same weights in Hugging Face's layout (suno/bark or suno/bark-small), saved as safetensors.`,
-      );
-    }
-    const folder = source.label.replaceAll("'", "\\'");
-    throw new UnsupportedError(
-      `${source.label}: got ${file}, expected ${needed}: PyTorch files are not read yet. Convert it once: ` +
-        `python -c "from transformers import BarkModel; d = '${folder}'; BarkModel.from_pretrained(d).save_pretrained(d, safe_serialization=True)"`,
-    );
-  }
-  throw new WeightsError(`${source.label}: got no weights, expected ${needed}. Is this the folder of a model?`);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

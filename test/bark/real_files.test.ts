@@ -15,7 +15,8 @@ import { EncodecModel } from '../../encodec/model.ts';
 import type { Checkpoint, StoredDType, TensorInfo } from '../../runtime/checkpoint.ts';
 import type { Device } from '../../runtime/device.ts';
 import { byteSize, type DType } from '../../runtime/tensor.ts';
-import { missingTensor, walkWeights } from '../../runtime/weights.ts';
+import { missingTensor } from '../../runtime/names.ts';
+import { walkWeights } from '../../runtime/weights.ts';
 
 const test = suite('real files');
 

@@ -7,7 +7,8 @@ import type { Checkpoint, StoredDType } from '../../runtime/checkpoint.ts';
 import { InputError, WeightsError } from '../../runtime/errors.ts';
 import { openSafetensors } from '../../runtime/safetensors.ts';
 import { openModelSource } from '../../runtime/source.ts';
-import { nearestNames, readFloat32, readRows, walkWeights } from '../../runtime/weights.ts';
+import { nearestNames } from '../../runtime/names.ts';
+import { readFloat32, readRows, walkWeights } from '../../runtime/weights.ts';
 
 const test = suite('weights');
 
