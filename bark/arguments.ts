@@ -1,6 +1,7 @@
 // The command's options: one table, from which both the parsing and the help are made. Knows no model and prints nothing.
 
 import { parseArgs } from 'node:util';
+import type { HubOptions } from '../runtime/hub.ts';
 import { nearestNames } from '../runtime/names.ts';
 
 /** Wrong usage: the command ends with code 2. The message is one line that says what was got, what was expected and what to do. */
@@ -8,7 +9,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-export type Command = 'say' | 'voices' | 'doctor';
+export type Command = 'say' | 'voices' | 'convert' | 'doctor';
 
 interface Option {
   readonly short?: string;
@@ -32,19 +33,26 @@ const oneOf = (...names: string[]) => ({ read: (text: string) => (names.includes
 const OPTIONS = {
   voice: { short: 'v', value: 'NAME', about: "one of the model's voices ('bark voices' lists them), or the path of a .npz", of: ['say'] },
   output: { short: 'o', value: 'FILE', about: 'write a WAV file; - for standard output', of: ['say'] },
-  model: { short: 'm', value: 'FOLDER', about: 'a Bark model in Hugging Face layout; without it, the built-in demo voice', of: ['say', 'voices'] },
+  model: { short: 'm', value: 'MODEL', about: "a folder or a Hub id, such as suno/bark-small; without it, the built-in demo voice", of: ['say', 'voices'] },
+  revision: { value: 'NAME', about: 'branch, tag or commit of a Hub model; default: main', of: ['say', 'voices', 'convert'] },
+  'cache-dir': { value: 'FOLDER', about: "where Hub files are kept; default: the one of Python, see HF_HOME below", of: ['say', 'voices', 'convert'] },
+  offline: { about: 'use only Hub files that are here already, and no network', of: ['say', 'voices', 'convert'] },
+  codec: { value: 'MODEL', about: "where suno's .pt files get their codec; default: the Hub's facebook/encodec_24khz", of: ['say', 'convert'] },
+  tokenizer: { value: 'MODEL', about: "where they get tokenizer and voices; default: the Hub's suno/bark-small", of: ['say', 'voices', 'convert'] },
   file: { short: 'f', value: 'FILE', about: 'read the text from a file; - for standard input', of: ['say'] },
   seed: { value: 'N', about: 'the same seed says the same again', of: ['say'], ...wholeFrom(0) },
   temperature: { value: 'T', about: "of all stages, above 0; default: the model's own", of: ['say'], read: number((n) => n > 0), expected: 'a number above 0' },
   greedy: { about: 'always the likeliest token, as transformers does without sampling', of: ['say'] },
   'max-new-tokens': { value: 'N', about: 'cut the speech after N semantic tokens', of: ['say'], ...wholeFrom(1) },
-  dtype: { value: 'TYPE', about: 'how weights are stored: float16 (default) or float32', of: ['say'], ...oneOf('float16', 'float32') },
+  dtype: { value: 'TYPE', about: 'how weights are stored: float16 (default) or float32', of: ['say', 'convert'], ...oneOf('float16', 'float32') },
   offload: { about: "keep only the running stage's weights on the GPU", of: ['say'] },
   portable: { about: 'use only core WebGPU: no subgroups, no shader-f16', of: ['say', 'doctor'] },
-  json: { about: 'print one JSON object on standard output', of: ['say', 'voices', 'doctor'] },
-  quiet: { short: 'q', about: 'no progress; warnings and errors only', of: ['say'] },
-  help: { short: 'h', about: 'show this', of: ['say', 'voices', 'doctor'] },
-  version: { about: 'show the version', of: ['say', 'voices', 'doctor'] },
+  force: { about: 'write over what is in OUT', of: ['convert'] },
+  'no-voices': { about: 'leave the voices out', of: ['convert'] },
+  json: { about: 'print JSON on standard output', of: ['say', 'voices', 'convert', 'doctor'] },
+  quiet: { short: 'q', about: 'no progress; warnings and errors only', of: ['say', 'voices', 'convert'] },
+  help: { short: 'h', about: 'show this', of: ['say', 'voices', 'convert', 'doctor'] },
+  version: { about: 'show the version', of: ['say', 'voices', 'convert', 'doctor'] },
 } satisfies Record<string, Option>;
 
 type Name = keyof typeof OPTIONS;
@@ -53,13 +61,13 @@ export type Values = { [K in Exclude<Name, 'dtype'>]?: Read<(typeof OPTIONS)[K]>
 
 export interface Arguments {
   command: Command;
-  /** The words that are no options and no command. */
+  /** The words that are no options and no command: the text, or the two places of a conversion. */
   words: string[];
   values: Values;
 }
 
-const COMMANDS: Readonly<Record<string, Command>> = { voices: 'voices', doctor: 'doctor' };
-const LATER = ['convert', 'bench'];
+const COMMANDS: Readonly<Record<string, Command>> = { voices: 'voices', convert: 'convert', doctor: 'doctor' };
+const LATER = ['bench'];
 
 /** Throws `UsageError`. A word after `--` is text, whatever it looks like. */
 export function readArguments(args: readonly string[]): Arguments {
@@ -69,7 +77,7 @@ export function readArguments(args: readonly string[]): Arguments {
   const words = tokens.flatMap((token) => (token.kind === 'positional' ? [token.value] : []));
   const first = tokens.find((token) => token.kind === 'positional');
   const named = first && first.index < end ? first.value : '';
-  if (LATER.includes(named)) throw new UsageError(`bark ${named}: is not here yet, expected text, voices or doctor. To speak the word: bark -- ${named}`);
+  if (LATER.includes(named)) throw new UsageError(`bark ${named}: is not here yet, expected text, voices, convert or doctor. To speak the word: bark -- ${named}`);
   const command = Object.hasOwn(COMMANDS, named) ? COMMANDS[named]! : 'say';
 
   const values: Record<string, unknown> = {};
@@ -82,9 +90,21 @@ export function readArguments(args: readonly string[]): Arguments {
   }
   if (command !== 'say') {
     words.shift();
-    if (words.length > 0) throw new UsageError(`bark ${command}: got the argument ${JSON.stringify(words[0])}, expected none. To speak these words, put them in quotes: bark "${[command, ...words].join(' ')}"`);
+    if (command === 'convert') {
+      if (words.length !== 2 && !values.help && !values.version) {
+        throw new UsageError(`bark convert: got ${words.length === 0 ? 'no arguments' : words.map((word) => JSON.stringify(word)).join(' ')}, expected two, the model and the folder to write: bark convert suno/bark-small ./bark-small. To speak the word: bark -- convert`);
+      }
+    } else if (words.length > 0) throw new UsageError(`bark ${command}: got the argument ${JSON.stringify(words[0])}, expected none. To speak these words, put them in quotes: bark "${[command, ...words].join(' ')}"`);
+  }
+  if (command !== 'convert' && values.model === undefined) {
+    for (const name of ['revision', 'codec', 'tokenizer']) if (values[name] !== undefined) throw new UsageError(`--${name}: got it without --model, expected both: the demo voice is whole, and has no revisions. Add --model.`);
   }
   return { command, words, values: values as Values };
+}
+
+/** What the options say about models of the Hub. The token is not among them: a command line is for everyone on the machine to see. */
+export function hubOptions({ revision, 'cache-dir': cacheDir, offline }: Values): HubOptions {
+  return { revision, cacheDir, localFilesOnly: offline };
 }
 
 function readValue(name: string, { value, read, expected }: Option, given: string | undefined, inline: boolean): unknown {
@@ -112,28 +132,48 @@ const optionsOf = (command: Command): [string, Option][] => Object.entries<Optio
 export function help(command: Command): string {
   const rows = optionsOf(command).map(([name, { short, value, about }]) => [`  ${short ? `-${short}, ` : '    '}--${name}${value ? ` ${value}` : ''}`, about] as const);
   const width = Math.max(...rows.map(([left]) => left.length)) + 2;
-  return [...HEADS[command], '', 'Options', ...rows.map(([left, about]) => left.padEnd(width) + about), ...(command === 'say' ? ENVIRONMENT : [])].join('\n');
+  return [...HEADS[command], '', 'Options', ...rows.map(([left, about]) => left.padEnd(width) + about), ...(ENVIRONMENT[command] ?? [])].join('\n');
 }
 
 const HEADS: Readonly<Record<Command, readonly string[]>> = {
   say: [
     'Usage: bark "text"             speaks it, or writes bark.wav where nothing can play',
-    '       bark -o hello.wav "text"',
-    '       bark voices             lists the voices of a model',
+    '       bark -m suno/bark-small -v v2/en_speaker_6 -o hello.wav "text"',
+    '       bark voices             lists the voices of a model, by language',
+    '       bark convert IN OUT     makes any Bark checkpoint a folder of safetensors',
     '       bark doctor             tells what this machine can do, for bug reports',
     '',
     'The text comes from the arguments, from --file, or from standard input.',
   ],
-  voices: ['Usage: bark voices [--model FOLDER]', '', 'Prints the names of the voices, one a line.'],
+  voices: ['Usage: bark voices [--model MODEL]', '', 'Prints the names of the voices by language.', 'With --json a list of { name, language }: "en", "de" …, or null where the name does not tell.'],
+  convert: [
+    'Usage: bark convert IN OUT',
+    '',
+    'IN   a folder or a Hub id: pytorch_model.bin, safetensors, or suno\'s text, coarse and fine .pt files',
+    'OUT  the folder to write, in Hugging Face layout, for this command and for transformers',
+  ],
   doctor: ['Usage: bark doctor', '', 'Prints the versions, the adapter with its features and limits, and the result of a small self-test.'],
 };
 
-const ENVIRONMENT = [
-  '',
-  'Environment',
-  '  BARK_ADAPTER   part of the name of the adapter to use',
-  '  BARK_DEBUG     any value: errors show where they came from',
-  '  NO_COLOR       any value: no colours',
-  '',
-  'Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.',
+const HUB_ENVIRONMENT = [
+  '  HF_HOME        where Hub files are kept, in hub/, and the token; default: ~/.cache/huggingface',
+  '  HF_HUB_CACHE   where Hub files are kept, if not there',
+  '  HF_TOKEN       for private and gated models, if not the one of hf auth login',
+  '  HF_HUB_OFFLINE 1 is --offline',
+  '  HF_ENDPOINT    another server than the Hub',
 ];
+
+const ENVIRONMENT: Readonly<Partial<Record<Command, readonly string[]>>> = {
+  say: [
+    '',
+    'Environment',
+    ...HUB_ENVIRONMENT,
+    '  BARK_ADAPTER   part of the name of the adapter to use',
+    '  BARK_DEBUG     any value: errors show where they came from',
+    '  NO_COLOR       any value: no colours',
+    '',
+    'Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.',
+  ],
+  voices: ['', 'Environment', ...HUB_ENVIRONMENT],
+  convert: ['', 'Environment', ...HUB_ENVIRONMENT],
+};

@@ -1,6 +1,7 @@
 // A causal GPT of Bark as users hold it: its weights on the GPU, and `forward` for research and for comparison with the reference.
 // Generation is in semantic.ts and coarse.ts. Reference: HF BarkCausalModel.
 
+import { withStaging } from '../kernels/cast.ts';
 import type { Linear } from '../kernels/linear.ts';
 import { uploadMatrix, type RowRange, type WeightDType } from '../kernels/upload.ts';
 import { createUniform, writeCall } from '../kernels/state.ts';
@@ -85,7 +86,7 @@ export class BarkCausalModel {
     this.stage = weights.path;
     this.#weights = weights;
     this.#dtype = dtype;
-    this.#loaded = new Resident(device, `${weights.path}.weights`, async (owner, progress) => ({ gpt: await loadCausalGpt(device, weights, config, rows, { dtype, owner, ...progress }), owner }));
+    this.#loaded = new Resident(device, `${weights.path}.weights`, async (owner, progress) => ({ gpt: await withStaging(device, () => loadCausalGpt(device, weights, config, rows, { dtype, owner, ...progress })), owner }));
   }
 
   /** How often `upload` calls `onTensor`. */

@@ -4,22 +4,27 @@
 
 import { InputError } from '../runtime/errors.ts';
 import { env } from '../runtime/platform.ts';
-import { help, readArguments, UsageError } from './arguments.ts';
+import { help, hubOptions, readArguments, UsageError, type Command } from './arguments.ts';
 import { describe, diagnose } from './doctor.ts';
+import type { ProgressEvent } from './options.ts';
 import { BarkProcessor } from './processor.ts';
-import { Progress } from './progress.ts';
+import { printable, Progress } from './progress.ts';
 import { say } from './say.ts';
 import { packageVersion } from './version.ts';
+import { groupVoices, voiceLanguage } from './voice_list.ts';
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 const GRACE = 500; // ms from an interrupt to the end, whatever the GPU is busy with
+const CLEANUP = 5000; // the same where files are on their way, which are to be closed or removed
 
 const abort = new AbortController();
 let progress = new Progress(process.stderr);
 let interrupted = 0;
+let running: Command = 'say';
 
 async function run(args: readonly string[]): Promise<number> {
   const { command, words, values } = readArguments(args);
+  running = command;
   progress = new Progress(process.stderr, { quiet: values.quiet ?? false });
   if (values.help || values.version) {
     await print(values.help ? `${help(command)}\n` : `${await packageVersion()}\n`);
@@ -31,13 +36,31 @@ async function run(args: readonly string[]): Promise<number> {
     return found.ok ? 0 : 1;
   }
   if (command === 'voices') {
-    const names = (await BarkProcessor.fromPretrained(values.model)).voices();
+    const opening = { ...hubOptions(values), tokenizer: values.tokenizer, signal: abort.signal, onProgress: (event: ProgressEvent) => progress.step(event) };
+    const names = (await BarkProcessor.fromPretrained(values.model, opening)).voices();
+    progress.clear();
     if (names.length === 0) progress.say('This model lists no voices. Without one it makes its own up; -v also takes the path of a .npz.');
-    await print(values.json ? `${JSON.stringify(names)}\n` : names.map((name) => `${name}\n`).join(''));
+    await print(values.json ? `${JSON.stringify(names.map((name) => ({ name, language: voiceLanguage(name) })))}\n` : voiceTable(names));
+    return 0;
+  }
+  if (command === 'convert') {
+    const { convertFiles } = await import('./convert_command.ts');
+    await convertFiles({ command, words, values }, { progress, signal: abort.signal, print });
     return 0;
   }
   await say({ command, words, values }, { progress, signal: abort.signal, print });
   return 0;
+}
+
+/** Voices under their languages, in as many columns as there is room for. */
+function voiceTable(names: readonly string[]): string {
+  const groups = groupVoices(names.map(printable)).map(({ language, names: voices }) => {
+    const width = Math.max(...voices.map((name) => name.length)) + 2;
+    const columns = Math.max(1, Math.floor(((process.stdout.columns || 80) - 2) / width));
+    const rows = Array.from({ length: Math.ceil(voices.length / columns) }, (_, row) => voices.slice(row * columns, (row + 1) * columns));
+    return [language, ...rows.map((row) => `  ${row.map((name) => name.padEnd(width)).join('').trimEnd()}`)].join('\n');
+  });
+  return groups.map((group) => `${group}\n`).join('\n');
 }
 
 function print(data: string | Uint8Array): Promise<void> {
@@ -47,7 +70,10 @@ function print(data: string | Uint8Array): Promise<void> {
 /** The exit code of what was thrown, which is told in one line. */
 function fail(error: unknown): number {
   progress.clear();
-  if (interrupted) return interrupted;
+  if (interrupted) {
+    if (progress.transfers('download') > 0) progress.say('Stopped. What has been downloaded is kept; the next time goes on from there.');
+    return interrupted;
+  }
   const { message, code } = error as Error & { code?: string };
   if (code === 'EPIPE') return 0; // whoever reads has had enough
   progress.fail(String(message ?? error).replace(/\s*\n\s*/g, ' '));
@@ -60,7 +86,8 @@ for (const [name, code] of Object.entries(SIGNALS)) {
     interrupted = code;
     progress.clear();
     abort.abort();
-    setTimeout(() => process.exit(code), GRACE).unref();
+    const files = running === 'convert' || progress.transfers('download') > 0;
+    setTimeout(() => process.exit(code), files ? CLEANUP : GRACE).unref();
   });
 }
 // Without a listener a closed pipe is an uncaught error; `print` hears of it too, and says so to whoever waits.

@@ -1,18 +1,23 @@
 // `bark doctor`: what this machine can do, as text to paste into a bug report. Needs no model; ends well only where a kernel gives the right numbers.
 
+import { statfs } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
 import { linear } from '../kernels/linear.ts';
 import { createUniform, writeCall } from '../kernels/state.ts';
 import { Device, isSoftware } from '../runtime/device.ts';
 import { float32ToFloat16 } from '../runtime/half.ts';
+import { cacheFolder, hubSettings } from '../runtime/hub_settings.ts';
 import { env } from '../runtime/platform.ts';
 import { record } from '../runtime/program.ts';
 import { players } from './play.ts';
+import { byteCount } from './progress.ts';
 import { checkSupport } from './support.ts';
 import { packageVersion } from './version.ts';
 
 const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage', 'maxComputeWorkgroupStorageSize', 'maxComputeInvocationsPerWorkgroup'] as const;
-const VARIABLES = ['BARK_ADAPTER', 'VK_DRIVER_FILES', 'VK_ICD_FILENAMES'];
+// No HF_TOKEN: this is text to paste into a public report.
+const VARIABLES = ['BARK_ADAPTER', 'VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'HF_HOME', 'HF_HUB_CACHE', 'HF_HUB_OFFLINE', 'HF_ENDPOINT'];
 
 export interface Diagnosis {
   ok: boolean;
@@ -29,8 +34,21 @@ export interface Diagnosis {
   kernels: { f16: boolean; subgroups: string; timestamps: boolean } | null;
   selfTest: string;
   players: string[];
+  hub: HubState;
   environment: Record<string, string>;
   problems: string[];
+}
+
+interface HubState {
+  /** Where files of the Hub are kept. */
+  cache: string;
+  /** Bytes that this place has room for; null where the system does not say. */
+  free: number | null;
+  /** Whether there is a token, not which. */
+  token: boolean;
+  offline: boolean;
+  /** What is wrong with the settings, if anything is. */
+  problem: string | null;
 }
 
 export async function diagnose({ portable = false }: { portable?: boolean } = {}): Promise<Diagnosis> {
@@ -48,9 +66,11 @@ export async function diagnose({ portable = false }: { portable?: boolean } = {}
     kernels: null,
     selfTest: 'not run',
     players: players(),
+    hub: await hubState(),
     environment: Object.fromEntries(VARIABLES.flatMap((name) => (env(name) === undefined ? [] : [[name, env(name)!]]))),
     problems: [...support.reasons],
   };
+  if (found.hub.problem !== null) found.problems.push(found.hub.problem);
   if (!support.supported) return found;
   let device: Device | undefined;
   try {
@@ -94,6 +114,24 @@ async function selfTest(device: Device, dtype: 'f32' | 'f16'): Promise<void> {
   }
 }
 
+async function hubState(): Promise<HubState> {
+  const cache = await cacheFolder();
+  const free = await freeSpace(cache);
+  try {
+    const { token, offline } = await hubSettings('suno/bark-small', {});
+    return { cache, free, token: token !== undefined, offline, problem: null };
+  } catch (error) {
+    return { cache, free, token: false, offline: false, problem: (error as Error).message };
+  }
+}
+
+/** Of the nearest folder that is there: the cache itself is made by the first download. */
+async function freeSpace(folder: string): Promise<number | null> {
+  const found = await statfs(folder).catch(() => undefined);
+  if (found) return found.bavail * found.bsize;
+  return dirname(folder) === folder ? null : freeSpace(dirname(folder));
+}
+
 function dawnVersion(): string | null {
   try {
     return (createRequire(import.meta.url)('webgpu/package.json') as { version: string }).version;
@@ -104,7 +142,7 @@ function dawnVersion(): string | null {
 
 /** The report as people read it. */
 export function describe(found: Diagnosis): string {
-  const { kernels } = found;
+  const { kernels, hub } = found;
   const list = (names: readonly string[]) => (names.length > 0 ? names.join(', ') : 'none');
   const pairs = (record: Record<string, unknown>) => Object.entries(record).map(([name, value]) => `${name} ${String(value)}`);
   const lines: [string, string][] = [
@@ -116,6 +154,7 @@ export function describe(found: Diagnosis): string {
     ['kernels', kernels ? `shader-f16 ${kernels.f16 ? 'yes' : 'no'}, subgroups ${kernels.subgroups}, timestamps ${kernels.timestamps ? 'yes' : 'no'}` : 'none can run'],
     ['self-test', found.selfTest],
     ['players', list(found.players)],
+    ['Hub', `${hub.cache}, ${hub.free === null ? 'free space unknown' : `${byteCount(hub.free)} free`}; token ${hub.token ? 'yes' : 'no'}; ${hub.offline ? 'offline' : 'online'}`],
     ['variables', list(pairs(found.environment))],
     ...found.problems.map((problem): [string, string] => ['problem', problem]),
   ];

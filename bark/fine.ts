@@ -2,6 +2,7 @@
 // next, also in padding, which is why a short clip costs as much as a whole window.
 // Reference: HF BarkFineModel; suno-ai/bark model_fine.py, generation.py generate_fine.
 
+import { withStaging } from '../kernels/cast.ts';
 import type { Words } from '../kernels/random.ts';
 import { sampleCodes, samplingCodesParams, SAMPLING_CODES_WORDS } from '../kernels/sample_codes.ts';
 import { createUniform, writeCall } from '../kernels/state.ts';
@@ -44,7 +45,7 @@ export class BarkFineModel {
   constructor({ device, weights, dtype }: StageOptions, config: BarkFineConfig, generation: BarkGenerationConfig) {
     this.#device = device;
     this.#dtype = dtype;
-    this.#loaded = new Resident(device, `${weights.path}.weights`, (owner, progress) => loadFineGpt(device, weights, config, { dtype, owner, ...progress }));
+    this.#loaded = new Resident(device, `${weights.path}.weights`, (owner, progress) => withStaging(device, () => loadFineGpt(device, weights, config, { dtype, owner, ...progress })));
     this.config = config;
     this.generation_config = generation;
   }

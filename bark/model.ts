@@ -7,22 +7,20 @@ import type { WeightDType } from '../kernels/upload.ts';
 import { Device } from '../runtime/device.ts';
 import { InputError } from '../runtime/errors.ts';
 import type { MemoryReport } from '../runtime/memory.ts';
-import { openCheckpoint } from '../runtime/formats.ts';
-import { readJson } from '../runtime/read.ts';
 import { type ModelSourceLike } from '../runtime/source.ts';
 import { walkWeights, type Weights } from '../runtime/weights.ts';
 import { RawAudio } from './audio.ts';
 import { BarkCoarseModel } from './coarse.ts';
-import { BarkConfig } from './config.ts';
+import type { BarkConfig } from './config.ts';
 import { BarkFineModel } from './fine.ts';
-import { BarkGenerationConfig, checkGeneration } from './generation_config.ts';
+import { checkGeneration, type BarkGenerationConfig } from './generation_config.ts';
 import { resolveOptions, stageSeed, type GenerateOptions, type ProgressEvent, type ResolvedOptions } from './options.ts';
-import { openOptions, resolveSource, type PretrainedOptions } from './pretrained.ts';
+import { openPretrained, type OpenPretrainedOptions } from './pretrained.ts';
 import type { BarkInputs } from './processor.ts';
 import { BarkSemanticModel } from './semantic.ts';
 import { VoicePreset } from './voices.ts';
 
-export interface LoadOptions extends PretrainedOptions {
+export interface LoadOptions extends OpenPretrainedOptions {
   /** How weights and caches are stored on the GPU. Sums are f32 either way, and the codec is always f32. Default 'float16'. */
   dtype?: 'float16' | 'float32' | undefined;
   /** Default: one of the model's own, freed with it. */
@@ -84,24 +82,27 @@ export class BarkModel {
   }
 
   /**
-   * Opens a model folder; without `source`, the built-in demo voice. Throws `WeightsError` for files that are missing or damaged,
-   * `UnsupportedError` where there is no GPU driver or the model needs what this library has not.
+   * Opens a model: a folder of Hugging Face's or suno's, a URL, or `org/name` of the Hub; without `source`, the built-in demo voice. Throws
+   * `WeightsError` for files that are missing or damaged, `UnsupportedError` where there is no GPU driver or the model needs what this library has not.
    */
   static async fromPretrained(source?: ModelSourceLike, options: LoadOptions = {}): Promise<BarkModel> {
     const { dtype = 'float16', signal, onProgress } = options;
     if (dtype !== 'float16' && dtype !== 'float32') throw new InputError(`dtype: got ${JSON.stringify(dtype)}, expected 'float16' or 'float32'.`);
-    const opened = await resolveSource(source, options);
-    const opening = openOptions(options);
-    const config = BarkConfig.fromJSON(await readJson(opened, 'config.json', opening), `${opened.label}/config.json`);
-    const generationFile = 'generation_config.json';
-    const generation = BarkGenerationConfig.fromJSON((await opened.has(generationFile, opening)) ? await readJson(opened, generationFile, opening) : {}, `${opened.label}/${generationFile}`);
-    const warnings = checkGeneration(config, generation, `${opened.label}/${generationFile}`);
-    const device = options.device ?? (await Device.request());
-    const checkpoint = await openCheckpoint(opened, opening).catch((error: unknown) => {
-      if (!options.device) device.dispose();
+    const { config, generation_config, generationLabel, openWeights, close } = await openPretrained(source, options);
+    let device: Device | undefined;
+    let weights: Weights;
+    let warnings: string[];
+    try {
+      warnings = checkGeneration(config, generation_config, generationLabel);
+      // The device first: without one there is nothing to download weights for.
+      device = options.device ?? (await Device.request());
+      weights = walkWeights(await openWeights());
+    } catch (error) {
+      if (!options.device) device?.dispose();
+      await close();
       throw error;
-    });
-    const model = new BarkModel(device, !options.device, walkWeights(checkpoint), config, generation, dtype === 'float16' ? 'f16' : 'f32', warnings);
+    }
+    const model = new BarkModel(device, !options.device, weights, config, generation_config, dtype === 'float16' ? 'f16' : 'f32', warnings);
     try {
       if (options.offload) model.enableCpuOffload();
       else await model.#uploadAll(signal, onProgress);
@@ -239,7 +240,11 @@ export class BarkModel {
     let done = 0;
     for (const stage of this.#stages) await stage.upload({ signal, onTensor: () => onProgress?.({ stage: 'load', done: ++done, total }) });
     // What the driver compiles now, the first sentence need not wait for.
-    await Promise.all([this.semantic.warmUp(), this.coarse_acoustics.warmUp(), this.fine_acoustics.warmUp()]);
+    // One after the other, and settled: each holds a whole cache, which drivers free only when the work is done.
+    for (const stage of [this.semantic, this.coarse_acoustics, this.fine_acoustics]) {
+      await stage.warmUp();
+      await this.device.settle();
+    }
     const { n_fine_codebooks } = this.generation_config.fine_acoustics_config;
     await this.codec_model.decode({ data: new Int32Array(n_fine_codebooks), shape: [n_fine_codebooks, 1] }, { signal });
     await this.device.settle();

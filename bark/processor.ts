@@ -2,18 +2,20 @@
 // Text that is too long is cut as in the reference, but says so. Prints nothing: warnings travel with the result.
 // Reference: HF processing_bark.py.
 
-import type { ModelSource } from '../runtime/checkpoint.ts';
+import type { DownloadProgress } from '../runtime/checkpoint.ts';
 import { InputError } from '../runtime/errors.ts';
 import { readJson } from '../runtime/read.ts';
+import { orAborted } from '../runtime/retry.ts';
 import type { ModelSourceLike } from '../runtime/source.ts';
-import { nearestNames } from '../runtime/names.ts';
 import { BarkGenerationConfig } from './generation_config.ts';
 import { openOptions, resolveSource, type PretrainedOptions } from './pretrained.ts';
 import { normalizeText } from './text.ts';
-import { loadTokenizer } from './tokenizer.ts';
+import { findTokenizer, loadTokenizer } from './tokenizer.ts';
 import type { BarkTokenizer } from './tokenizer.ts';
-import { VoicePreset, findVoice, loadListedVoice, readVoiceList } from './voices.ts';
-import type { VoiceList, VoicePresetLike } from './voices.ts';
+import { findModelVoices, nearVoices } from './voice_list.ts';
+import type { ModelVoices } from './voice_list.ts';
+import { VoicePreset, findVoice } from './voices.ts';
+import type { VoicePresetLike } from './voices.ts';
 
 /** What `BarkModel.generate` reads. */
 export interface BarkInputs {
@@ -33,6 +35,11 @@ export interface BarkInputs {
 export type Voice = string | URL | Blob | VoicePreset | VoicePresetLike;
 
 export interface ProcessorOptions extends PretrainedOptions {
+  /**
+   * Where the tokenizer comes from, and voices where the model has none. Default: the model itself; for suno's own .pt files, which come
+   * without, the Hub's suno/bark-small.
+   */
+  tokenizer?: ModelSourceLike | undefined;
   /** Called with each warning as it comes up; they are in `BarkInputs.warnings` as well. */
   onWarning?: (warning: string) => void;
 }
@@ -44,6 +51,8 @@ export interface EncodeOptions {
   maxLength?: number | undefined;
   /** false passes the text to the tokenizer as it is. Default true: typographic signs become ones that the vocabulary knows. */
   normalizeText?: boolean | undefined;
+  /** Stops the download of a voice. */
+  signal?: AbortSignal | undefined;
 }
 
 const NAMED_WORDS = 8; // in a warning
@@ -51,17 +60,17 @@ const NAMED_TAIL = 80; // characters
 
 export class BarkProcessor {
   readonly generation_config: BarkGenerationConfig;
-  readonly #source: ModelSource;
   readonly #tokenizer: BarkTokenizer;
-  readonly #voiceList: VoiceList;
+  readonly #voices: ModelVoices;
+  readonly #onDownload: ((progress: DownloadProgress) => void) | undefined;
   readonly #onWarning: ((warning: string) => void) | undefined;
-  readonly #loaded = new Map<string, Promise<VoicePreset>>();
+  readonly #loaded = new Map<string, Promise<VoicePreset | undefined>>();
 
-  private constructor(source: ModelSource, parts: { tokenizer: BarkTokenizer; voiceList: VoiceList; generation: BarkGenerationConfig }, options: ProcessorOptions) {
-    this.#source = source;
+  private constructor(parts: { tokenizer: BarkTokenizer; voices: ModelVoices; generation: BarkGenerationConfig }, options: ProcessorOptions) {
     this.#tokenizer = parts.tokenizer;
-    this.#voiceList = parts.voiceList;
+    this.#voices = parts.voices;
     this.generation_config = parts.generation;
+    this.#onDownload = openOptions(options).onDownload;
     this.#onWarning = options.onWarning;
   }
 
@@ -73,18 +82,20 @@ export class BarkProcessor {
     const opened = await resolveSource(source, options);
     const opening = openOptions(options);
     const settings = 'generation_config.json';
-    const [tokenizer, voiceList, json] = await Promise.all([
-      loadTokenizer(opened, opening),
-      readVoiceList(opened, opening),
+    const words = await findTokenizer(opened, options);
+    const [tokenizer, own, json] = await Promise.all([
+      loadTokenizer(words, opening),
+      findModelVoices(opened, opening),
       opened.has(settings, opening).then((there) => (there ? readJson(opened, settings, opening) : {})),
     ]);
+    const voices = own.names.length > 0 || words === opened ? own : await findModelVoices(words, opening);
     const generation = BarkGenerationConfig.fromJSON(json, `${opened.label}/${settings}`);
-    return new BarkProcessor(opened, { tokenizer, voiceList, generation }, options);
+    return new BarkProcessor({ tokenizer, voices, generation }, options);
   }
 
   /** Names of the model's own voices. */
   voices(): string[] {
-    return [...this.#voiceList.keys()];
+    return [...this.#voices.names];
   }
 
   /**
@@ -107,7 +118,7 @@ export class BarkProcessor {
       attentionMask.fill(1, i * width, i * width + ids.length);
     });
     const inputs: BarkInputs = { inputIds, attentionMask, shape: [texts.length, width], warnings };
-    const historyPrompt = await this.#historyPrompt(options.voicePreset, texts.length);
+    const historyPrompt = await this.#historyPrompt(options.voicePreset, texts.length, options.signal);
     if (historyPrompt) inputs.historyPrompt = historyPrompt;
     for (const warning of warnings) this.#onWarning?.(warning);
     return inputs;
@@ -135,44 +146,47 @@ export class BarkProcessor {
     return ids.slice(0, width);
   }
 
-  async #historyPrompt(voice: EncodeOptions['voicePreset'], rows: number): Promise<BarkInputs['historyPrompt']> {
+  async #historyPrompt(voice: EncodeOptions['voicePreset'], rows: number, signal: AbortSignal | undefined): Promise<BarkInputs['historyPrompt']> {
     if (voice === undefined || voice === null) return undefined;
-    if (!Array.isArray(voice)) return this.#voice(voice as Voice);
+    if (!Array.isArray(voice)) return this.#voice(voice as Voice, signal);
     if (voice.length !== rows) throw new InputError(`BarkProcessor: got ${voice.length} voices for ${rows} texts, expected one for each (null for none).`);
-    return Promise.all(voice.map((one: Voice | null) => (one === null || one === undefined ? null : this.#voice(one))));
+    return Promise.all(voice.map((one: Voice | null) => (one === null || one === undefined ? null : this.#voice(one, signal))));
   }
 
-  async #voice(voice: Voice): Promise<VoicePreset> {
-    const preset = await this.#openVoice(voice);
+  async #voice(voice: Voice, signal: AbortSignal | undefined): Promise<VoicePreset> {
+    const preset = await this.#openVoice(voice, signal);
     preset.validate(this.generation_config);
     return preset;
   }
 
-  async #openVoice(voice: Voice): Promise<VoicePreset> {
+  async #openVoice(voice: Voice, signal: AbortSignal | undefined): Promise<VoicePreset> {
     if (voice instanceof URL || voice instanceof Blob) return VoicePreset.load(voice);
     if (typeof voice === 'object' && voice !== null) return VoicePreset.from(voice);
     if (typeof voice !== 'string' || voice === '') throw new InputError(`BarkProcessor: got the voice ${JSON.stringify(voice)}, expected a name, a path or a VoicePreset.`);
-    if (this.#voiceList.has(voice)) return this.#listedVoice(voice);
+    const own = await this.#ownVoice(voice, signal);
+    if (own) return own;
     if (/\.np[yz]$|^(https?|file):/i.test(voice)) return VoicePreset.load(voice);
     const found = await findVoice(voice);
     if (!found) throw this.#unknownVoice(voice);
     return found;
   }
 
-  #listedVoice(name: string): Promise<VoicePreset> {
-    let loading = this.#loaded.get(name);
-    if (!loading) {
-      loading = loadListedVoice(this.#source, this.#voiceList, name);
-      this.#loaded.set(name, loading);
-      // A failure is not kept: the file may be there the next time.
-      loading.catch(() => this.#loaded.delete(name));
+  async #ownVoice(name: string, signal: AbortSignal | undefined): Promise<VoicePreset | undefined> {
+    for (let others = this.#loaded.get(name); others; others = this.#loaded.get(name)) {
+      // Whoever began to load it may have been stopped, or have failed: that is not the end of this one.
+      const voice = await orAborted(others.catch(() => undefined), signal);
+      if (voice) return voice;
     }
+    const loading = this.#voices.open(name, { signal, onDownload: this.#onDownload });
+    this.#loaded.set(name, loading);
+    // Neither a failure nor an absence is kept: the file may be there the next time.
+    loading.then((voice) => voice ?? this.#loaded.delete(name), () => this.#loaded.delete(name));
     return loading;
   }
 
   #unknownVoice(name: string): InputError {
     const names = this.voices();
-    const near = nearestNames(name, names);
+    const near = nearVoices(name, names);
     const some = near.length > 0 ? near : names.slice(0, 5);
     const hint = names.length === 0 ? 'this model lists none of its own' : `${near.length > 0 ? 'near' : 'there are'}: ${some.join(', ')}`;
     return new InputError(`Voice ${JSON.stringify(name)}: got no such name and no such file, expected one of voices() (${hint}) or the path of a .npz. Choose another.`);

@@ -5,14 +5,16 @@ import { access, constants, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import { Device } from '../runtime/device.ts';
+import { InputError } from '../runtime/errors.ts';
 import type { RawAudio } from './audio.ts';
-import { UsageError, type Arguments, type Values } from './arguments.ts';
+import { hubOptions, UsageError, type Arguments, type Values } from './arguments.ts';
 import { BarkModel, type GenerateOutput } from './model.ts';
 import type { GenerateOptions, ProgressEvent } from './options.ts';
 import { play } from './play.ts';
 import { BarkProcessor } from './processor.ts';
 import { seconds, type Progress, type Stage } from './progress.ts';
 import { packageVersion } from './version.ts';
+import { voiceLanguage } from './voice_list.ts';
 
 const FALLBACK = 'bark.wav';
 const GREEDY: GenerateOptions = { doSample: false, minEosP: null, fine: { temperature: null } };
@@ -35,18 +37,19 @@ export async function say({ words, values }: Arguments, { progress, signal, prin
     for (const warning of warnings) if (!warned.has(warning)) progress.warn(warning);
     warnings.forEach((warning) => warned.add(warning));
   };
-  const processor = await BarkProcessor.fromPretrained(values.model);
-  const inputs = await processor.encode(text, { voicePreset: values.voice });
+  const onProgress = (event: ProgressEvent) => progress.step(event);
+  const opening = { ...hubOptions(values), signal, onProgress };
+  const processor = await BarkProcessor.fromPretrained(values.model, { ...opening, tokenizer: values.tokenizer });
+  const inputs = await processor.encode(text, { voicePreset: values.voice, signal }).catch((error: unknown) => Promise.reject(withoutModel(error, values)));
   warn(inputs.warnings);
-  if (values.model === undefined) progress.say('Speaking with the small built-in demo voice. A real model: bark --model path/to/bark-small "…" (the README says how to get one)');
+  if (values.model === undefined) progress.say('Speaking with the small built-in demo voice. A real model: bark --model suno/bark-small "…" (fetches 1.7 GB the first time)');
 
   const device = await Device.request({ portable: values.portable ?? false });
   let model: BarkModel | undefined;
   try {
     warn(device.warnings);
     progress.begin('load');
-    const onProgress = (event: ProgressEvent) => progress.step(event);
-    model = await BarkModel.fromPretrained(values.model, { device, dtype: values.dtype, offload: values.offload, signal, onProgress });
+    model = await BarkModel.fromPretrained(values.model, { ...opening, device, dtype: values.dtype, offload: values.offload, codec: values.codec });
     warn(model.warnings);
     const load = progress.end('load', 0, values.offload ? 'each stage when its turn comes' : `${megabytes(device.memory().current)} on the GPU`);
     const output = await model.generate(inputs, { ...generateOptions(values), signal, onProgress: stageLines(progress) });
@@ -100,6 +103,12 @@ function checkCombination(values: Values): void {
   if (values.output !== '-') return;
   if (values.json) throw new UsageError('--json: got it with -o -, expected a file name: both write to standard output.');
   if (process.stdout.isTTY) throw new UsageError('-o -: got a terminal as standard output, expected a pipe or a file. Write bark -o - "…" | aplay, or name a file.');
+}
+
+/** Who asks the demo voice for one of suno's has left out the model. */
+function withoutModel(error: unknown, { voice = '', model }: Values): unknown {
+  if (model !== undefined || !(error instanceof InputError) || !(voice === 'announcer' || voiceLanguage(voice) !== null)) return error;
+  return new UsageError(`--voice: got ${voice} without --model, expected a model that has this voice. Add --model suno/bark-small.`, { cause: error });
 }
 
 function generateOptions({ seed, temperature, greedy, 'max-new-tokens': maxNewTokens }: Values): GenerateOptions {

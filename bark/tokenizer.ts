@@ -6,9 +6,14 @@
 import { Tokenizer } from '@huggingface/tokenizers';
 import type { ModelSource, OpenOptions } from '../runtime/checkpoint.ts';
 import { WeightsError } from '../runtime/errors.ts';
+import { openHub } from '../runtime/hub.ts';
 import { boolean, isNull, jsonObject, optionalObjectAt, text } from '../runtime/json.ts';
 import type { JsonObject } from '../runtime/json.ts';
-import { readJson, readText } from '../runtime/read.ts';
+import { readJson, readText, whyMissing } from '../runtime/read.ts';
+import { openModelSource } from '../runtime/source.ts';
+import type { ModelSourceLike } from '../runtime/source.ts';
+import { openOptions, type PretrainedOptions } from './pretrained.ts';
+import { findSunoFiles } from './suno.ts';
 
 export interface BarkTokenizer {
   /** Ids of a text, without special tokens of the tokenizer's own; a literal "[MASK]" in the text is the special token. */
@@ -27,6 +32,30 @@ type SpecialToken = keyof typeof SPECIAL_TOKENS;
 // U+2B920 is the reference's own (it means U+2B820).
 const ASTRAL_HAN = /[\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\u{2f800}-\u{2fa1f}]/gu;
 
+const TOKENIZER_REPOSITORY = 'suno/bark-small';
+
+/**
+ * The place of a model's tokenizer: where the caller says, else the model itself, else, for suno's .pt files, which come without one, the
+ * Hub. Throws `WeightsError` where that is not to be had.
+ */
+export async function findTokenizer(source: ModelSource, options: PretrainedOptions & { tokenizer?: ModelSourceLike | undefined }): Promise<ModelSource> {
+  const { tokenizer, revision: _, ...otherHub } = options; // a revision is the model's own
+  if (tokenizer !== undefined) return openModelSource(tokenizer, otherHub);
+  const opening = openOptions(options);
+  if ((await hasTokenizer(source, opening)) || !(await findSunoFiles(source, opening))) return source;
+  try {
+    const hub = await openHub(TOKENIZER_REPOSITORY, otherHub);
+    if (!(await hasTokenizer(hub, opening))) throw new WeightsError(`${hub.label}: got no tokenizer.json and no vocab.txt.`);
+    return hub;
+  } catch (cause) {
+    options.signal?.throwIfAborted();
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new WeightsError(`${source.label}: got no tokenizer, expected tokenizer.json or vocab.txt beside the models, or ${TOKENIZER_REPOSITORY} from the Hub (${why}) Name a folder that has one as the tokenizer (--tokenizer).`, { cause });
+  }
+}
+
+const hasTokenizer = async (source: ModelSource, options: OpenOptions): Promise<boolean> => (await source.has('tokenizer.json', options)) || source.has('vocab.txt', options);
+
 /** Reads tokenizer.json, or else vocab.txt, of a model's folder. Throws `WeightsError` where there is neither. */
 export async function loadTokenizer(source: ModelSource, options?: OpenOptions): Promise<BarkTokenizer> {
   const settings = jsonObject(await optionalJson(source, 'tokenizer_config.json', options), `${source.label}/tokenizer_config.json`);
@@ -40,7 +69,8 @@ export async function loadTokenizer(source: ModelSource, options?: OpenOptions):
     return fromTokenizerJson(jsonObject(await readJson(source, 'tokenizer.json', options), label), settings, names);
   }
   if (!(await source.has('vocab.txt', options))) {
-    throw new WeightsError(`${source.label}: got no tokenizer.json and no vocab.txt, expected one of them. Is the folder complete?`);
+    const none = new WeightsError(`${source.label}: got no tokenizer.json and no vocab.txt, expected one of them. Is the folder complete?`);
+    throw await whyMissing(source, 'tokenizer.json', none, options);
   }
   const label = `${source.label}/vocab.txt`;
   const json = tokenizerJson(await readText(source, 'vocab.txt', options), label, settings, names);
@@ -59,19 +89,26 @@ function specialToken(from: JsonObject, key: string): string | undefined {
 }
 
 function fromTokenizerJson(json: JsonObject, settings: JsonObject, names: Record<SpecialToken, string>): BarkTokenizer {
-  let tokenizer: Tokenizer;
-  try {
-    tokenizer = new Tokenizer(json.values, settings.values);
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new WeightsError(`${json.label}: got a tokenizer that cannot be read (${reason}), expected that of BERT. Fetch the file again.`, { cause });
-  }
+  // The library checks little of a tokenizer.json, some of it only when it first meets what is wrong.
+  const orRefuse = <T>(use: () => T): T => {
+    try {
+      return use();
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new WeightsError(`${json.label}: got a tokenizer that cannot be read (${reason.slice(0, 200)}), expected that of BERT. Fetch the file again.`, { cause });
+    }
+  };
+  const tokenizer = orRefuse(() => new Tokenizer(json.values, settings.values));
   const padId = tokenizer.token_to_id(names.pad_token);
   if (padId === undefined) throw new WeightsError(`${json.label}: got no token ${names.pad_token}, expected one to pad with. Fetch the file again.`);
   const normalizer = optionalObjectAt(json, 'normalizer').values;
   const splitsHan = normalizer.type === 'BertNormalizer' && normalizer.handle_chinese_chars !== false;
   return {
-    encode: (text) => tokenizer.encode(splitsHan ? text.replace(ASTRAL_HAN, ' $& ') : text, { add_special_tokens: false }).ids,
+    encode(text) {
+      const { ids } = orRefuse(() => tokenizer.encode(splitsHan ? text.replace(ASTRAL_HAN, ' $& ') : text, { add_special_tokens: false }));
+      if (!ids.every((id: number) => Number.isSafeInteger(id) && id >= 0)) throw new WeightsError(`${json.label}: got tokens without an id, expected a whole number for each. Fetch the file again.`);
+      return ids;
+    },
     knows: (character) => tokenizer.token_to_id(character) !== undefined,
     padId,
     unknownId: tokenizer.token_to_id(names.unk_token),

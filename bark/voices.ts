@@ -1,18 +1,17 @@
 // A voice preset: what a speaker said before, as tokens of the three stages, in front of which new speech is continued.
-// Reads suno's .npz and Hugging Face's three .npy, and the list of a checkpoint's own presets; writes .npz that both read.
+// Reads suno's .npz and Hugging Face's three .npy; writes .npz that both read. A model's own voices by name are voice_list.ts's.
 // Does not record, clone or play. Reference: suno-ai/bark generation.py (the rules), HF processing_bark.py (the files).
 
 import type { ModelSource, OpenOptions } from '../runtime/checkpoint.ts';
 import { InputError, WeightsError } from '../runtime/errors.ts';
 import { writeFile } from '../runtime/files.ts';
-import { jsonObject, objectAt, text } from '../runtime/json.ts';
 import { parseNpy, parseNpz, writeNpz } from '../runtime/npy.ts';
 import type { IntegerArray } from '../runtime/npy.ts';
-import { readBytes, readJson } from '../runtime/read.ts';
+import { readBytes } from '../runtime/read.ts';
 import { blobBytes, openModelSource } from '../runtime/source.ts';
 import type { BarkGenerationConfig } from './generation_config.ts';
 
-const PROMPTS = ['semantic_prompt', 'coarse_prompt', 'fine_prompt'] as const;
+export const PROMPTS = ['semantic_prompt', 'coarse_prompt', 'fine_prompt'] as const;
 type Prompt = (typeof PROMPTS)[number];
 const DIMENSIONS: Record<Prompt, 1 | 2> = { semantic_prompt: 1, coarse_prompt: 2, fine_prompt: 2 };
 const FILE_LIMIT = 64 * 2 ** 20; // bytes; a preset has some ten thousand
@@ -34,16 +33,16 @@ export class VoicePreset {
   /** What errors call it: a file, a name, or 'voice'. */
   readonly label: string;
 
-  /** Throws `WeightsError` for arrays that are not one-, two- and two-dimensional. `load` and `from` are the usual doors. */
+  /** Throws `WeightsError` for arrays that are not one-, two- and two-dimensional, but for a batch of one. `load` and `from` are the usual doors. */
   constructor(arrays: Readonly<Record<Prompt, IntegerArray>>, label = 'voice') {
-    for (const prompt of PROMPTS) {
-      const { shape } = arrays[prompt];
+    const shapes = PROMPTS.map((prompt): [Prompt, number[]] => [prompt, withoutBatch(arrays[prompt].shape, DIMENSIONS[prompt])]);
+    for (const [prompt, shape] of shapes) {
       if (shape.length !== DIMENSIONS[prompt]) throw wrong(label, `${prompt} has shape [${shape.join(', ')}]`, `${DIMENSIONS[prompt]} dimension(s)`);
     }
     this.semantic_prompt = arrays.semantic_prompt.data;
     this.coarse_prompt = arrays.coarse_prompt.data;
     this.fine_prompt = arrays.fine_prompt.data;
-    this.shapes = Object.fromEntries(PROMPTS.map((prompt) => [prompt, [...arrays[prompt].shape]])) as unknown as VoicePreset['shapes'];
+    this.shapes = Object.fromEntries(shapes) as unknown as VoicePreset['shapes'];
     this.label = label;
   }
 
@@ -55,7 +54,7 @@ export class VoicePreset {
     if (from instanceof Blob) {
       const label = 'name' in from && typeof from.name === 'string' ? from.name : 'voice';
       const files: ModelSource = { label, has: async () => true, open: async () => blobBytes(from, label) };
-      return fromNpz(await readBytes(files, '.', { limit: FILE_LIMIT }), label);
+      return readNpzVoice(files, '.', label);
     }
     const found = await findVoice(from);
     if (!found) throw new WeightsError(`${split(from).label}: got no such voice, expected a .npz file or three .npy files. Check the path.`);
@@ -85,7 +84,7 @@ export class VoicePreset {
     const named = String(path).endsWith('.npz') ? path : typeof path === 'string' ? `${path}.npz` : new URL(`${path.href}.npz`);
     const array = (prompt: Prompt) => ({ data: this[prompt], shape: this.shapes[prompt] });
     const arrays = { semantic_prompt: array('semantic_prompt'), coarse_prompt: array('coarse_prompt'), fine_prompt: array('fine_prompt') };
-    await writeFile(named, writeNpz(arrays));
+    await writeFile(named, await writeNpz(arrays));
   }
 
   /**
@@ -122,54 +121,46 @@ export class VoicePreset {
 /** What `VoicePreset.load` does for a path or URL; undefined where nothing is there. */
 export async function findVoice(from: string | URL): Promise<VoicePreset | undefined> {
   const { folder, name, label } = split(from);
-  const source = name === '' ? undefined : await openModelSource(folder).catch(() => undefined);
+  const isName = !/^\.{0,2}$|[/\\\0]/.test(name);
+  const source = isName ? await openModelSource(folder).catch(() => undefined) : undefined;
   if (!source) return undefined;
   const oneOfThree = /^(.*?)(?:semantic|coarse|fine)_prompt\.npy$/.exec(name);
-  if (oneOfThree) return (await source.has(name)) ? fromThree(source, threePaths(oneOfThree[1]!), label) : undefined;
+  if (oneOfThree) return (await source.has(name)) ? readThreeArrays(source, threePaths(oneOfThree[1]!), label) : undefined;
   if (name.endsWith('.npy')) throw wrong(label, `the name ${name}`, 'one that ends in semantic_prompt.npy, coarse_prompt.npy or fine_prompt.npy');
   for (const file of name.endsWith('.npz') ? [name] : [`${name}.npz`, name]) {
-    if (await source.has(file)) return fromNpz(await readBytes(source, file, { limit: FILE_LIMIT }), label);
+    if (await source.has(file)) return readNpzVoice(source, file, label);
   }
   for (const prefix of [`${name}_`, `${name}/`]) {
-    if (await source.has(threePaths(prefix).semantic_prompt)) return fromThree(source, threePaths(prefix), label);
+    if (await source.has(threePaths(prefix).semantic_prompt)) return readThreeArrays(source, threePaths(prefix), label);
   }
   return undefined;
 }
 
-/** Where the three arrays of each of a checkpoint's presets lie, relative to its folder. */
-export type VoiceList = ReadonlyMap<string, Readonly<Record<Prompt, string>>>;
+/** Where the three arrays of a preset lie, relative to a folder. */
+export type PromptPaths = Readonly<Record<Prompt, string>>;
 
-/** Reads speaker_embeddings_path.json; a checkpoint without one has no presets. No preset is opened. */
-export async function readVoiceList(source: ModelSource, options?: OpenOptions): Promise<VoiceList> {
-  const path = 'speaker_embeddings_path.json';
-  if (!(await source.has(path, options))) return new Map();
-  const list = jsonObject(await readJson(source, path, options), `${source.label}/${path}`);
-  const names = Object.keys(list.values).filter((name) => name !== 'repo_or_path');
-  return new Map(
-    names.map((name) => {
-      const paths = objectAt(list, name);
-      return [name, { semantic_prompt: text(paths, 'semantic_prompt'), coarse_prompt: text(paths, 'coarse_prompt'), fine_prompt: text(paths, 'fine_prompt') }];
-    }),
-  );
-}
-
-/** Opens one preset of a checkpoint. Paths that leave its folder are refused by the source. */
-export function loadListedVoice(source: ModelSource, list: VoiceList, name: string): Promise<VoicePreset> {
-  const paths = list.get(name);
-  if (!paths) throw new InputError(`${source.label}: got no voice ${JSON.stringify(name)}, expected one of its ${list.size}.`);
-  return fromThree(source, paths, name);
-}
-
-async function fromThree(source: ModelSource, paths: Readonly<Record<Prompt, string>>, label: string): Promise<VoicePreset> {
-  const open = async (prompt: Prompt) => parseNpy(await readBytes(source, paths[prompt], { limit: FILE_LIMIT }), `${source.label}/${paths[prompt]}`);
+/** Reads a preset of three .npy files. */
+export async function readThreeArrays(source: ModelSource, paths: PromptPaths, label: string, options?: OpenOptions): Promise<VoicePreset> {
+  const open = async (prompt: Prompt) => parseNpy(await readBytes(source, paths[prompt], { ...options, limit: FILE_LIMIT }), `${source.label}/${paths[prompt]}`);
   const [semantic_prompt, coarse_prompt, fine_prompt] = await Promise.all([open('semantic_prompt'), open('coarse_prompt'), open('fine_prompt')]);
   return new VoicePreset({ semantic_prompt, coarse_prompt, fine_prompt }, label);
 }
 
-function fromNpz(bytes: Uint8Array, label: string): VoicePreset {
-  const arrays = parseNpz(bytes, label, (name) => (PROMPTS as readonly string[]).includes(name), FILE_LIMIT);
+/** Reads a preset of one .npz file. */
+export async function readNpzVoice(source: ModelSource, path: string, label: string, options?: OpenOptions): Promise<VoicePreset> {
+  return fromNpz(await readBytes(source, path, { ...options, limit: FILE_LIMIT }), label);
+}
+
+async function fromNpz(bytes: Uint8Array, label: string): Promise<VoicePreset> {
+  const arrays = await parseNpz(bytes, label, (name) => (PROMPTS as readonly string[]).includes(name), FILE_LIMIT);
   for (const prompt of PROMPTS) if (!arrays.has(prompt)) throw wrong(label, `no member ${prompt}.npy`, 'semantic_prompt, coarse_prompt and fine_prompt');
   return new VoicePreset(Object.fromEntries(arrays) as Record<Prompt, IntegerArray>, label);
+}
+
+/** A shape without the leading ones that it has too many: tools that clone voices keep the batch of one that a model gave them. */
+function withoutBatch(shape: readonly number[], dimensions: number): number[] {
+  const extra = Math.max(0, shape.length - dimensions);
+  return shape.slice(shape.slice(0, extra).every((length) => length === 1) ? extra : 0);
 }
 
 function threePaths(prefix: string): Record<Prompt, string> {
@@ -179,16 +170,26 @@ function threePaths(prefix: string): Record<Prompt, string> {
 /** A path or URL as the folder it lies in and its name there. */
 function split(from: string | URL): { folder: string | URL; name: string; label: string } {
   if (from instanceof URL || /^(https?|file):/i.test(from)) {
+    if (!URL.canParse(from)) throw new InputError(`Voice: got ${JSON.stringify(from)}, expected a URL of a .npz file. Check the spelling.`);
     const url = new URL(from);
     const slash = url.pathname.lastIndexOf('/');
     const folder = new URL(url);
     folder.pathname = url.pathname.slice(0, slash + 1);
-    return { folder, name: decodeURIComponent(url.pathname.slice(slash + 1)), label: url.origin === 'null' ? decodeURIComponent(url.pathname) : url.origin + url.pathname };
+    return { folder, name: decoded(url.pathname.slice(slash + 1)), label: url.origin === 'null' ? decoded(url.pathname) : url.origin + url.pathname };
   }
   const slash = Math.max(from.lastIndexOf('/'), globalThis.process?.platform === 'win32' ? from.lastIndexOf('\\') : -1);
   // './' keeps a folder such as voices/en from being taken for a Hub id.
   const folder = slash < 0 ? './' : /^([/\\.]|[a-z]:)/i.test(from) ? from.slice(0, slash + 1) : `./${from.slice(0, slash + 1)}`;
   return { folder, name: from.slice(slash + 1), label: from };
+}
+
+/** A URL's path as text; as it is where that is not UTF-8. */
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
 }
 
 function isFlat(value: PromptLike): value is ArrayLike<number> {

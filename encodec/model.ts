@@ -7,12 +7,11 @@ import { InputError } from '../runtime/errors.ts';
 import type { HubOptions } from '../runtime/hub.ts';
 import { record, type Recorder } from '../runtime/program.ts';
 import { Resident, type LoadProgress } from '../runtime/resident.ts';
-import { openCheckpoint } from '../runtime/formats.ts';
-import { readJson } from '../runtime/read.ts';
 import { openModelSource, type ModelSourceLike } from '../runtime/source.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { walkWeights, type Weights } from '../runtime/weights.ts';
-import { EncodecConfig, hopLength, numQuantizers } from './config.ts';
+import { openCodecCheckpoint, readCodecConfig } from './checkpoint.ts';
+import { hopLength, numQuantizers, type EncodecConfig } from './config.ts';
 import { decode, decoderTensors, loadDecoder, widest, type Decoder } from './decoder.ts';
 import { Uploads } from './weights.ts';
 
@@ -66,13 +65,13 @@ export class EncodecModel {
     this.#decoder = new Resident(device, 'codec.weights', (owner, progress) => loadDecoder(new Uploads(device, owner, progress), config, weights, codebooks));
   }
 
-  /** Opens a folder with an EnCodec's config.json and safetensors, and uploads its decoder. */
+  /** Opens EnCodec 24 kHz, a folder of HF's or Meta's own file, and uploads its decoder. Throws `WeightsError` for files that are missing or damaged. */
   static async fromPretrained(source: ModelSourceLike, options: EncodecOptions = {}): Promise<EncodecModel> {
     const { signal, codebooks } = options;
     signal?.throwIfAborted();
     const folder = await openModelSource(source, options);
-    const config = EncodecConfig.fromJSON(await readJson(folder, 'config.json', options), `${folder.label}/config.json`);
-    const checkpoint = await openCheckpoint(folder, options);
+    const config = await readCodecConfig(folder, options);
+    const checkpoint = await openCodecCheckpoint(folder, options);
     const owned: { device?: Device; checkpoint: Checkpoint } = { checkpoint };
     try {
       const device = options.device ?? (owned.device = await Device.request());

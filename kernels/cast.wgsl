@@ -1,68 +1,94 @@
 // Rows of a stored tensor (f32, f16 or bf16, dense) to rows of weights (f32 or f16, padded to a multiple of 8 columns with zeros).
 // In integers, so that the result is the same everywhere: round to nearest even, subnormals kept, ±inf beyond ±65504, as torch's half().
-// A thread makes two neighbouring columns. Grid: (⌈rows · PITCH / 2 / 64⌉ over two dimensions).
+// Without branches, because a software adapter walks all of them. A thread makes eight neighbouring columns,
+// TURNS times, because it takes a software adapter longer to start a workgroup than to cast 512 numbers.
+// Grid: (⌈rows · PITCH / 8 / 64 / TURNS⌉ over two dimensions).
 struct Params {
   rows: u32,
   first: u32, // row of y that row 0 of the source becomes
   width: u32, // workgroups in a row of the grid
 }
 @group(0) @binding(0) var<uniform>             params: Params;
-@group(0) @binding(1) var<storage, read>       source: array<u32>;     // (rows, K)
-@group(0) @binding(2) var<storage, read_write> y: array<u32>;          // (N, PITCH)
+@group(0) @binding(1) var<storage, read>       source: array<vec4<u32>>; // (rows, K)
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<u32>>;      // (N, PITCH)
 override K: u32;
 override PITCH: u32;
 override SOURCE: u32;         // 0: f32, 1: f16, 2: bf16
 override WEIGHTS_F32: u32 = 0u;
+const TURNS = 8u;
 
-fn half_to_float(h: u32) -> u32 {
-  let sign = (h & 0x8000u) << 16u;
-  let exponent = (h >> 10u) & 31u;
-  let mantissa = h & 0x3ffu;
-  if (exponent == 31u) { return sign | 0x7f800000u | (mantissa << 13u); }
-  if (exponent != 0u) { return sign | ((exponent + 112u) << 23u) | (mantissa << 13u); }
-  if (mantissa == 0u) { return sign; }
-  let shift = countLeadingZeros(mantissa) - 21u; // a subnormal: bring its top bit to the implicit place
-  return sign | ((113u - shift) << 23u) | (((mantissa << shift) & 0x3ffu) << 13u);
+fn half_to_float(h: vec4<u32>) -> vec4<u32> {
+  let sign = (h & vec4<u32>(0x8000u)) << vec4<u32>(16u);
+  let a = h & vec4<u32>(0x7fffu);
+  let mantissa = a & vec4<u32>(0x3ffu);
+  let normal = (a << vec4<u32>(13u)) + vec4<u32>(112u << 23u);
+  let shift = countLeadingZeros(mantissa | vec4<u32>(1u)) - vec4<u32>(21u); // of a subnormal: brings its top bit to the implicit place
+  let subnormal = ((vec4<u32>(113u) - shift) << vec4<u32>(23u)) | (((mantissa << shift) & vec4<u32>(0x3ffu)) << vec4<u32>(13u));
+  var f = select(normal, subnormal, a < vec4<u32>(0x400u));
+  f = select(f, vec4<u32>(0u), a == vec4<u32>(0u));
+  f = select(f, normal + vec4<u32>(112u << 23u), a >= vec4<u32>(0x7c00u)); // infinity and NaN
+  return sign | f;
 }
 
-fn float_to_half(bits: u32) -> u32 {
-  let sign = (bits >> 16u) & 0x8000u;
-  let a = bits & 0x7fffffffu;
-  if (a > 0x7f800000u) { return sign | 0x7e00u; }                       // NaN
-  if (a >= 0x477ff000u) { return sign | 0x7c00u; }                      // 65520 and more round to infinity
-  if (a >= 0x38800000u) { return sign | ((a - 0x38000000u + 0xfffu + ((a >> 13u) & 1u)) >> 13u); }
-  let shift = 126u - (a >> 23u);                                        // below 2^-14: a subnormal half
-  if (shift > 24u) { return sign; }
-  let mantissa = (a & 0x7fffffu) | 0x800000u;
-  let h = mantissa >> shift;
-  let rest = mantissa & ((1u << shift) - 1u);
-  let tie = 1u << (shift - 1u);
-  return sign | (h + select(0u, 1u, rest > tie || (rest == tie && (h & 1u) == 1u)));
+fn float_to_half(bits: vec4<u32>) -> vec4<u32> {
+  let sign = (bits >> vec4<u32>(16u)) & vec4<u32>(0x8000u);
+  let a = bits & vec4<u32>(0x7fffffffu);
+  let normal = (a - vec4<u32>(0x38000000u) + vec4<u32>(0xfffu) + ((a >> vec4<u32>(13u)) & vec4<u32>(1u))) >> vec4<u32>(13u);
+  // Below 2^-14 a subnormal half: the mantissa shifted to units of 2^-24, as many bits as fall off rounded. Beyond 25 none is left.
+  let shift = min(vec4<u32>(126u) - min(a >> vec4<u32>(23u), vec4<u32>(112u)), vec4<u32>(25u));
+  let mantissa = (a & vec4<u32>(0x7fffffu)) | vec4<u32>(0x800000u);
+  let subnormal = (mantissa + (vec4<u32>(1u) << (shift - vec4<u32>(1u))) - vec4<u32>(1u) + ((mantissa >> shift) & vec4<u32>(1u))) >> shift;
+  var h = select(normal, subnormal, a < vec4<u32>(0x38800000u));
+  h = select(h, vec4<u32>(0x7c00u), a >= vec4<u32>(0x477ff000u)); // 65520 and more round to infinity
+  h = select(h, vec4<u32>(0x7e00u), a > vec4<u32>(0x7f800000u));  // NaN
+  return sign | h;
 }
 
-/// A column of the source as the bits of an f32; zero in the padding.
+fn word(i: u32) -> u32 { return source[i >> 2u][i & 3u]; }
+
+/// A column of the source as it is stored; zero in the padding.
 fn load(row: u32, k: u32) -> u32 {
   if (k >= K) { return 0u; }
   let i = row * K + k;
-  if (SOURCE == 0u) { return source[i]; }
-  let h = (source[i >> 1u] >> (16u * (i & 1u))) & 0xffffu;
-  if (SOURCE == 2u) { return h << 16u; }
-  return half_to_float(h);
+  if (SOURCE == 0u) { return word(i); }
+  return (word(i >> 1u) >> (16u * (i & 1u))) & 0xffffu;
+}
+
+/// Columns k … k + 3 as the bits of f32; k is a multiple of 4.
+fn load4(row: u32, k: u32) -> vec4<u32> {
+  var v: vec4<u32>;
+  if (K % 8u != 0u) {
+    v = vec4<u32>(load(row, k), load(row, k + 1u), load(row, k + 2u), load(row, k + 3u));
+  } else if (SOURCE == 0u) {
+    v = source[(row * K + k) >> 2u];
+  } else {
+    let eight = source[(row * K + k) >> 3u];
+    let four = select(eight.xy, eight.zw, (k & 4u) != 0u);
+    v = vec4<u32>(four.x & 0xffffu, four.x >> 16u, four.y & 0xffffu, four.y >> 16u);
+  }
+  if (SOURCE == 1u) { return half_to_float(v); }
+  if (SOURCE == 2u) { return v << vec4<u32>(16u); }
+  return v;
 }
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  let pair = (wg.y * params.width + wg.x) * 64u + thread;
-  let row = 2u * pair / PITCH;
-  let k = 2u * pair % PITCH;
-  if (row >= params.rows) { return; }
-  let at = (params.first + row) * PITCH + k;
-  let even = load(row, k);
-  let odd = load(row, k + 1u);
-  if (WEIGHTS_F32 == 1u) {
-    y[at] = even;
-    y[at + 1u] = odd;
-  } else {
-    y[at / 2u] = float_to_half(even) | (float_to_half(odd) << 16u);
+  let first = (wg.y * params.width + wg.x) * 64u * TURNS + thread;
+  for (var turn = 0u; turn < TURNS; turn++) {
+    let eight = first + 64u * turn;
+    let row = eight / (PITCH / 8u);
+    if (row >= params.rows) { return; }
+    let k = 8u * (eight % (PITCH / 8u));
+    let at = ((params.first + row) * PITCH + k) / 8u;
+    let lo = load4(row, k);
+    let hi = load4(row, k + 4u);
+    if (WEIGHTS_F32 == 1u) {
+      y[2u * at] = lo;
+      y[2u * at + 1u] = hi;
+    } else {
+      let l = float_to_half(lo);
+      let h = float_to_half(hi);
+      y[at] = vec4<u32>(l.xz, h.xz) | (vec4<u32>(l.yw, h.yw) << vec4<u32>(16u));
+    }
   }
 }

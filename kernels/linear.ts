@@ -48,15 +48,15 @@ export interface RowWindow {
   readonly count: number;
 }
 
-/** y (B, N) = W · norm(x) + bias for x (B, K). With `window` y is (B, window.count). `residual`: y += instead. */
-export function linearRow(r: Recorder, y: Tensor, x: Tensor, w: Linear, state: Tensor, options: { gelu?: boolean; residual?: boolean; window?: RowWindow } = {}): void {
+/** y (B, N) = W · norm(x) + bias for x (B, K). With `window` y is (B, window.count). `residual`: y += instead. `tile`: rows of x that share a walk over W. */
+export function linearRow(r: Recorder, y: Tensor, x: Tensor, w: Linear, state: Tensor, options: { gelu?: boolean; residual?: boolean; window?: RowWindow; tile?: number } = {}): void {
   const [n, k] = matrixShape('linearRow', w);
   const batch = x.shape[0]!;
   const { even, odd, count } = options.window ?? { even: 0, odd: 0, count: n };
   if (Math.max(even, odd) + 1 > n) throw new ShapeError(`linearRow: the window starts at row ${Math.max(even, odd)}, expected one of ${n}.`);
   expectShape('linearRow', 'x', x, [batch, k]);
   expectShape('linearRow', 'y', y, [batch, count]);
-  const variant = gemvVariant(r, 'linear_row', w, batch);
+  const variant = gemvVariant(r, 'linear_row', w, options.tile ?? batch);
   r.dispatch(shader(variant.name), {
     overrides: variant.overrides,
     bind: { sizes: [k, n, count, even, odd, w.terms ? 1 : 0, options.gelu ? 1 : 0, options.residual ? 1 : 0], state, x, w: w.weight, gain: w.norm?.weight ?? x, terms: w.terms ?? x, y },

@@ -1,8 +1,13 @@
 // A checkpoint is names, shapes, dtypes and ranged reads of one tensor at a time, whatever file they lie in.
-// Formats (safetensors today) each make one; weights are uploaded from it tensor by tensor, so host memory stays flat.
+// Formats (formats.ts) each make one; weights are uploaded from it tensor by tensor, so host memory stays flat.
 
 /** dtype spellings of safetensors; the only ones that weights come in. */
 export type StoredDType = 'F32' | 'F16' | 'BF16' | 'F64' | 'BOOL' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'U16' | 'U32' | 'U64';
+
+/** Bytes of one value. */
+export const itemBytes: Readonly<Record<StoredDType, number>> = {
+  BOOL: 1, I8: 1, U8: 1, I16: 2, U16: 2, F16: 2, BF16: 2, I32: 4, U32: 4, F32: 4, I64: 8, U64: 8, F64: 8,
+}; // prettier-ignore
 
 export interface TensorInfo {
   readonly name: string;
@@ -13,15 +18,18 @@ export interface TensorInfo {
   readonly identity?: string;
 }
 
-/** Row-major tensors by name. `read` gives bytes [start, end) of one tensor, little-endian, freshly allocated. */
+/** Row-major tensors by name. `read` gives bytes [start, end) of one tensor, little-endian. */
 export interface Checkpoint {
   /** What errors call it: a path or URL. */
   readonly label: string;
+  /** Where there are several files: the one that a tensor of this name lies in, or would lie in. */
+  labelOf?(name: string): string;
   names(): string[];
   has(name: string): boolean;
   /** Throws `WeightsError` naming the nearest existing names when there is none. */
   info(name: string): TensorInfo;
-  read(name: string, start?: number, end?: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** `into`: memory that may be used for the result, if it is large enough; otherwise it is freshly allocated. */
+  read(name: string, start?: number, end?: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
   close(): Promise<void>;
 }
 
@@ -31,6 +39,8 @@ export interface ByteSource {
   readonly size: number;
   /** Bytes [start, end). Throws `WeightsError` when the file ends before `end`. */
   read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** The bytes from `start` on into all of `target`; only files on disk can. */
+  readInto?(target: Uint8Array<ArrayBuffer>, start: number): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -1,19 +1,44 @@
 // The weights of a model folder, whatever format they are in: the one table of formats.
 
-import type { Checkpoint, ModelSource, OpenOptions } from './checkpoint.ts';
+import type { ByteSource, Checkpoint, ModelSource, OpenOptions } from './checkpoint.ts';
 import { WeightsError } from './errors.ts';
-import { readJson } from './read.ts';
-import { openSafetensors, openShardedSafetensors } from './safetensors.ts';
+import { readJson, whyMissing } from './read.ts';
+import { openSafetensors } from './safetensors.ts';
+import { openSharded } from './sharded.ts';
+import { openTorchCheckpoint } from './torch_file.ts';
+
+interface Format {
+  file: string;
+  open(source: ModelSource, file: string, options?: OpenOptions): Promise<Checkpoint>;
+}
+
+const whole = (file: string, open: (bytes: ByteSource) => Promise<Checkpoint>): Format => ({
+  file,
+  open: async (source, path, options) => open(await source.open(path, options)),
+});
+const sharded = (file: string, open: (bytes: ByteSource) => Promise<Checkpoint>): Format => ({
+  file,
+  open: async (source, path, options) => openSharded(source, await readJson(source, path, options), path, open, options),
+});
 
 /** Formats by the file that gives them away, the preferred one first. A new format is a line here. */
-const formats: readonly { file: string; open(source: ModelSource, file: string, options?: OpenOptions): Promise<Checkpoint> }[] = [
-  { file: 'model.safetensors', open: async (source, file, options) => openSafetensors(await source.open(file, options)) },
-  { file: 'model.safetensors.index.json', open: async (source, file, options) => openShardedSafetensors(source, await readJson(source, file, options), file, options) },
+const formats: readonly Format[] = [
+  whole('model.safetensors', openSafetensors),
+  sharded('model.safetensors.index.json', openSafetensors),
+  whole('pytorch_model.bin', openTorchCheckpoint),
+  sharded('pytorch_model.bin.index.json', openTorchCheckpoint),
 ];
 
 /** Opens the weights of a model folder. Throws `WeightsError` when there are none that are read here. */
 export async function openCheckpoint(source: ModelSource, options?: OpenOptions): Promise<Checkpoint> {
   for (const { file, open } of formats) if (await source.has(file, options)) return open(source, file, options);
   const needed = formats.map(({ file }) => file).join(' or ');
-  throw new WeightsError(`${source.label}: got no weights, expected ${needed}. Is this the folder of a model?`);
+  const none = new WeightsError(`${source.label}: got no weights, expected ${needed}. Is this the folder of a model?`);
+  throw await whyMissing(source, 'pytorch_model.bin', none, options);
+}
+
+/** Whether a folder holds weights that `openCheckpoint` reads. */
+export async function hasCheckpoint(source: ModelSource, options?: OpenOptions): Promise<boolean> {
+  for (const { file } of formats) if (await source.has(file, options)) return true;
+  return false;
 }

@@ -1,5 +1,5 @@
 // Half precision on the CPU: float16 and bfloat16 to and from float32, in integer arithmetic on the bit patterns.
-// For tests and small tensors; whole weights are cast on the GPU. Rounds to nearest, ties to even; a float16 overflow is
+// For tests, small tensors and conversion of files; weights that are loaded are cast on the GPU. Rounds to nearest, ties to even; a float16 overflow is
 // ±inf (as torch's .half()); a NaN stays NaN, made quiet, with its sign and the payload bits that fit.
 // Reference: IEEE 754-2019, 3.4 and 4.3.1. Halves travel as Uint16Array, because Float16Array is not in every host yet.
 
@@ -30,15 +30,21 @@ export function float16ToFloat32(halves: Uint16Array): Float32Array<ArrayBuffer>
 /** float32 [n] → float16 bit patterns [n]; nearest even, subnormals kept, |x| ≥ 65520 becomes ±inf. */
 export function float32ToFloat16(floats: Float32Array): Uint16Array<ArrayBuffer> {
   const bits = bitsOf(floats);
-  const halves = new Uint16Array(floats.length);
+  const halves = new Uint16Array(bits.length);
   for (let i = 0; i < bits.length; i++) {
-    const sign = (bits[i]! >>> 16) & 0x8000;
-    const magnitude = bits[i]! & 0x7fffffff;
-    if (magnitude > INFINITY32) halves[i] = sign | 0x7e00 | ((magnitude >>> 13) & 0x1ff);
-    else if (magnitude >= OVERFLOW16) halves[i] = sign | 0x7c00;
-    else if (magnitude >= SMALLEST_NORMAL16) halves[i] = sign | (roundedShift(magnitude, 13) - (112 << 10));
-    else if (magnitude <= TIE_TO_ZERO16) halves[i] = sign;
-    else halves[i] = sign | roundedShift((magnitude & 0x7fffff) | 0x800000, 126 - (magnitude >>> 23));
+    const word = bits[i]! | 0; // within 32 signed bits all of this is integer arithmetic, and fast
+    const sign = (word >>> 16) & 0x8000;
+    const magnitude = word & 0x7fffffff;
+    if (magnitude < SMALLEST_NORMAL16) {
+      if (magnitude <= TIE_TO_ZERO16) halves[i] = sign;
+      else {
+        const mantissa = (magnitude & 0x7fffff) | 0x800000;
+        const shift = 126 - (magnitude >>> 23);
+        halves[i] = sign | ((mantissa + (1 << (shift - 1)) - 1 + ((mantissa >>> shift) & 1)) >>> shift);
+      }
+    } else if (magnitude < OVERFLOW16) halves[i] = sign | ((magnitude - (112 << 23) + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
+    else if (magnitude <= INFINITY32) halves[i] = sign | 0x7c00;
+    else halves[i] = sign | 0x7e00 | ((magnitude >>> 13) & 0x1ff);
   }
   return halves;
 }

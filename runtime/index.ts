@@ -1,10 +1,11 @@
-// What `import … from 'bark-webgpu/runtime'` gives: devices, tensors, programs and safetensors, without any op or model.
+// What `import … from 'bark-webgpu/runtime'` gives: devices, tensors, programs, checkpoints and where they lie, without any op or model.
 
 export { Arena } from './arena.ts';
-export type { ByteSource, Checkpoint, ModelSource, StoredDType, TensorInfo } from './checkpoint.ts';
+export type { ByteSource, Checkpoint, DownloadProgress, ModelSource, OpenOptions, StoredDType, TensorInfo } from './checkpoint.ts';
 export { adapterName, Device, isSoftware, requestAdapter, USAGE, type Capabilities, type Counters, type DeviceOptions } from './device.ts';
-export { DownloadError, InputError, ShapeError, UnsupportedError, WeightsError } from './errors.ts';
+export { DownloadError, InputError, ShapeError, UnsupportedError, WeightsError, type DownloadReason } from './errors.ts';
 export { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './half.ts';
+export type { HubOptions } from './hub.ts';
 export type { MemoryReport } from './memory.ts';
 export { Program, record, Recorder, type Dispatch, type Params, type RecordOptions } from './program.ts';
 export { openCheckpoint } from './formats.ts';

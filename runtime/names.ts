@@ -1,6 +1,13 @@
-// Names that are like a name that is not there: of tensors, voices, options. Bounded in time, whatever a file calls its tensors.
+// Names as messages tell them: quoted and cut, and those that are like a name that is not there, of tensors, voices, options.
+// Bounded in time, whatever a file calls its tensors.
 
 import { WeightsError } from './errors.ts';
+
+/** What a file says, safe and short enough for a message. */
+export function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'none';
+  return text.length > 120 ? `${text.slice(0, 117)}...` : text;
+}
 
 /** The error for a tensor that is under none of `wanted`. */
 export function missingTensor(label: string, wanted: string[], names: readonly string[]): WeightsError {

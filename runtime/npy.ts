@@ -1,10 +1,11 @@
 // NumPy's .npy (versions 1 to 3) and .npz as arrays of 32-bit integers, whatever integer, boolean or integral float dtype, byte
 // order and memory order they were written in; and back, as numpy writes them. Python objects and structured dtypes are refused.
-// Reference: numpy.lib.format; PKWARE's APPNOTE for the .npz container, which fflate reads.
+// Reference: numpy.lib.format; a .npz is a zip archive, which zip.ts reads.
 
-import { unzipSync, zipSync } from 'fflate';
+import { blobBytes } from './bytes.ts';
 import { WeightsError } from './errors.ts';
 import { float16ToFloat32 } from './half.ts';
+import { openZip, writeZip } from './zip.ts';
 
 /** Row-major (C order). */
 export interface IntegerArray {
@@ -15,7 +16,6 @@ export interface IntegerArray {
 const MAGIC = '\x93NUMPY';
 const ALIGNMENT = 64; // numpy pads the header so that the data starts on such a byte
 const MAX_DIMENSIONS = 32; // numpy's own limit when the format was made
-const MAX_DEFLATE_RATIO = 1032; // what deflate can reach; a header that claims more lies
 const INT32_MIN = -(2 ** 31);
 const INT32_MAX = 2 ** 31 - 1;
 
@@ -77,6 +77,8 @@ function parseHeader(bytes: Uint8Array, label: string): { descr: string; fortran
 
   const header = new TextDecoder().decode(bytes.subarray(headerStart, dataStart));
   if (/'descr'\s*:\s*\[/.test(header)) throw damaged('a structured dtype');
+  const keys = [...header.matchAll(/['"](descr|fortran_order|shape)['"]\s*:/g)].map(([, key]) => key);
+  if (new Set(keys).size !== keys.length) throw damaged('a header with a key twice');
   const descr = /['"]descr['"]\s*:\s*['"]([^'"]*)['"]/.exec(header)?.[1];
   const fortran = /['"]fortran_order['"]\s*:\s*(True|False)/.exec(header)?.[1];
   const tuple = /['"]shape['"]\s*:\s*\(([\d\sL,]*)\)/.exec(header)?.[1];
@@ -124,66 +126,17 @@ export function writeNpy({ data, shape }: { data: ArrayLike<number>; shape: read
  * The .npy members of a .npz file, stored or deflated, by name without the ending. Only `wanted` members are unpacked.
  * `limit` bounds what one member may unpack to, in bytes: nothing is allocated on the word of a header alone.
  */
-export function parseNpz(bytes: Uint8Array, label: string, wanted: (name: string) => boolean = () => true, limit = 64 * 2 ** 20): Map<string, IntegerArray> {
-  const sizes = new Map<string, number>();
-  let members: Record<string, Uint8Array>;
-  try {
-    members = unzipSync(bytes, {
-      filter: ({ name, size, originalSize, compression }) => {
-        if (!name.endsWith('.npy') || !wanted(name.slice(0, -4))) return false;
-        const member = `${label}/${name}`;
-        if (compression !== 0 && compression !== 8) throw new WeightsError(`${member}: got zip compression ${compression}, expected stored or deflated. Save it with numpy.savez.`);
-        const most = Math.min(limit, compression === 0 ? size : size * MAX_DEFLATE_RATIO);
-        if (originalSize > most || size > bytes.length) throw new WeightsError(`${member}: got a size of ${originalSize} bytes, expected at most ${most}. Fetch the file again.`);
-        sizes.set(name, originalSize);
-        return true;
-      },
-    });
-  } catch (cause) {
-    if (cause instanceof WeightsError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new WeightsError(`${label}: got bytes that are no zip archive (${reason}), expected a NumPy .npz. Fetch the file again.`, { cause });
-  }
+export async function parseNpz(bytes: Uint8Array, label: string, wanted: (name: string) => boolean = () => true, limit = 64 * 2 ** 20): Promise<Map<string, IntegerArray>> {
+  const zip = await openZip(blobBytes(new Blob([bytes as Uint8Array<ArrayBuffer>]), label));
   const arrays = new Map<string, IntegerArray>();
-  const sums = checksums(bytes);
-  for (const [name, member] of Object.entries(members)) {
-    const size = sizes.get(name);
-    if (member.length !== size) throw new WeightsError(`${label}/${name}: got ${member.length} bytes, expected ${size}. Fetch the file again.`);
-    const sum = sums.get(name);
-    if (sum !== undefined && sum !== crc32(member)) throw new WeightsError(`${label}/${name}: got another checksum than the archive's, expected undamaged bytes. Fetch the file again.`);
-    arrays.set(name.slice(0, -4), parseNpy(member, `${label}/${name}`));
+  for (const member of zip.members.keys()) {
+    const name = /^(.*)\.npy$/s.exec(member)?.[1];
+    if (name !== undefined && wanted(name)) arrays.set(name, parseNpy(await zip.bytes(member, limit), `${label}/${member}`));
   }
   return arrays;
 }
 
-/** The CRC-32 of each member, from the archive's directory: fflate does not look at them. Empty for an archive beyond 4 GiB. */
-function checksums(zip: Uint8Array): Map<string, number> {
-  const view = new DataView(zip.buffer, zip.byteOffset, zip.length);
-  const sums = new Map<string, number>();
-  let end = zip.length - 22;
-  while (end >= 0 && view.getUint32(end, true) !== 0x06054b50) end--;
-  if (end < 0) return sums;
-  const entry = { bytes: 46, signature: 0x02014b50 };
-  for (let at = view.getUint32(end + 16, true); at + entry.bytes <= end && view.getUint32(at, true) === entry.signature; ) {
-    const nameEnd = at + entry.bytes + view.getUint16(at + 28, true);
-    sums.set(new TextDecoder().decode(zip.subarray(at + entry.bytes, nameEnd)), view.getUint32(at + 16, true));
-    at = nameEnd + view.getUint16(at + 30, true) + view.getUint16(at + 32, true);
-  }
-  return sums;
-}
-
-function crc32(bytes: Uint8Array): number {
-  let crc = -1;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-  }
-  return ~crc >>> 0;
-}
-
-/** A .npz file with one stored .npy member for each array. */
-export function writeNpz(arrays: Readonly<Record<string, { data: ArrayLike<number>; shape: readonly number[] }>>): Uint8Array<ArrayBuffer> {
-  const members = Object.fromEntries(Object.entries(arrays).map(([name, array]) => [`${name}.npy`, writeNpy(array)]));
-  // A fixed date (numpy's own), so that the same arrays make the same file.
-  return zipSync(members, { level: 0, mtime: new Date(1980, 0, 1) }) as Uint8Array<ArrayBuffer>;
+/** A .npz file with one stored .npy member for each array; the same arrays make the same bytes. */
+export function writeNpz(arrays: Readonly<Record<string, { data: ArrayLike<number>; shape: readonly number[] }>>): Promise<Uint8Array<ArrayBuffer>> {
+  return writeZip(Object.fromEntries(Object.entries(arrays).map(([name, array]) => [`${name}.npy`, writeNpy(array)])));
 }

@@ -1,7 +1,7 @@
 // Whole small files of a model's folder: bytes, text, JSON. Bounded, so that a wrong file costs no memory. Weights are not read here.
 
 import type { ModelSource, OpenOptions } from './checkpoint.ts';
-import { WeightsError } from './errors.ts';
+import { DownloadError, WeightsError } from './errors.ts';
 
 export interface ReadOptions extends OpenOptions {
   /** The most bytes that the file may have; default 64 MiB. */
@@ -39,6 +39,16 @@ export async function readJson(source: ModelSource, path: string, options?: Read
   } catch (cause) {
     throw new WeightsError(`${source.label}/${path}: got text that is not JSON at ${jsonPosition(text)}, expected JSON. Fetch the file again.`, { cause });
   }
+}
+
+/**
+ * What to throw where `path`, or any file instead of it, is nowhere: the source's own reason where it could not look, as a cache without a
+ * network has no file that it did not fetch; else `otherwise`.
+ */
+export async function whyMissing(source: ModelSource, path: string, otherwise: WeightsError, options?: OpenOptions): Promise<Error> {
+  const why: unknown = await source.open(path, options).then((file) => file.close(), (error: unknown) => error);
+  options?.signal?.throwIfAborted();
+  return why instanceof DownloadError ? why : otherwise;
 }
 
 const jsonBlank = /[ \t\r\n]*/y;

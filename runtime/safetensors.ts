@@ -1,11 +1,13 @@
-// Safetensors: one file, or shards with an index.
+// Safetensors: one file (sharded.ts puts several together).
 // Opening reads the 8-byte length and the JSON header, nothing else, and believes none of it before it is checked against the
 // file's size. Tensors are read by ranges afterwards. Sub-byte and 8-bit floats are not read; writing is elsewhere.
 // Reference: safetensors 0.8 (README "Format", tensor.rs `Metadata::validate`): no overlap, no holes, no trailing bytes.
 
-import type { ByteSource, Checkpoint, ModelSource, OpenOptions, StoredDType, TensorInfo } from './checkpoint.ts';
+import { readUsing } from './bytes.ts';
+import { itemBytes } from './checkpoint.ts';
+import type { ByteSource, Checkpoint, StoredDType, TensorInfo } from './checkpoint.ts';
 import { WeightsError } from './errors.ts';
-import { missingTensor } from './names.ts';
+import { missingTensor, shown } from './names.ts';
 
 /** A checkpoint from safetensors, with what the writer noted in `__metadata__`. */
 export interface Safetensors extends Checkpoint {
@@ -18,11 +20,6 @@ interface Entry extends TensorInfo {
 
 const MAX_HEADER = 100_000_000; // as in the reference
 const MAX_DEPTH = 3; // the header, a tensor, its shape
-
-const itemBytes: ReadonlyMap<string, number> = new Map<StoredDType, number>([
-  ['BOOL', 1], ['I8', 1], ['U8', 1], ['I16', 2], ['U16', 2], ['F16', 2], ['BF16', 2],
-  ['I32', 4], ['U32', 4], ['F32', 4], ['I64', 8], ['U64', 8], ['F64', 8],
-]); // prettier-ignore
 
 /** Opens one file and owns it from then on. Throws `WeightsError` for a header that is damaged or contradicts the file. */
 export async function openSafetensors(bytes: ByteSource): Promise<Safetensors> {
@@ -39,13 +36,13 @@ export async function openSafetensors(bytes: ByteSource): Promise<Safetensors> {
       names: () => [...entries.keys()],
       has: (name) => entries.has(name),
       info: entry,
-      async read(name, start = 0, end) {
+      async read(name, start = 0, end, into) {
         const { begin, byteLength } = entry(name);
         const stop = end ?? byteLength;
         if (!(0 <= start && start <= stop && stop <= byteLength)) {
           throw new WeightsError(`${bytes.label}: got the byte range [${start}, ${stop}) of ${shown(name)}, expected one inside its ${byteLength} bytes.`);
         }
-        return bytes.read(begin + start, begin + stop);
+        return readUsing(bytes, begin + start, begin + stop, into);
       },
       close: () => bytes.close(),
     };
@@ -143,15 +140,14 @@ function tensorEntry(label: string, name: string, value: unknown, dataStart: num
   const wrong = (got: string, expected: string) => damaged(label, `${got} for ${shown(name)}`, expected);
   if (!isObject(value)) throw wrong('no object', 'one with dtype, shape and data_offsets');
   const { dtype, shape, data_offsets: offsets } = value;
-  const bytesEach = itemBytes.get(dtype as string);
-  if (bytesEach === undefined) throw wrong(`dtype ${shown(dtype)}`, `one of ${[...itemBytes.keys()].join(', ')}`);
+  if (typeof dtype !== 'string' || !Object.hasOwn(itemBytes, dtype)) throw wrong(`dtype ${shown(dtype)}`, `one of ${Object.keys(itemBytes).join(', ')}`);
   if (!Array.isArray(shape) || !shape.every(isCount)) throw wrong(`shape ${shown(shape)}`, 'a list of sizes');
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) throw wrong(`data_offsets ${shown(offsets)}`, 'a begin and an end');
 
   const [begin, end] = offsets as [number, number];
   if (begin > end) throw wrong(`data_offsets ${shown(offsets)}`, 'a begin before the end');
   if (end > size - dataStart) throw wrong(`data_offsets ${shown(offsets)}`, `an end within the ${size - dataStart} bytes of data`);
-  let byteLength = bytesEach;
+  let byteLength = itemBytes[dtype as StoredDType];
   for (const count of shape as number[]) {
     byteLength *= count;
     if (!Number.isSafeInteger(byteLength)) throw wrong(`shape ${shown(shape)}`, 'one that fits in a file');
@@ -160,62 +156,12 @@ function tensorEntry(label: string, name: string, value: unknown, dataStart: num
   return { name, dtype: dtype as StoredDType, shape: shape as number[], byteLength, begin: dataStart + begin };
 }
 
-/**
- * Opens every shard that an index (`{ "weight_map": { tensor: file } }`) names and reads their headers; tensors that the index
- * does not name stay unseen. Throws `WeightsError` for a shard, or a tensor of a shard, that is not there.
- */
-export async function openShardedSafetensors(source: ModelSource, index: unknown, indexName: string, options?: OpenOptions): Promise<Safetensors> {
-  const label = `${source.label}/${indexName}`;
-  const weightMap = isObject(index) ? index.weight_map : undefined;
-  if (!isObject(weightMap)) throw damaged(label, 'no weight_map', 'an object of tensor names and their files');
-  const shards = new Map<string, Safetensors>();
-  const home = new Map<string, Safetensors>();
-  const metadata = new Map<string, string>();
-  const close = async () => void (await Promise.all([...shards.values()].map((shard) => shard.close())));
-  try {
-    for (const [name, file] of Object.entries(weightMap)) {
-      if (typeof file !== 'string') throw damaged(label, `${shown(file)} as the file of ${shown(name)}`, 'its name');
-      let shard = shards.get(file);
-      if (!shard) {
-        shard = await openSafetensors(await source.open(file, options));
-        shards.set(file, shard);
-        for (const [key, text] of shard.metadata) metadata.set(key, text);
-      }
-      if (!shard.has(name)) throw damaged(label, `${shown(name)} in ${shown(file)}, which has no such tensor`, 'the file it lies in');
-      home.set(name, shard);
-    }
-  } catch (error) {
-    await close();
-    throw error;
-  }
-  const shardOf = (name: string) => {
-    const shard = home.get(name);
-    if (!shard) throw missingTensor(label, [name], [...home.keys()]);
-    return shard;
-  };
-  return {
-    label,
-    metadata,
-    names: () => [...home.keys()],
-    has: (name) => home.has(name),
-    info: (name) => shardOf(name).info(name),
-    read: async (name, start, end) => shardOf(name).read(name, start, end),
-    close,
-  };
-}
-
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
-}
-
-/** Text from a file, safe and short enough for a message. */
-function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'none';
-  return text.length > 120 ? `${text.slice(0, 117)}...` : text;
 }
 
 function damaged(label: string, got: string, expected: string, cause?: unknown): WeightsError {

@@ -12,8 +12,8 @@ export interface TensorRef {
   /** The full path in the checkpoint. */
   readonly name: string;
   readonly info: TensorInfo;
-  /** Bytes [start, end) of the tensor, little-endian, freshly allocated; all of it without arguments. */
-  read(start?: number, end?: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Bytes [start, end) of the tensor, little-endian; all of it without arguments. `into`: see `Checkpoint`. */
+  read(start?: number, end?: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** A checkpoint seen from one path. */
@@ -41,19 +41,20 @@ export function walkWeights(checkpoint: Checkpoint, path = ''): Weights {
     has: (leaf) => checkpoint.has(full(leaf)),
     tensor(leaf, shape, hint) {
       const name = full(leaf);
-      if (!checkpoint.has(name)) throw missingTensor(checkpoint.label, [name], checkpoint.names());
+      const label = checkpoint.labelOf?.(name) ?? checkpoint.label;
+      if (!checkpoint.has(name)) throw missingTensor(label, [name], checkpoint.names());
       const info = checkpoint.info(name);
       if (info.shape.length !== shape.length || info.shape.some((size, axis) => size !== shape[axis])) {
         const reason = hint ? ` (from ${hint})` : '';
         throw new WeightsError(
-          `${checkpoint.label}: got shape (${info.shape.join(', ')}) for ${name}, expected (${shape.join(', ')})${reason}. Is config.json that of these weights?`,
+          `${label}: got shape (${info.shape.join(', ')}) for ${name}, expected (${shape.join(', ')})${reason}. Is config.json that of these weights?`,
         );
       }
-      return { name, info, read: (start, end) => checkpoint.read(name, start, end) };
+      return { name, info, read: (start, end, into) => checkpoint.read(name, start, end, into) };
     },
     either(...leaves) {
       const found = leaves.find((leaf) => checkpoint.has(full(leaf)));
-      if (found === undefined) throw missingTensor(checkpoint.label, leaves.map(full), checkpoint.names());
+      if (found === undefined) throw missingTensor(checkpoint.labelOf?.(full(leaves[0])) ?? checkpoint.label, leaves.map(full), checkpoint.names());
       return found;
     },
   };
@@ -67,9 +68,10 @@ export async function readFloat32(tensor: TensorRef): Promise<Float32Array<Array
 
 const COMPARED = 2 ** 22; // bytes of one read
 
-/** Whether two tensors hold the same bytes. Reads both, a piece at a time. */
+/** Whether two tensors hold the same bytes. Reads both, a piece at a time, where they are not known to be one. */
 export async function sameValues(a: TensorRef, b: TensorRef): Promise<boolean> {
   if (a.info.dtype !== b.info.dtype || a.info.byteLength !== b.info.byteLength) return false;
+  if (a.info.identity !== undefined && a.info.identity === b.info.identity) return true;
   for (let at = 0; at < a.info.byteLength; at += COMPARED) {
     const end = Math.min(at + COMPARED, a.info.byteLength);
     const [left, right] = await Promise.all([a.read(at, end), b.read(at, end)]);

@@ -19,7 +19,7 @@ const DEFAULT: ProfileName = 'default';
 /** Run on every profile: what chooses between variants of a kernel. */
 const PROFILED = [/^kernels\/(?!build|shaders)/];
 /** Need no adapter. A file in the wrong list still passes; it only costs time. */
-const NO_GPU = [/^setup\//, /^kernels\/(build|shaders)/, /^runtime\/(?!device|program|arena|tensor|weights|memory|counters)/, /^bark\/(config|processor|voices|audio|arguments|progress|options|real_files)/, /^formula/];
+const NO_GPU = [/^setup\//, /^kernels\/(build|shaders)/, /^runtime\/(?!device|program|arena|tensor|weights|memory|counters)/, /^bark\/(config|processor|voices|audio|arguments|progress|options|real_files|convert)/, /^formula/, /^fuzz\//, /^hub\/(?!doors)/];
 
 export interface FileReport {
   passed: number;

@@ -2,7 +2,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { help, readArguments, UsageError } from '../../bark/arguments.ts';
+import { help, hubOptions, readArguments, UsageError } from '../../bark/arguments.ts';
 
 const test = suite('arguments');
 
@@ -32,9 +32,34 @@ test('commands, and the same words as text', () => {
   assert.equal(readArguments(['--', 'voices', '--seed', '-x']), { command: 'say', words: ['voices', '--seed', '-x'], values: {} });
   assert.equal(readArguments(['voices of spring']).words, ['voices of spring']);
   assert.is(readArguments(['constructor']).command, 'say');
-  refused(['convert', 'a', 'b'], /bark convert: is not here yet/);
+  refused(['bench'], /bark bench: is not here yet, expected text, voices, convert or doctor/);
   refused(['voices', '--seed', '1'], /--seed: got it with 'bark voices', expected --model/);
   refused(['voices', 'of'], /bark "voices of"/);
+});
+
+test('convert takes two places, and its options', () => {
+  assert.equal(readArguments(['convert', 'suno/bark-small', 'out', '--dtype', 'float32', '--force', '--no-voices', '--json', '--quiet']), {
+    command: 'convert',
+    words: ['suno/bark-small', 'out'],
+    values: { dtype: 'float32', force: true, 'no-voices': true, json: true, quiet: true },
+  });
+  assert.equal(readArguments(['convert', '--', '-in', '-out']).words, ['-in', '-out']);
+  refused(['convert'], /bark convert: got no arguments, expected two, the model and the folder to write/);
+  refused(['convert', 'a'], /bark convert: got "a", expected two/);
+  refused(['convert', 'a', 'b', 'c'], /bark convert: got "a" "b" "c", expected two/);
+  refused(['convert', 'a', 'b', '--dtype', 'int8'], /--dtype: got "int8", expected float16 or float32/);
+  refused(['convert', 'a', 'b', '-v', 'x'], /-v: got it with 'bark convert'/);
+  refused(['--force', 'hello'], /--force: got it with 'bark say'/);
+  assert.is(readArguments(['convert', '--help']).values.help, true);
+});
+
+test('options of the Hub, with a model; a token is no option', () => {
+  const { values } = readArguments(['-m', 'suno/bark', '--revision', 'refs/pr/25', '--cache-dir', '/tmp/x', '--offline', '--codec', 'c', '--tokenizer', 't', 'hi']);
+  assert.equal(hubOptions(values), { revision: 'refs/pr/25', cacheDir: '/tmp/x', localFilesOnly: true });
+  assert.equal([values.codec, values.tokenizer], ['c', 't']);
+  assert.equal(hubOptions(readArguments(['hi']).values), { revision: undefined, cacheDir: undefined, localFilesOnly: undefined });
+  for (const name of ['--revision', '--codec', '--tokenizer']) refused([name, 'x', 'hi'], new RegExp(`${name}: got it without --model`));
+  refused(['--token', 'hf_x', 'hi'], /--token: got an option that is not known/);
 });
 
 test('values are checked', () => {
@@ -58,11 +83,13 @@ test('an unknown option names the nearest', () => {
 
 test('the help has every option once, and fits a terminal', () => {
   const text = help('say');
-  for (const name of ['voice', 'output', 'model', 'file', 'seed', 'temperature', 'greedy', 'max-new-tokens', 'dtype', 'offload', 'portable', 'json', 'quiet', 'help', 'version']) {
-    assert.is(text.split(`--${name}`).length > 1, true, name);
+  for (const name of ['voice', 'output', 'model', 'file', 'seed', 'temperature', 'greedy', 'max-new-tokens', 'dtype', 'offload', 'portable', 'revision', 'cache-dir', 'offline', 'codec', 'tokenizer', 'json', 'quiet', 'help', 'version']) {
+    assert.is(text.split(`--${name} `).length > 1, true, name);
   }
-  for (const line of text.split('\n')) assert.ok(line.length <= 110, line);
-  assert.not.match(help('voices'), /--seed/);
+  for (const command of ['say', 'voices', 'convert', 'doctor'] as const) for (const line of help(command).split('\n')) assert.ok(line.length <= 110, line);
+  for (const name of ['HF_HOME', 'HF_HUB_CACHE', 'HF_TOKEN', 'HF_HUB_OFFLINE', 'HF_ENDPOINT']) for (const command of ['say', 'voices', 'convert'] as const) assert.ok(help(command).includes(`  ${name} `), name);
+  assert.not.match(help('voices'), /--seed|--codec|--force/);
+  assert.match(help('convert'), /--force/);
 });
 
 test.run();

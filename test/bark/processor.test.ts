@@ -9,6 +9,7 @@ import { BarkProcessor } from '../../bark/processor.ts';
 import { normalizeText } from '../../bark/text.ts';
 import { loadTokenizer } from '../../bark/tokenizer.ts';
 import { VoicePreset } from '../../bark/voices.ts';
+import type { ModelSource } from '../../runtime/checkpoint.ts';
 import { InputError, WeightsError } from '../../runtime/errors.ts';
 import { openModelSource } from '../../runtime/source.ts';
 
@@ -159,6 +160,28 @@ test('voices: by name, by path, given; one for all or one for each', async () =>
   }
 });
 
+test('two wait for one voice, and the one who asked first is stopped: the other gets it', async () => {
+  const source = await openModelSource(demoFolder);
+  let begin = (): void => {};
+  const begun = new Promise<void>((resolve) => (begin = resolve));
+  const slow: ModelSource = {
+    ...source,
+    open(path, options) {
+      if (!path.endsWith('.npy') || !options?.signal) return source.open(path, options);
+      begin();
+      return new Promise((_, reject) => options.signal!.addEventListener('abort', () => reject(options.signal!.reason)));
+    },
+  };
+  const processor = await BarkProcessor.fromPretrained(slow);
+  const stop = new AbortController();
+  const first = processor.encode('a', { voicePreset: 'demo/ada', signal: stop.signal }).catch((error: Error) => error.name);
+  await begun;
+  const second = processor.encode('a', { voicePreset: 'demo/ada' });
+  stop.abort();
+  assert.is(await first, 'AbortError');
+  assert.is(((await second).historyPrompt as VoicePreset).label, 'demo/ada');
+});
+
 test('an unknown voice suggests near ones; one of another model is refused', async () => {
   const demo = await BarkProcessor.fromPretrained();
   await rejects(demo.encode('a', { voicePreset: 'demo/adda' }), InputError, /"demo\/adda": got no such name and no such file, .*near: demo\/ada/);
@@ -167,6 +190,40 @@ test('an unknown voice suggests near ones; one of another model is refused', asy
   await rejects(demo.encode('a', { voicePreset: {} as never }), InputError, /no semantic_prompt/);
   const foreign = { semantic_prompt: Array(10).fill(9000), coarse_prompt: Array(30).fill(5), fine_prompt: Array(120).fill(5) };
   await rejects(demo.encode('a', { voicePreset: foreign }), WeightsError, /semantic_prompt holds 9000, expected tokens from 0 to 431/);
+});
+
+const demoFile = (name: string) => new Blob([readFileSync(new URL(name, demoFolder))]);
+
+test('a tokenizer from elsewhere, and its voices where the model has none', async () => {
+  const bare = new Map(['config.json', 'generation_config.json'].map((name) => [name, demoFile(name)]));
+  await rejects(BarkProcessor.fromPretrained(bare), WeightsError, /no tokenizer\.json and no vocab\.txt/);
+  const processor = await BarkProcessor.fromPretrained(bare, { tokenizer: demoFolder });
+  assert.equal(processor.voices(), ['demo/ada', 'demo/ada_2']);
+  const [text, ids] = DEMO_IDS[0]!;
+  const inputs = await processor.encode(text, { voicePreset: 'demo/ada' });
+  assert.equal([...inputs.inputIds.slice(0, ids.length)], ids);
+  assert.is((inputs.historyPrompt as VoicePreset).label, 'demo/ada');
+  const own = await BarkProcessor.fromPretrained(new Map([...bare, ['speaker_embeddings_path.json', new Blob(['{"mine": {"semantic_prompt": "a.npy", "coarse_prompt": "b.npy", "fine_prompt": "c.npy"}}'])]]), { tokenizer: demoFolder });
+  assert.equal(own.voices(), ['mine']);
+});
+
+test("suno's .pt files without a tokenizer: the Hub is asked, and where it is not to be had the error says what to name", async () => {
+  const triple = new Map(['text_2.pt', 'coarse.pt', 'fine_2.pt'].map((name) => [name, new Blob(['x'])]));
+  const cacheDir = mkdtempSync(join(tmpdir(), 'processor-'));
+  try {
+    await rejects(BarkProcessor.fromPretrained(triple, { localFilesOnly: true, cacheDir, revision: 'v2' }), WeightsError, /^files: got no tokenizer, expected .*suno\/bark-small from the Hub \(suno\/bark-small: got no copy.*\(--tokenizer\)\.$/);
+    const named = await BarkProcessor.fromPretrained(triple, { localFilesOnly: true, cacheDir, tokenizer: demoFolder });
+    assert.equal(named.voices(), ['demo/ada', 'demo/ada_2']);
+  } finally {
+    rmSync(cacheDir, { recursive: true });
+  }
+});
+
+test('names that are like names, and names of objects', async () => {
+  const demo = await BarkProcessor.fromPretrained();
+  await rejects(demo.encode('a', { voicePreset: 'DEMO/ADA' }), InputError, /near: demo\/ada, demo\/ada_2\)/);
+  await rejects(demo.encode('a', { voicePreset: 'demo-ada' }), InputError, /near: demo\/ada/);
+  for (const name of ['__proto__', 'constructor', 'hasOwnProperty', 'repo_or_path']) await rejects(demo.encode('a', { voicePreset: name }), InputError, /got no such name and no such file/);
 });
 
 test.run();

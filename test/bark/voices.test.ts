@@ -8,11 +8,12 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { zipSync } from 'fflate';
 import { BarkGenerationConfig } from '../../bark/generation_config.ts';
-import { VoicePreset, loadListedVoice, readVoiceList } from '../../bark/voices.ts';
+import { findModelVoices, groupVoices, loadListedVoice, nearVoices, readVoiceList, voiceLanguage } from '../../bark/voice_list.ts';
+import { VoicePreset } from '../../bark/voices.ts';
+import type { ModelSource } from '../../runtime/checkpoint.ts';
 import { InputError, WeightsError } from '../../runtime/errors.ts';
-import { writeNpy } from '../../runtime/npy.ts';
+import { writeNpy, writeNpz } from '../../runtime/npy.ts';
 import { openModelSource } from '../../runtime/source.ts';
 
 const test = suite('voices');
@@ -105,16 +106,19 @@ test('one voice by every name: .npz, no ending, prefix, each of three, a folder,
 test('what is not a voice', async () => {
   const at = (name: string) => join(folder, name);
   writeFileSync(at('text.npz'), 'hello');
-  writeFileSync(at('part.npz'), zipSync({ 'semantic_prompt.npy': writeNpy({ data: [1], shape: [1] }) }));
-  writeFileSync(at('flat.npz'), zipSync(Object.fromEntries(Object.keys(arrays()).map((name) => [`${name}.npy`, writeNpy({ data: [1], shape: [1] })]))));
+  writeFileSync(at('part.npz'), await writeNpz({ semantic_prompt: { data: [1], shape: [1] } }));
+  writeFileSync(at('flat.npz'), await writeNpz(Object.fromEntries(Object.keys(arrays()).map((name) => [name, { data: [1], shape: [1] }]))));
   writeFileSync(at('lone_fine_prompt.npy'), writeNpy({ data: [1], shape: [1] }));
   await rejects(VoicePreset.load(at('none')), WeightsError, /none: got no such voice, expected a \.npz file or three \.npy files/);
   await rejects(VoicePreset.load(at('nowhere/none.npz')), WeightsError, /got no such voice/);
   await rejects(VoicePreset.load(''), WeightsError, /got no such voice/);
-  await rejects(VoicePreset.load(at('text.npz')), WeightsError, /text\.npz: got bytes that are no zip archive/);
+  await rejects(VoicePreset.load(at('text.npz')), WeightsError, /text\.npz: got .*zip archive/);
   await rejects(VoicePreset.load(at('part.npz')), WeightsError, /part\.npz: got no member coarse_prompt\.npy/);
   await rejects(VoicePreset.load(at('flat.npz')), WeightsError, /coarse_prompt has shape \[1\], expected 2 dimension/);
   await rejects(VoicePreset.load(at('lone_fine_prompt.npy')), WeightsError, /no file "lone_(semantic|coarse)_prompt\.npy"/);
+  for (const path of ['.', '..', `${folder}/..`, 'a\0b']) await rejects(VoicePreset.load(path), WeightsError, /got no such voice, expected a \.npz file/);
+  for (const url of ['http://', 'https://x y/z.npz']) await rejects(VoicePreset.load(url), InputError, /got "http.*", expected a URL/);
+  for (const url of ['file:///%zz.npz', new URL('file:///a%2fb.npz')]) await rejects(VoicePreset.load(url), WeightsError, /got no such voice/);
   await rejects(VoicePreset.load(at('ada.npy')), WeightsError, /expected one that ends in semantic_prompt\.npy/);
 });
 
@@ -188,16 +192,105 @@ test('the rules follow the checkpoint: the demo voice', async () => {
   assert.throws(() => VoicePreset.from(arrays()).validate(generation), /semantic_prompt holds/);
 });
 
-test('a list that reaches out of its folder, or is damaged', async () => {
-  const list = (json: string) => openModelSource(new Map([['speaker_embeddings_path.json', new Blob([json])]]));
-  for (const path of ['../../etc/passwd', '/etc/passwd', 'a/../../b.npy', 'C:\\b.npy', '..\\b.npy']) {
-    const source = await list(JSON.stringify({ repo_or_path: '/elsewhere', evil: { semantic_prompt: path, coarse_prompt: path, fine_prompt: path } }));
-    await rejects(loadListedVoice(source, await readVoiceList(source), 'evil'), WeightsError, /expected one inside the folder/);
+/** A source that notes what is opened. */
+function watched(source: ModelSource): ModelSource & { opened: string[] } {
+  const opened: string[] = [];
+  return { ...source, opened, open: (path, options) => (opened.push(path), source.open(path, options)) };
+}
+
+const blobs = (files: Record<string, string | Uint8Array<ArrayBuffer>>) => openModelSource(new Map(Object.entries(files).map(([name, data]) => [name, new Blob([data])])));
+const listOf = (path: string) => JSON.stringify({ repo_or_path: '/elsewhere', evil: { semantic_prompt: 'fine.npy', coarse_prompt: 'fine.npy', fine_prompt: path } });
+
+test('a list that reaches out of its folder is refused before anything is opened, on every kind of source', async () => {
+  const paths = ['../../etc/passwd', '/etc/passwd', 'a/../../b.npy', 'C:\\b.npy', 'c:/b.npy', '..\\b.npy', '%2e%2e/%2e%2e/b.npy', '..%2fb.npy', '%2Fetc/passwd', 'a%5c..%5cb.npy', 'file:///etc/passwd', '', '.', 'a\0b'];
+  const good = Object.fromEntries(Object.entries(arrays()).map(([prompt, array]) => [`${prompt}.npy`, writeNpy(array)]));
+  const inner = join(folder, 'evil');
+  mkdirSync(inner);
+  for (const name of ['fine.npy', '../b.npy']) writeFileSync(join(inner, name), good['fine_prompt.npy']!);
+  let requests: string[] = [];
+  const server = createServer((request, response) => {
+    requests.push(request.url!);
+    const path = join(inner, decodeURIComponent(request.url!));
+    if (!existsSync(path)) return response.writeHead(404).end();
+    response.end(readFileSync(path));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    for (const path of paths) {
+      writeFileSync(join(inner, 'speaker_embeddings_path.json'), listOf(path));
+      const careless: ModelSource = { ...(await blobs({ 'speaker_embeddings_path.json': listOf(path) })), label: 'one of the caller' };
+      const sources = [await blobs({ 'speaker_embeddings_path.json': listOf(path), 'fine.npy': 'x' }), await openModelSource(inner), await openModelSource(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`), careless];
+      for (const source of sources.map(watched)) {
+        const list = await readVoiceList(source);
+        requests = [];
+        await rejects(loadListedVoice(source, list, 'evil'), WeightsError, /expected one inside the folder/);
+        assert.equal(source.opened, ['speaker_embeddings_path.json'], `${source.label}: ${path}`);
+        assert.equal(requests, []);
+      }
+    }
+  } finally {
+    server.closeAllConnections();
+    server.close();
   }
-  await rejects(list('{"x": {"semantic_prompt": "a", "coarse_prompt": "b"}}').then(readVoiceList), WeightsError, /x\.fine_prompt is missing/);
-  await rejects(list('{"x": 3}').then(readVoiceList), WeightsError, /x is 3, expected an object/);
-  await rejects(list('[').then(readVoiceList), WeightsError, /not JSON/);
+});
+
+test('a list that is damaged', async () => {
+  const read = (json: string) => blobs({ 'speaker_embeddings_path.json': json }).then(readVoiceList);
+  await rejects(read('{"x": {"semantic_prompt": "a", "coarse_prompt": "b"}}'), WeightsError, /x\.fine_prompt is missing/);
+  await rejects(read('{"x": 3}'), WeightsError, /x is 3, expected an object/);
+  await rejects(read('['), WeightsError, /not JSON/);
   assert.is((await readVoiceList(await openModelSource(new Map()))).size, 0);
+});
+
+test('voices of a list are read when they are used, three files each, with signal and progress', async () => {
+  const paths = (name: string) => Object.fromEntries(Object.keys(arrays()).map((prompt) => [prompt, `speaker_embeddings/${name}_${prompt}.npy`]));
+  const files = Object.fromEntries(Object.entries(arrays()).map(([prompt, array]) => [`speaker_embeddings/v2/en_speaker_6_${prompt}.npy`, writeNpy(array)]));
+  const list = { repo_or_path: 'x', 'v2/en_speaker_6': paths('v2/en_speaker_6'), announcer: paths('announcer') };
+  const inner = await blobs({ ...files, 'speaker_embeddings_path.json': JSON.stringify(list), 'assets/prompts/speaker_0.npz': 'x' });
+  const given: unknown[] = [];
+  const source: ModelSource = { ...inner, open: (path, options) => (given.push([path, options]), inner.open(path, options)) };
+  const voices = await findModelVoices(source);
+  assert.equal(voices.names, ['v2/en_speaker_6', 'announcer']);
+  assert.is(given.length, 1);
+  const options = { signal: new AbortController().signal, onDownload: () => {} };
+  const voice = await voices.open('v2/en_speaker_6', options);
+  assert.equal(voice!.shapes.fine_prompt, [8, 30]);
+  assert.is(given.length, 4);
+  for (const [, opening] of given.slice(1) as [string, typeof options][]) assert.is(opening.signal === options.signal && opening.onDownload === options.onDownload, true);
+  for (const name of ['speaker_0', '__proto__', 'constructor', 'toString', 'repo_or_path', '']) assert.is(await voices.open(name), undefined, name);
+  await rejects(voices.open('announcer'), WeightsError, /no file "speaker_embeddings\/announcer_/);
+});
+
+test("suno's folder of .npz, wherever it lies", async () => {
+  await VoicePreset.from(arrays()).save(join(folder, 'suno.npz'));
+  const npz = readFileSync(join(folder, 'suno.npz'));
+  for (const at of ['assets/prompts', 'bark/assets/prompts', 'speaker_embeddings']) {
+    const source = watched(await blobs(Object.fromEntries(['announcer', 'speaker_3', 'v2/zh_speaker_4', 'mine/of-today'].map((name) => [`${at}/${name}.npz`, npz]))));
+    const voices = await findModelVoices(source);
+    assert.equal(source.opened, []);
+    assert.is(voices.names.length, 271);
+    for (const name of ['announcer', 'speaker_3', 'v2/zh_speaker_4', 'mine/of-today']) assert.is((await voices.open(name))!.label, name);
+    assert.is(source.opened.length, 4);
+    for (const name of ['speaker_4', '__proto__', '../announcer', '/announcer', 'v2\\zh_speaker_4', 'v2/../announcer', 'announcer.npz', '%2e%2e/announcer', 'a//b']) assert.is(await voices.open(name), undefined, name);
+  }
+  assert.equal((await findModelVoices(await openModelSource(new Map()))).names, []);
+});
+
+test('names by language, and what a mistyped one may have meant', async () => {
+  const names = ['announcer', 'tr_speaker_1', 'v2/de_speaker_10', 'v2/de_speaker_9', 'de_speaker_0', 'v2/en_speaker_6', 'en_speaker_6', 'speaker_0', 'demo/ada', 'xx_speaker_1', '__proto__'];
+  assert.equal(groupVoices(names), [
+    { language: 'English', names: ['v2/en_speaker_6', 'en_speaker_6'] },
+    { language: 'German', names: ['v2/de_speaker_9', 'v2/de_speaker_10', 'de_speaker_0'] },
+    { language: 'Turkish', names: ['tr_speaker_1'] },
+    { language: 'Other', names: ['__proto__', 'announcer', 'demo/ada', 'speaker_0', 'xx_speaker_1'] },
+  ]);
+  assert.equal(['v2/hi_speaker_3', 'hi_speaker_3', 'announcer', 'speaker_3', 'constructor'].map(voiceLanguage), ['hi', 'hi', null, null, null]);
+  const all = (await findModelVoices(await blobs({ 'assets/prompts/announcer.npz': 'x' }))).names;
+  assert.equal(groupVoices(all).map(({ names: { length } }) => length), [...Array(13).fill(20), 11]);
+  for (const [typed, meant] of [['v2/en_speakr_6', 'v2/en_speaker_6'], ['en-speaker-6', 'en_speaker_6'], ['V2/EN_SPEAKER_6', 'v2/en_speaker_6'], ['v2/en_speaker_6.npz', 'v2/en_speaker_6'], ['v2-en speaker 6', 'v2/en_speaker_6'], ['Anouncer', 'announcer'], ['v1/ja_speaker_2', 'v2/ja_speaker_2']] as const) {
+    assert.is(nearVoices(typed, all)[0], meant, typed);
+  }
+  for (const typed of ['__proto__', 'x', 'x'.repeat(100_000)]) assert.equal(nearVoices(typed, all), [], typed.slice(0, 20));
 });
 
 test.run();

@@ -10,7 +10,8 @@ import { fileURLToPath } from 'node:url';
 import type { ByteSource } from '../../runtime/checkpoint.ts';
 import { WeightsError } from '../../runtime/errors.ts';
 import { openCheckpoint } from '../../runtime/formats.ts';
-import { openSafetensors, openShardedSafetensors } from '../../runtime/safetensors.ts';
+import { openSafetensors } from '../../runtime/safetensors.ts';
+import { openSharded } from '../../runtime/sharded.ts';
 import { openModelSource } from '../../runtime/source.ts';
 
 const test = suite('safetensors');
@@ -112,7 +113,7 @@ test('an index that lies', async () => {
     [null, /no weight_map/],
   ];
   for (const [index, message] of cases) {
-    const error = await thrown(openShardedSafetensors(source, index, 'model.safetensors.index.json'));
+    const error = await thrown(openSharded(source, index, 'model.safetensors.index.json', openSafetensors));
     assert.instance(error, WeightsError);
     assert.match(error.message, message);
   }

@@ -1,0 +1,53 @@
+// An EnCodec 24 kHz folder as config and weights under the names of HF's EncodecModel: HF's own folders, and Meta's checkpoint as
+// torch hub leaves it, alone or beside a config.json. Meta's names are taken in every format. Uploads nothing.
+// Reference: HF convert_encodec_checkpoint_to_pytorch.py; facebookresearch/encodec model.py (the file's name).
+
+import type { Checkpoint, ModelSource, OpenOptions } from '../runtime/checkpoint.ts';
+import { renamed } from '../runtime/checkpoint_views.ts';
+import { WeightsError } from '../runtime/errors.ts';
+import { hasCheckpoint, openCheckpoint } from '../runtime/formats.ts';
+import { readJson, whyMissing } from '../runtime/read.ts';
+import { openTorchFile } from '../runtime/torch_file.ts';
+import { EncodecConfig } from './config.ts';
+
+/** Meta's file of the 24 kHz model; it has the first digits of its own sha256 in its name. */
+export const META_FILE = 'encodec_24khz-d7cc33bc.th';
+
+/** HF's name of a tensor that Meta calls `name`; a name of HF's own stays. */
+export function codecName(name: string): string {
+  return name
+    .replace(/^(encoder|decoder)\.model\./, '$1.layers.')
+    .replace(/\.(conv|convtr)\.\1\./, '.conv.')
+    .replace(/^quantizer\.vq\.layers\.(\d+)\._codebook\./, 'quantizer.layers.$1.codebook.');
+}
+
+/** Whether a folder holds a codec's weights in any form. */
+export async function hasCodec(source: ModelSource, options?: OpenOptions): Promise<boolean> {
+  return (await source.has(META_FILE, options)) || hasCheckpoint(source, options);
+}
+
+/** Reads config.json; a folder without one is the 24 kHz model. Errors as in `EncodecConfig.fromJSON`. */
+export async function readCodecConfig(source: ModelSource, options?: OpenOptions): Promise<EncodecConfig> {
+  const json = (await source.has('config.json', options)) ? await readJson(source, 'config.json', options) : {};
+  return EncodecConfig.fromJSON(json, `${source.label}/config.json`);
+}
+
+/** Opens a codec's weights under HF's names. Throws `WeightsError` where there are none. */
+export async function openCodecCheckpoint(source: ModelSource, options?: OpenOptions): Promise<Checkpoint> {
+  if (await hasCheckpoint(source, options)) return renamed(await openCheckpoint(source, options), codecName);
+  if (await source.has(META_FILE, options)) return renamed(await openMetaFile(source, options), codecName);
+  const none = new WeightsError(`${source.label}: got no codec, expected model.safetensors, pytorch_model.bin or ${META_FILE}. Is this the folder of an EnCodec?`);
+  throw await whyMissing(source, 'model.safetensors', none, options);
+}
+
+async function openMetaFile(source: ModelSource, options?: OpenOptions): Promise<Checkpoint> {
+  const file = await openTorchFile(await source.open(META_FILE, options));
+  try {
+    // Meta's training code keeps the weights under this key, the released file does not.
+    const best = file.root instanceof Map ? file.root.get('best_state') : undefined;
+    return file.checkpoint(best ?? file.root);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
