@@ -1,0 +1,267 @@
+// The readers under test, by format. Each target takes a file's bytes and returns what is wrong with what it loaded, or undefined;
+// a refusal is what it throws. Those marked as bad are for the test of the harness itself.
+
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { ByteSource, Checkpoint, ModelSource } from '../../runtime/checkpoint.ts';
+import { WeightsError } from '../../runtime/errors.ts';
+import { parseNpy, parseNpz } from '../../runtime/npy.ts';
+import type { IntegerArray } from '../../runtime/npy.ts';
+import { unpickle } from '../../runtime/pickle.ts';
+import type { PickleValue } from '../../runtime/pickle.ts';
+import { readJson } from '../../runtime/read.ts';
+import { openSafetensors } from '../../runtime/safetensors.ts';
+import { openSharded } from '../../runtime/sharded.ts';
+import { openModelSource } from '../../runtime/source.ts';
+import { openTorchCheckpoint } from '../../runtime/torch_file.ts';
+import { refusedTorchName, storageOf, torchGlobals } from '../../runtime/torch_globals.ts';
+import { openZip } from '../../runtime/zip.ts';
+import { corpusOf } from './corpus.ts';
+import { checkpointFault, fingerprint, npyFault, safetensorsFault } from './oracle.ts';
+import { crc32 } from './zip_code.ts';
+
+export type Target = (bytes: Uint8Array<ArrayBuffer>) => Promise<string | undefined>;
+
+const READ_AGAIN = 80; // times the file's size that a reader and the check together may ask for
+const READ_ANYWAY = 8 * 2 ** 20;
+
+/** Thrown where a reader asks for more than a sound one needs: not one of the library's errors, so it is a failure. */
+class GreedyError extends Error {}
+
+export interface CountedSource extends ByteSource {
+  closed: number;
+}
+
+/** Bytes as a file that refuses what is not in it, as all of the library's sources do, and counts what is asked for. */
+export function countedSource(bytes: Uint8Array, label = 'file'): CountedSource {
+  let asked = 0;
+  return {
+    label,
+    size: bytes.length,
+    closed: 0,
+    async read(start, end) {
+      if (this.closed) throw new GreedyError('it reads a file that it closed');
+      if (!(Number.isSafeInteger(start) && Number.isSafeInteger(end) && 0 <= start && start <= end)) throw new WeightsError(`${label}: got the byte range [${start}, ${end}), expected whole numbers in order.`);
+      if (end > bytes.length) throw new WeightsError(`${label}: got a file of ${bytes.length} bytes, expected at least ${end}.`);
+      asked += end - start;
+      if (asked > READ_ANYWAY + READ_AGAIN * bytes.length) throw new GreedyError(`it reads ${asked} bytes of a file of ${bytes.length}`);
+      return new Uint8Array(bytes.subarray(start, end));
+    },
+    async close() {
+      this.closed++;
+    },
+  };
+}
+
+/** Opens by `open`, which owns the file from then on, and checks the checkpoint; the file must be closed whatever happens. */
+async function checkpointTarget(bytes: Uint8Array, open: (source: ByteSource) => Promise<Checkpoint>, more?: (checkpoint: Checkpoint) => Promise<string | undefined>): Promise<string | undefined> {
+  const source = countedSource(bytes);
+  let checkpoint: Checkpoint;
+  try {
+    checkpoint = await open(source);
+  } catch (error) {
+    return source.closed ? Promise.reject(error) : `it refuses the file and leaves it open: ${error}`;
+  }
+  let fault: string | undefined;
+  try {
+    fault = (await checkpointFault(checkpoint, bytes.length)) ?? (await more?.(checkpoint));
+  } finally {
+    await checkpoint.close();
+  }
+  return fault ?? (source.closed ? undefined : 'its close() leaves the file open');
+}
+
+const shardFolder = new URL('../fixtures/safetensors/sharded/', import.meta.url);
+const SHARDS = [1, 2, 3].map((n) => `model-0000${n}-of-00003.safetensors`);
+const shardBytes = new Map(SHARDS.map((name) => [name, new Uint8Array(readFileSync(fileURLToPath(new URL(name, shardFolder))))]));
+
+/** A folder of these files. */
+function folderOf(files: ReadonlyMap<string, Uint8Array>, opened: CountedSource[] = []): ModelSource {
+  return {
+    label: 'folder',
+    has: async (path) => files.has(path),
+    async open(path) {
+      const bytes = files.get(path);
+      if (!bytes) throw new WeightsError(`folder: got no file ${JSON.stringify(path)}, expected one.`);
+      const source = countedSource(bytes, `folder/${path}`);
+      opened.push(source);
+      return source;
+    },
+  };
+}
+
+const blobs = (name: string, bytes: Uint8Array<ArrayBuffer>) => openModelSource(new Map([[name, new Blob([bytes])]]));
+const jsonFile = (name: string, bytes: Uint8Array) => readJson(folderOf(new Map([[name, bytes]])), name);
+
+/** All arrays of the good archives: what a checksum protects can only be one of them. */
+async function goodArrays(): Promise<Set<string>> {
+  const all = new Set<string>();
+  for (const { bytes } of (await corpusOf('npz')).samples) {
+    const arrays = await Promise.resolve().then(() => parseNpz(bytes as Uint8Array<ArrayBuffer>, 'good')).catch(() => new Map<string, IntegerArray>()); // some are refused
+    for (const array of arrays.values()) all.add(fingerprint(array));
+  }
+  return all;
+}
+let good: Promise<Set<string>> | undefined;
+
+async function arraysFault(arrays: Iterable<IntegerArray>): Promise<string | undefined> {
+  good ??= goodArrays();
+  for (const array of arrays) {
+    const count = array.shape.reduce((product, length) => product * length, 1);
+    if (count !== array.data.length) return `${array.data.length} values for shape [${array.shape.join(', ')}]`;
+    if (!(await good).has(fingerprint(array))) return `an array that no good file has, [${array.shape.join(', ')}]: damaged bytes passed`;
+  }
+  return undefined;
+}
+
+async function zipTarget(bytes: Uint8Array): Promise<string | undefined> {
+  const source = countedSource(bytes);
+  const zip = await openZip(source);
+  for (const [name, member] of zip.members) {
+    const whole = await zip.bytes(name, 2 ** 20).catch((error: unknown) => {
+      if (error instanceof WeightsError) return undefined;
+      throw error;
+    });
+    if (whole && (whole.length !== member.size || crc32(whole) < 0)) return `${JSON.stringify(name)} gave ${whole.length} of ${member.size} bytes`;
+    if (!member.stored) continue;
+    const start = await zip.start(name).catch((error: unknown) => {
+      if (error instanceof WeightsError) return undefined;
+      throw error;
+    });
+    if (start === undefined) continue;
+    if (start + member.size > bytes.length) return `${JSON.stringify(name)} ends behind the file`;
+    if (whole && crc32(bytes.subarray(start, start + member.size)) !== crc32(whole)) return `${JSON.stringify(name)} is not where start() says`;
+  }
+  return undefined;
+}
+
+/** Something in a value that is not plain data; looks at each container once. */
+function valueFault(root: PickleValue): string | undefined {
+  const seen = new Set<unknown>();
+  const open: unknown[] = [root];
+  while (open.length) {
+    const value = open.pop();
+    if (typeof value === 'function' || typeof value === 'symbol' || value === undefined) return `a ${typeof value} in what was read`;
+    if (typeof value !== 'object' || value === null || value instanceof Uint8Array || seen.has(value)) continue;
+    seen.add(value);
+    if (value instanceof Map) for (const [key, item] of value) open.push(key, item);
+    else if (Array.isArray(value) || value instanceof Set) for (const item of value) open.push(item);
+    else if (typeof (value as { kind?: unknown }).kind !== 'string') return 'an object of no kind in what was read';
+  }
+  return undefined;
+}
+
+const encoded = ['hello there', '[MASK] x \u{20000} caf\u00e9'];
+
+export const targets: Readonly<Record<string, Target>> = {
+  safetensors: (bytes) => checkpointTarget(bytes, openSafetensors, (checkpoint) => safetensorsFault(bytes, checkpoint)),
+  async index(bytes) {
+    const opened: CountedSource[] = [];
+    const name = 'model.safetensors.index.json';
+    const folder = folderOf(new Map([...shardBytes, [name, bytes]]), opened);
+    try {
+      const checkpoint = await openSharded(folder, await readJson(folder, name), name, openSafetensors);
+      const fault = await checkpointFault(checkpoint, 2000);
+      await checkpoint.close();
+      if (fault) return fault;
+    } finally {
+      const left = opened.filter((source) => !source.closed);
+      if (left.length) return `it leaves ${left.map(({ label }) => label).join(', ')} open`;
+    }
+    return undefined;
+  },
+  npy: async (bytes) => npyFault(bytes, parseNpy(bytes, 'file.npy')),
+  npz: async (bytes) => arraysFault((await parseNpz(bytes, 'file.npz')).values()),
+  async voice(bytes) {
+    const { VoicePreset } = await import('../../bark/voices.ts');
+    const voice = await VoicePreset.load(new Blob([bytes]));
+    return arraysFault((['semantic_prompt', 'coarse_prompt', 'fine_prompt'] as const).map((key) => ({ data: voice[key], shape: [...voice.shapes[key]] })));
+  },
+  async checkpoint(bytes) {
+    const { openCheckpoint } = await import('../../runtime/formats.ts');
+    const checkpoint = await openCheckpoint(await blobs(bytes[0] === 0x50 && bytes[1] === 0x4b ? 'pytorch_model.bin' : 'model.safetensors', bytes));
+    const fault = await checkpointFault(checkpoint, bytes.length);
+    await checkpoint.close();
+    return fault;
+  },
+  zip: zipTarget,
+  async pickle(bytes) {
+    const { value, end } = unpickle(bytes, { label: 'file.pkl', globals: torchGlobals, refused: refusedTorchName, persistent: storageOf });
+    return end > bytes.length || bytes[end - 1] !== 0x2e ? `an end at ${end}, which is no STOP` : valueFault(value);
+  },
+  torch: (bytes) => checkpointTarget(bytes, openTorchCheckpoint),
+  legacy: (bytes) => checkpointTarget(bytes, openTorchCheckpoint),
+  async config(bytes) {
+    const { BarkConfig } = await import('../../bark/config.ts');
+    BarkConfig.fromJSON(await jsonFile('config.json', bytes));
+    return undefined;
+  },
+  async generation(bytes) {
+    const { BarkGenerationConfig } = await import('../../bark/generation_config.ts');
+    BarkGenerationConfig.fromJSON(await jsonFile('generation_config.json', bytes));
+    return undefined;
+  },
+  async voices(bytes) {
+    const { readVoiceList } = await import('../../bark/voice_list.ts');
+    for (const [name, paths] of await readVoiceList(folderOf(new Map([['speaker_embeddings_path.json', bytes]])))) {
+      if (Object.values(paths).some((path) => typeof path !== 'string')) return `${name} has a path that is no text`;
+    }
+    return undefined;
+  },
+  async tokenizer(bytes) {
+    const { loadTokenizer } = await import('../../bark/tokenizer.ts');
+    const tokenizer = await loadTokenizer(folderOf(new Map([['tokenizer.json', bytes]])));
+    for (const text of encoded) if (!tokenizer.encode(text).every(Number.isSafeInteger)) return `${tokenizer.encode(text).join(', ')} as ids`;
+    return undefined;
+  },
+
+  'bad: untyped': async () => {
+    throw new RangeError('Array buffer allocation failed');
+  },
+  'bad: buffer': async () => (new Uint8Array(200 * 2 ** 20).length ? undefined : 'nothing'),
+  'bad: chunks': async () => {
+    const held: Uint8Array[] = [];
+    for (let i = 0; i < 100; i++) held.push(new Uint8Array(2 ** 20));
+    return held.length ? undefined : 'nothing';
+  },
+  'bad: heap': async () => {
+    const held: unknown[] = [];
+    for (let i = 0; i < 20; i++) held.push(new Array(500_000).fill(i)); // 80 MB
+    return held.length ? undefined : 'nothing';
+  },
+  'bad: bomb': async () => {
+    let list: unknown[] = [];
+    for (;;) list = [list, new Array(1000).fill(list.length)];
+  },
+  'bad: loop': async () => {
+    for (;;);
+  },
+  'bad: never': () => new Promise(() => undefined),
+  'bad: slow': async () => {
+    for (const end = performance.now() + 1100; performance.now() < end; );
+    return undefined;
+  },
+  'bad: write': async () => {
+    const { writeFile } = await import('node:fs/promises');
+    await writeFile('/nowhere/at/all', 'x').catch(() => undefined);
+    throw new WeightsError('file: got x, expected y.');
+  },
+  'bad: eval': async () => {
+    new Function('return 1')();
+    return undefined;
+  },
+  'bad: late': async () => {
+    setTimeout(() => {
+      throw new Error('later');
+    });
+    await new Promise((done) => setTimeout(done, 50));
+    return undefined;
+  },
+  'bad: wrong': async () => 'other bytes',
+  'bad: escapes': async () => {
+    throw Object.assign(new WeightsError(''), { message: 'file: got \u001b[31m, expected y.' });
+  },
+  'good: refuses': async () => {
+    throw new WeightsError('file: got x, expected y.');
+  },
+};
