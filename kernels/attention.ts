@@ -3,19 +3,20 @@
 import { UnsupportedError } from '../runtime/errors.ts';
 import type { Recorder } from '../runtime/program.ts';
 import { expectShape, type Tensor } from '../runtime/tensor.ts';
+import { formFor, type Form } from './choice.ts';
 import { isF32 } from './linear.ts';
 import { cacheParams, type LayerCache } from './qkv.ts';
 import { shader } from './shaders.ts';
 
-/** y (M, H) for q (M, H); of M queries the first `call.count` are computed, at positions call.start … of row call.slot. */
-export function attention(r: Recorder, y: Tensor, q: Tensor, cache: LayerCache, call: Tensor, { causal }: { causal: boolean }): void {
+/** y (M, H) for q (M, H); of M queries the first `call.count` are computed, at positions call.start … of row call.slot. `form` is for tests. */
+export function attention(r: Recorder, y: Tensor, q: Tensor, cache: LayerCache, call: Tensor, { causal, form = formFor(r.device) }: { causal: boolean; form?: Form }): void {
   const [m, hidden] = q.shape as [number, number];
   expectShape('attention', 'y', y, [m, hidden]);
   const sizes = cacheParams('attention', cache, hidden);
-  r.dispatch(shader('attention'), {
+  r.dispatch(shader(form === 'lanes' ? 'attention_lanes' : 'attention'), {
     overrides: { CACHE_F32: isF32(cache.keys), CAUSAL: causal ? 1 : 0 },
     bind: { cache: sizes, call, q, keys: cache.keys, values: cache.values, y },
-    grid: [Math.ceil(m / 64), sizes[0]],
+    grid: [Math.ceil(m / 64), sizes[0], form === 'lanes' ? Math.ceil(sizes[1] / 64) : 1],
   });
 }
 

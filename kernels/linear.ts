@@ -5,6 +5,7 @@
 import { ShapeError } from '../runtime/errors.ts';
 import type { Recorder } from '../runtime/program.ts';
 import { expectDType, expectShape, type Tensor } from '../runtime/tensor.ts';
+import { formFor, type Form } from './choice.ts';
 import { shader } from './shaders.ts';
 import { MAX_BATCH } from './state.ts';
 
@@ -23,21 +24,26 @@ export interface Linear {
 }
 
 export const LAYER_NORM_EPS = 1e-5; // torch's default; Bark's configs have no key for it
-const TILE = 64; // of common/gemm.wgsl
+
+/** Shader of a product of many rows, and the tile of a workgroup. `form` is for tests. */
+export function gemmVariant(r: Recorder, base: string, form: Form = formFor(r.device)): { name: string; rows: number; columns: number } {
+  return form === 'lanes' ? { name: `${base}_lanes`, rows: 64, columns: 32 } : { name: base, rows: 64, columns: 64 };
+}
 
 /** The value of the shaders' `*_F32` overrides: how weights or a cache are stored. */
 export const isF32 = (t: Tensor): number => (t.dtype === 'f32' ? 1 : 0);
 
 /** y (M, N) = x (M, K) · Wᵀ; of M rows the first `call.count` are computed. `residual`: y += instead. */
-export function linear(r: Recorder, y: Tensor, x: Tensor, w: Pick<Linear, 'weight' | 'bias'>, call: Tensor, options: { gelu?: boolean; residual?: boolean } = {}): void {
+export function linear(r: Recorder, y: Tensor, x: Tensor, w: Pick<Linear, 'weight' | 'bias'>, call: Tensor, options: { gelu?: boolean; residual?: boolean; form?: Form } = {}): void {
   const [n, k] = matrixShape('linear', w);
   const m = x.shape[0]!;
   expectShape('linear', 'x', x, [m, k]);
   expectShape('linear', 'y', y, [m, n]);
-  r.dispatch(shader('linear'), {
+  const variant = gemmVariant(r, 'linear', options.form);
+  r.dispatch(shader(variant.name), {
     overrides: { WEIGHTS_F32: isF32(w.weight) },
     bind: { sizes: [k, n, w.bias ? 1 : 0, options.gelu ? 1 : 0, options.residual ? 1 : 0], call, x, w: w.weight, bias: w.bias ?? x, y },
-    grid: [Math.ceil(n / TILE), Math.ceil(m / TILE)],
+    grid: [Math.ceil(n / variant.columns), Math.ceil(m / variant.rows)],
   });
 }
 

@@ -3,7 +3,8 @@
 import type { Recorder } from '../runtime/program.ts';
 import { expectDType, expectShape, type Tensor } from '../runtime/tensor.ts';
 import { ShapeError } from '../runtime/errors.ts';
-import { gemvVariant, isF32, matrixShape, type Linear } from './linear.ts';
+import type { Form } from './choice.ts';
+import { gemmVariant, gemvVariant, isF32, matrixShape, type Linear } from './linear.ts';
 import { shader } from './shaders.ts';
 
 /** Keys and values of one layer: (B, heads, capacity, head dim) each, f16 or f32. */
@@ -24,16 +25,17 @@ export function cacheParams(op: string, cache: LayerCache, hidden: number): [hea
 }
 
 /** q (M, H), and keys and values at positions call.start … of row call.slot, from normalised x (M, H). */
-export function qkv(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Linear, call: Tensor): void {
+export function qkv(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Linear, call: Tensor, { form }: { form?: Form } = {}): void {
   const [n, k] = matrixShape('qkv', w);
   const m = x.shape[0]!;
   expectShape('qkv', 'x', x, [m, k]);
   expectShape('qkv', 'q', q, [m, k]);
   expectShape('qkv', 'weight', w.weight, [3 * k, k]);
-  r.dispatch(shader('qkv'), {
+  const variant = gemmVariant(r, 'qkv', form);
+  r.dispatch(shader(variant.name), {
     overrides: { WEIGHTS_F32: isF32(w.weight), CACHE_F32: isF32(cache.keys) },
     bind: { sizes: [k, n, w.bias ? 1 : 0], cache: cacheParams('qkv', cache, k), call, x, w: w.weight, bias: w.bias ?? x, q, keys: cache.keys, values: cache.values },
-    grid: [Math.ceil(n / 64), Math.ceil(m / 64)],
+    grid: [Math.ceil(n / variant.columns), Math.ceil(m / variant.rows)],
   });
 }
 

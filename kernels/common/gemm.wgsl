@@ -2,16 +2,9 @@
 // Both operands pass through workgroup memory transposed, so that the inner loop reads vec4s: 4 loads for 64 multiply-adds.
 // Sizes and epilogue are params, not overrides, and the loops have bounds that the compiler does not know: a software adapter's compiler unrolls what
 // it can, and took seconds for each shape of each model.
-// The file that includes this declares `w` and gives
+// The file that includes this declares `w`, `sizes` and gives
 //   load_a(m, k) -> vec4<f32>   a[m, k … k+3]; zeros outside its rows
 //   store(m, n, value)          out[m, n … n+3] = value; n is a multiple of 4, n + 3 may pass N - 1
-struct Sizes {
-  k: u32, // columns of both operands, a multiple of 8
-  n: u32, // rows of W
-  bias: u32,     // 1: add bias[n]
-  gelu: u32,     // 1: y = gelu(…)
-  residual: u32, // 1: add to what y holds
-}
 const TILE = 64u;
 const DEPTH = 16u;        // columns staged at a time
 const QUADS = TILE / 4u;

@@ -4,6 +4,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { attention } from '../../kernels/attention.ts';
+import { formsOf, type Form } from '../../kernels/choice.ts';
 import { createUniform, writeCall } from '../../kernels/state.ts';
 import { ShapeError } from '../../runtime/errors.ts';
 import { record } from '../../runtime/program.ts';
@@ -29,7 +30,7 @@ interface Span {
   slot: number;
 }
 
-async function compare(c: Case, capacity: number, spans: Span[], scale = 1): Promise<void> {
+async function compare(c: Case, capacity: number, spans: Span[], form: Form, scale = 1): Promise<void> {
   const { heads, headDim, dtype, causal } = c;
   const hidden = heads * headDim;
   const size = 2 * heads * capacity * headDim;
@@ -41,7 +42,7 @@ async function compare(c: Case, capacity: number, spans: Span[], scale = 1): Pro
     const qs = randomFloats(m * hidden, 3, scale);
     const [q, y] = [await upload(qs, [m, hidden]), await upload(filled(m * hidden), [m, hidden])];
     writeCall(device, call, span);
-    const program = await record(device, (r) => attention(r, y, q, cache, call, { causal }), { label: 'attention' });
+    const program = await record(device, (r) => attention(r, y, q, cache, call, { causal, form }), { label: 'attention' });
     program.run();
     const expected = new Float64Array(m * hidden).fill(UNTOUCHED);
     const allowed = new Float64Array(m * hidden);
@@ -51,7 +52,7 @@ async function compare(c: Case, capacity: number, spans: Span[], scale = 1): Pro
       expected.set(row.values, i * hidden);
       allowed.set(row.sizes.map((s) => attentionError(headDim, seen, row.scoreSize) * s), i * hidden);
     }
-    assertWithin(await download(y), expected, allowed, JSON.stringify({ m, ...span, ...c }));
+    assertWithin(await download(y), expected, allowed, JSON.stringify({ m, form, ...span, ...c }));
     program.dispose();
     await free(q, y);
   }
@@ -81,9 +82,10 @@ const cases: Case[] = [
     { heads: 2, headDim: 128, dtype: 'f32', causal: false },
   ),
 ];
-for (const c of cases) test(JSON.stringify(c), () => compare(c, 130, spans));
-
-test('scores of hundreds: one position takes all, and nothing overflows', () => compare({ heads: 3, headDim: 8, dtype: 'f16', causal: true }, 130, spans.slice(2, 4), 300));
+for (const form of formsOf(device)) {
+  for (const c of cases) test(`${form}: ${JSON.stringify(c)}`, () => compare(c, 130, spans, form));
+  test(`${form}: scores of hundreds: one position takes all, and nothing overflows`, () => compare({ heads: 3, headDim: 8, dtype: 'f16', causal: true }, 130, spans.slice(2, 4), form, 300));
+}
 
 test('caches that do not fit are refused', async () => {
   const q = await upload(filled(48), [2, 24]);

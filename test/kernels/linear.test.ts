@@ -4,6 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { formsOf, type Form } from '../../kernels/choice.ts';
 import { linear } from '../../kernels/linear.ts';
 import { createUniform, writeCall } from '../../kernels/state.ts';
 import { ShapeError } from '../../runtime/errors.ts';
@@ -27,7 +28,9 @@ interface Case {
   residual?: boolean;
 }
 
-async function compare({ ms, ...c }: Case): Promise<void> {
+const forms = formsOf(device);
+
+async function compare({ ms, ...c }: Case, form: Form): Promise<void> {
   const { k, n, dtype } = c;
   const ws = stored(randomFloats(n * k, 2), dtype);
   const bs = c.bias ? randomFloats(n, 3, 4) : null;
@@ -38,7 +41,7 @@ async function compare({ ms, ...c }: Case): Promise<void> {
     const xs = randomFloats(m * k, 1, 2);
     const before = c.residual ? randomFloats(m * n, 4, 8) : filled(m * n);
     const [x, y] = [await upload(xs, [m, k]), await upload(before, [m, n])];
-    const program = await record(device, (r) => linear(r, y, x, { weight: w, bias }, call, { gelu: c.gelu ?? false, residual: c.residual ?? false }), { label: 'linear' });
+    const program = await record(device, (r) => linear(r, y, x, { weight: w, bias }, call, { gelu: c.gelu ?? false, residual: c.residual ?? false, form }), { label: 'linear' });
     const product = reference.linear(xs, ws, bs, [m, n, k]);
     for (const count of new Set([0, 1, m - 1, m])) {
       device.write(y, before);
@@ -50,7 +53,7 @@ async function compare({ ms, ...c }: Case): Promise<void> {
         const erfError = c.gelu ? 1e-7 * Math.abs(product.values[i]!) + 2 * ROUNDING : 0;
         return here(i) ? 1.13 * sumError(k) * size + erfError + ROUNDING * Math.abs(expected[i]!) : 0;
       });
-      assertWithin(await download(y), expected, allowed, `${JSON.stringify({ m, count, ...c })}`);
+      assertWithin(await download(y), expected, allowed, JSON.stringify({ m, count, form, ...c }));
     }
     program.dispose();
     await free(x, y);
@@ -72,7 +75,7 @@ const cases: Case[] = [
     { ms: [65], k: 16, n: 128, dtype: 'f16' },
   ),
 ];
-for (const c of cases) test(`(M, ${c.k}) · (${c.n}, ${c.k}) ${c.dtype}${c.bias ? ' + bias' : ''}${c.gelu ? ', GELU' : ''}${c.residual ? ', residual' : ''}`, () => compare(c));
+for (const form of forms) for (const c of cases) test(`${form}: (M, ${c.k}) · (${c.n}, ${c.k}) ${c.dtype}${c.bias ? ' + bias' : ''}${c.gelu ? ', GELU' : ''}${c.residual ? ', residual' : ''}`, () => compare(c, form));
 
 test('GELU where erf ends, and far out', async () => {
   const values = Float32Array.of(-1e30, -300, -6, -3.5, -1e-3, -1e-20, 0, 1e-20, 1e-3, 0.7517, 3.5, 6, 300, 1e30);
@@ -82,9 +85,11 @@ test('GELU where erf ends, and far out', async () => {
   const y = await upload(filled(n), [1, n]);
   const call = createUniform(device, 3, 'test', 'call');
   writeCall(device, call, { count: 1 });
-  await runOnce((r) => linear(r, y, x, { weight: w, bias: null }, call, { gelu: true }));
   const expected = values.map(reference.gelu);
-  assertWithin(await download(y), expected, values.map((v) => 1.5e-7 * Math.abs(v)), 'gelu');
+  for (const form of forms) {
+    await runOnce((r) => linear(r, y, x, { weight: w, bias: null }, call, { gelu: true, form }));
+    assertWithin(await download(y), expected, values.map((v) => 1.5e-7 * Math.abs(v)), `gelu ${form}`);
+  }
   await free(x, w, y, call);
 });
 

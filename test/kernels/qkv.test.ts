@@ -3,6 +3,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { formsOf, type Form } from '../../kernels/choice.ts';
 import { qkv, qkvRow, type LayerCache } from '../../kernels/qkv.ts';
 import { createUniform, writeCall } from '../../kernels/state.ts';
 import { ShapeError } from '../../runtime/errors.ts';
@@ -70,7 +71,7 @@ interface Span {
   slot: number;
 }
 
-async function compareMany(c: Case, capacity: number, spans: Span[]): Promise<void> {
+async function compareMany(c: Case, capacity: number, spans: Span[], form: Form): Promise<void> {
   const hidden = c.heads * c.headDim;
   const layer: HostLinear = await randomLinear(device, 3 * hidden, hidden, c.dtypes[0], { bias: c.bias ?? false });
   const cache = await makeCache(c, 3, capacity);
@@ -80,12 +81,12 @@ async function compareMany(c: Case, capacity: number, spans: Span[]): Promise<vo
     const [x, q] = [await upload(xs, [m, hidden]), await upload(filled(m * hidden), [m, hidden])];
     await cache.reset();
     writeCall(device, call, span);
-    const program = await record(device, (r) => qkv(r, q, cache, x, layer.gpu, call), { label: 'qkv' });
+    const program = await record(device, (r) => qkv(r, q, cache, x, layer.gpu, call, { form }), { label: 'qkv' });
     program.run();
     const { values, sizes } = reference.linear(xs, layer.weight, layer.bias, [m, 3 * hidden, hidden]);
     const placed = Array.from({ length: span.count }, (_, row) => ({ row, slot: span.slot, position: span.start + row }));
     const got = { q: await download(q), keys: await download(cache.keys), values: await download(cache.values) };
-    await check(c, JSON.stringify({ m, ...span, ...c }), got, { values, allowed: sizes.map((s) => sumError(hidden) * s) }, capacity, placed);
+    await check(c, JSON.stringify({ m, form, ...span, ...c }), got, { values, allowed: sizes.map((s) => sumError(hidden) * s) }, capacity, placed);
     program.dispose();
     await free(x, q);
   }
@@ -111,7 +112,7 @@ const many: Case[] = [
     { heads: 4, headDim: 16, dtypes: ['f16', 'f16'], bias: true },
   ),
 ];
-for (const c of many) test(`many positions: ${JSON.stringify(c)}`, () => compareMany(c, 70, spans));
+for (const form of formsOf(device)) for (const c of many) test(`many positions, ${form}: ${JSON.stringify(c)}`, () => compareMany(c, 70, spans, form));
 
 const CAPACITY = 11;
 
