@@ -1,97 +1,50 @@
 // Makes a checkpoint folder of the released models' exact shapes with arbitrary, deterministic weights: for timing, for memory, and to show
-// that full-size models load and run. It speaks noise. Never commit what it writes (small: 1.6 GB in f32, large: 4.4 GB).
+// that full-size models load and run. It speaks noise. Never commit what it writes (small: 1.7 GB, large: 4.5 GB).
+// `torch` is the form of the releases: pytorch_model.bin with every tensor, attention masks and the codec's encoder included, f32.
+// `safetensors` has what a model that speaks needs, in f32 or f16.
 //
-//   node --import tsx bench/make_checkpoint.ts small|large DIR [f32|f16]
+//   node --import tsx bench/make_checkpoint.ts small|large|tiny DIR [torch|f32|f16]
 
-import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { crc32 } from 'node:zlib';
 import { float32ToFloat16 } from '../runtime/half.ts';
+import { BLOCK_SIZE, byteLength, configs, inventory, isModelName, MODELS, type BenchTensor, type ModelName } from './inventory.ts';
+import { torchLayout, type Segment } from './torch_writer.ts';
 
-/** hidden_size, num_heads and num_layers of the released models; all else is the same in both. */
-const SIZES = {
-  small: { hidden_size: 768, num_heads: 12, num_layers: 12 },
-  large: { hidden_size: 1024, num_heads: 16, num_layers: 24 },
-} as const;
+/** What is in the weights' file, and of what type. */
+export const FORMS = ['torch', 'f32', 'f16'] as const;
+export type Form = (typeof FORMS)[number];
 
-const VOCAB = { semantic: [129600, 10048], coarse_acoustics: [12096, 12096], fine_acoustics: [1056, 1056] } as const;
-const CODEBOOKS = 8;
+/** The file that the weights are in. */
+export const weightsFile = (form: Form): string => (form === 'torch' ? 'pytorch_model.bin' : 'model.safetensors');
 
-type Shape = readonly number[];
-
-function tensors(size: keyof typeof SIZES): Map<string, Shape> {
-  const { hidden_size: H, num_layers } = SIZES[size];
-  const all = new Map<string, Shape>();
-  for (const [stage, [input, output]] of Object.entries(VOCAB)) {
-    const fine = stage === 'fine_acoustics';
-    const norm = (name: string): void => {
-      all.set(`${stage}.${name}.weight`, [H]);
-      if (fine) all.set(`${stage}.${name}.bias`, [H]);
-    };
-    if (fine) for (let c = 0; c < CODEBOOKS; c++) all.set(`${stage}.input_embeds_layers.${c}.weight`, [input, H]);
-    else all.set(`${stage}.input_embeds_layer.weight`, [input, H]).set(`${stage}.lm_head.weight`, [output, H]);
-    all.set(`${stage}.position_embeds_layer.weight`, [1024, H]);
-    for (let n = 0; n < num_layers; n++) {
-      const at = `layers.${n}`;
-      norm(`${at}.layernorm_1`);
-      all.set(`${stage}.${at}.attn.att_proj.weight`, [3 * H, H]).set(`${stage}.${at}.attn.out_proj.weight`, [H, H]);
-      norm(`${at}.layernorm_2`);
-      all.set(`${stage}.${at}.mlp.in_proj.weight`, [4 * H, H]).set(`${stage}.${at}.mlp.out_proj.weight`, [H, 4 * H]);
-    }
-    norm('layernorm_final');
-  }
-  codecTensors(all);
-  return all;
+interface Plan {
+  readonly file: string;
+  readonly size: number;
+  readonly segments: readonly Segment[];
+  readonly tensors: ReadonlyMap<string, BenchTensor>;
+  readonly form: Form;
 }
 
-/** The decoder of EnCodec 24 kHz, and its first eight codebooks. */
-function codecTensors(all: Map<string, Shape>): void {
-  const at = 'codec_model.decoder.layers';
-  const conv = (name: string, out: number, from: number, k: number, transposed = false): void => {
-    const [first, second] = transposed ? [from, out] : [out, from];
-    all.set(`${at}.${name}.conv.weight_g`, [first, 1, 1]).set(`${at}.${name}.conv.weight_v`, [first, second, k]).set(`${at}.${name}.conv.bias`, [out]);
-  };
-  conv('0', 512, 128, 7);
-  for (const l of [0, 1]) {
-    for (const side of ['ih', 'hh']) all.set(`${at}.1.lstm.weight_${side}_l${l}`, [2048, 512]).set(`${at}.1.lstm.bias_${side}_l${l}`, [2048]);
-  }
-  let channels = 512;
-  [8, 5, 4, 2].forEach((ratio, i) => {
-    const half = channels / 2;
-    conv(`${3 + 3 * i}`, half, channels, 2 * ratio, true);
-    conv(`${4 + 3 * i}.block.1`, half / 2, half, 3);
-    conv(`${4 + 3 * i}.block.3`, half, half / 2, 1);
-    conv(`${4 + 3 * i}.shortcut`, half, half, 1);
-    channels = half;
-  });
-  conv('15', 1, 32, 7);
-  for (let q = 0; q < CODEBOOKS; q++) all.set(`codec_model.quantizer.layers.${q}.codebook.embed`, [1024, 128]);
+/** Where each byte of the weights' file goes; nothing is made yet. */
+function plan(model: ModelName, form: Form): Plan {
+  const all = inventory(MODELS[model]).filter((t) => form === 'torch' || (t.needed && !t.tied));
+  const tensors = new Map(all.map((t) => [t.name, t]));
+  const layout = form === 'torch' ? torchLayout(all.map((t) => ({ ...t, storage: t.tied ?? t.name })), crc32) : safetensorsLayout(all, form);
+  return { file: weightsFile(form), tensors, form, ...layout };
 }
 
-/** config.json and generation_config.json with the released values; keys that nobody reads are left out. */
-function configs(size: keyof typeof SIZES): { config: object; generation: object } {
-  const gpt = (stage: keyof typeof VOCAB): object => ({ ...SIZES[size], block_size: 1024, bias: false, input_vocab_size: VOCAB[stage][0], output_vocab_size: VOCAB[stage][1] });
-  const sampling = { do_sample: true, temperature: 0.7, top_k: 50, top_p: 1.0 };
-  return {
-    config: {
-      model_type: 'bark', architectures: ['BarkModel'],
-      semantic_config: gpt('semantic'), coarse_acoustics_config: gpt('coarse_acoustics'),
-      fine_acoustics_config: { ...gpt('fine_acoustics'), n_codes_total: CODEBOOKS, n_codes_given: 1 },
-      codec_config: { model_type: 'encodec', target_bandwidths: [1.5, 3.0, 6.0], codebook_size: 1024, codebook_dim: 128 },
-    },
-    generation: {
-      model_type: 'bark', codebook_size: 1024, sample_rate: 24000,
-      semantic_config: {
-        ...sampling, eos_token_id: 10000, max_new_tokens: 768, text_encoding_offset: 10048, text_pad_token: 129595, semantic_pad_token: 10000,
-        semantic_infer_token: 129599, semantic_vocab_size: 10000, max_input_semantic_length: 256, semantic_rate_hz: 49.9,
-      },
-      coarse_acoustics_config: {
-        ...sampling, coarse_semantic_pad_token: 12048, coarse_infer_token: 12050, coarse_rate_hz: 75, n_coarse_codebooks: 2,
-        max_coarse_input_length: 256, max_coarse_history: 630, sliding_window_len: 60,
-      },
-      fine_acoustics_config: { temperature: 0.5, max_fine_history_length: 512, max_fine_input_length: 1024, n_fine_codebooks: CODEBOOKS },
-    },
-  };
+export function safetensorsLayout(all: readonly BenchTensor[], form: 'f32' | 'f16'): { segments: Segment[]; size: number } {
+  let end = 0;
+  const sizeOf = (t: BenchTensor): number => byteLength(t) / (form === 'f16' ? 2 : 1);
+  const header = all.map((t) => [t.name, { dtype: form.toUpperCase(), shape: t.shape, data_offsets: [end, (end += sizeOf(t))] }]);
+  const text = JSON.stringify(Object.fromEntries(header));
+  const json = new TextEncoder().encode(text.padEnd(Math.ceil(text.length / 8) * 8));
+  const length = new Uint8Array(new BigUint64Array([BigInt(json.length)]).buffer);
+  return { segments: [{ bytes: length }, { bytes: json }, ...all.map((t) => ({ storage: t.name, size: sizeOf(t) }))], size: 8 + json.length + end };
 }
 
 const BLOCK = 1 << 18; // values of the block that all tensors are cut from
@@ -106,58 +59,96 @@ function block(): Float32Array {
 }
 
 /** The scale of a tensor's values: what keeps activations of random layers near 1. */
-function scaleOf(name: string, shape: Shape): { scale: number; offset: number } {
+export function scaleOf({ name, shape }: BenchTensor): { scale: number; offset: number } {
   if (/layernorm.*weight$/.test(name) || name.endsWith('weight_g')) return { scale: 0.1, offset: 1 };
   if (name.endsWith('bias')) return { scale: 0.02, offset: 0 };
   if (name.includes('embed')) return { scale: 0.2, offset: 0 };
   return { scale: 1 / Math.sqrt(shape.slice(1).reduce((a, b) => a * b, 1)), offset: 0 };
 }
 
-export function makeCheckpoint(size: keyof typeof SIZES, dir: string, dtype: 'f32' | 'f16' = 'f32'): void {
-  mkdirSync(dir, { recursive: true });
-  const { config, generation } = configs(size);
-  writeFileSync(join(dir, 'config.json'), JSON.stringify(config, null, 2));
-  writeFileSync(join(dir, 'generation_config.json'), JSON.stringify(generation, null, 2));
-  writeFileSync(join(dir, 'vocab.txt'), ['[PAD]', ...Array.from({ length: 99 }, (_, i) => `[unused${i + 1}]`), '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'hello', 'there', '.', ','].join('\n'));
-
-  const width = dtype === 'f32' ? 4 : 2;
-  const all = tensors(size);
-  let end = 0;
-  const header = Object.fromEntries(
-    [...all].map(([name, shape]) => {
-      const begin = end;
-      end += width * shape.reduce((a, b) => a * b, 1);
-      return [name, { dtype: dtype.toUpperCase(), shape, data_offsets: [begin, end] }];
-    }),
-  );
-  const json = JSON.stringify(header).padEnd(Math.ceil(JSON.stringify(header).length / 8) * 8);
-  const file = openSync(join(dir, 'model.safetensors'), 'w');
-  const length = new BigUint64Array([BigInt(json.length)]);
-  writeSync(file, new Uint8Array(length.buffer));
-  writeSync(file, json);
+/** What gives tensors' bytes, `size` of each, to `sink` in pieces. Each tensor starts elsewhere in the block, so the order counts. */
+function filler(form: Form): (tensor: BenchTensor, size: number, sink: (bytes: Uint8Array) => void) => void {
   const values = block();
+  const width = form === 'f16' ? 2 : 4;
+  // A mask lets position i see 0 … i.
+  const mask = Uint8Array.from({ length: BLOCK_SIZE ** 2 }, (_, i) => (i % BLOCK_SIZE <= Math.floor(i / BLOCK_SIZE) ? 1 : 0));
   let at = 0;
-  for (const [name, shape] of all) {
-    const { scale, offset } = scaleOf(name, shape);
+  return (tensor, size, sink) => {
+    if (tensor.dtype === 'BOOL') return sink(mask);
+    const { scale, offset } = scaleOf(tensor);
     const scaled = values.map((v) => v * scale + offset);
-    const bytes = new Uint8Array((dtype === 'f32' ? scaled : float32ToFloat16(scaled)).buffer);
-    let left = width * shape.reduce((a, b) => a * b, 1);
-    while (left > 0) {
+    const bytes = new Uint8Array((form === 'f16' ? float32ToFloat16(scaled) : scaled).buffer);
+    for (let left = size; left > 0; ) {
       const from = width * at;
       const n = Math.min(left, bytes.length - from);
-      writeSync(file, bytes, from, n);
+      sink(bytes.subarray(from, from + n));
       left -= n;
       at = (at + n / width + 7919) % BLOCK; // a prime step: neighbouring rows are not alike
     }
+  };
+}
+
+function writeWeights({ file, segments, tensors, form }: Plan, dir: string): void {
+  const out = openSync(join(dir, file), 'w');
+  try {
+    const fill = filler(form);
+    const crcs = new Map<string, number>();
+    for (const segment of segments) {
+      if ('bytes' in segment) writeSync(out, segment.bytes);
+      else if ('withCrcs' in segment) writeSync(out, segment.withCrcs(crcs));
+      else {
+        let crc = 0;
+        fill(tensors.get(segment.storage)!, segment.size, (bytes) => {
+          writeSync(out, bytes);
+          if (form === 'torch') crc = crc32(bytes, crc);
+        });
+        crcs.set(segment.storage, crc);
+      }
+    }
+  } finally {
+    closeSync(out);
   }
-  closeSync(file);
+}
+
+function writeFolder(model: ModelName, dir: string, planned: Plan): void {
+  mkdirSync(dir, { recursive: true });
+  const { config, generation } = configs(MODELS[model]);
+  writeFileSync(join(dir, 'config.json'), JSON.stringify(config, null, 2));
+  writeFileSync(join(dir, 'generation_config.json'), JSON.stringify(generation, null, 2));
+  writeFileSync(join(dir, 'vocab.txt'), ['[PAD]', ...Array.from({ length: 99 }, (_, i) => `[unused${i + 1}]`), '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'hello', 'there', '.', ','].join('\n'));
+  writeWeights(planned, dir);
+}
+
+/** Writes a checkpoint into `dir`. */
+export function makeCheckpoint(model: ModelName, dir: string, form: Form = 'f32'): void {
+  writeFolder(model, dir, plan(model, form));
+}
+
+/** Where checkpoints are kept between runs. */
+export const CACHE = join(tmpdir(), 'bark-webgpu-bench');
+
+/** The folder of a checkpoint; made where there is none of the right size yet, under another name until it is complete. */
+export function cachedCheckpoint(model: ModelName, form: Form, cache: string = CACHE): string {
+  const dir = join(cache, `${model}-${form}`);
+  const planned = plan(model, form);
+  const file = join(dir, planned.file);
+  if (existsSync(file) && statSync(file).size === planned.size) return dir;
+  const temporary = `${dir}.${process.pid}.tmp`;
+  try {
+    writeFolder(model, temporary, planned);
+    rmSync(dir, { recursive: true, force: true });
+    renameSync(temporary, dir);
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+  return dir;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [size, dir, dtype = 'f32'] = process.argv.slice(2);
-  if (!(size === 'small' || size === 'large') || !dir || !(dtype === 'f32' || dtype === 'f16')) {
-    console.error('usage: make_checkpoint.ts small|large DIR [f32|f16]');
+  const [model = '', dir, form = 'f32'] = process.argv.slice(2);
+  if (!isModelName(model) || !dir || !FORMS.includes(form as Form)) {
+    console.error(`usage: make_checkpoint.ts ${Object.keys(MODELS).join('|')} DIR [${FORMS.join('|')}]`);
     process.exit(2);
   }
-  makeCheckpoint(size, dir, dtype);
+  makeCheckpoint(model, dir, form as Form);
 }

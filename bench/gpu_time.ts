@@ -1,0 +1,132 @@
+// Time of work on the GPU, three ways: by the clock until the queue is empty, by the processor time of this process (what the work costs on an
+// adapter that computes on the CPU, whatever else runs there), and by timestamps on the GPU, where the adapter has them.
+// Programs are stamped from outside, by an empty pass before and behind each: nothing in the library knows that it is measured.
+
+import { isSoftware, type Device } from '../runtime/device.ts';
+import { Program } from '../runtime/program.ts';
+import { median } from './harness.ts';
+
+const QUERY_RESOLVE = 0x200; // GPUBufferUsage.QUERY_RESOLVE; npm webgpu does not define the global
+const COPIES = 0x4 | 0x8; // COPY_SRC | COPY_DST
+const MOST_PROGRAMS = 2048; // stamped in one go: 4096 queries are the most that a set may have
+
+/** Runs `run` with every program in it stamped; GPU milliseconds of all of them together, null where there are no timestamps. */
+export async function gpuTimed<T>(device: Device, run: () => Promise<T> | T): Promise<{ value: T; gpuMs: number | null }> {
+  if (!device.capabilities.timestamps) return { value: await run(), gpuMs: null };
+  const set = device.gpu.createQuerySet({ type: 'timestamp', count: 2 * MOST_PROGRAMS });
+  const resolved = device.createBuffer(16 * MOST_PROGRAMS, QUERY_RESOLVE | COPIES, 'bench', 'timestamps');
+  const encode = Program.prototype.encode;
+  let programs = 0;
+  Program.prototype.encode = function (encoder, times) {
+    const query = programs < MOST_PROGRAMS && this.device === device ? 2 * programs++ : null;
+    const stamp = (at: number): void => encoder.beginComputePass({ timestampWrites: { querySet: set, endOfPassWriteIndex: at } }).end();
+    if (query !== null) stamp(query);
+    encode.call(this, encoder, times);
+    if (query !== null) stamp(query + 1);
+  };
+  try {
+    const value = await run();
+    await device.settle();
+    Program.prototype.encode = encode;
+    if (programs === 0) return { value, gpuMs: null };
+    const encoder = device.gpu.createCommandEncoder();
+    encoder.resolveQuerySet(set, 0, 2 * programs, resolved, 0);
+    device.submit(encoder);
+    const stamps = new BigUint64Array(await device.read({ buffer: resolved, offset: 0, shape: [4 * programs], dtype: 'u32', label: 'timestamps' }));
+    let nanoseconds = 0n;
+    for (let i = 0; i < programs; i++) nanoseconds += stamps[2 * i + 1]! - stamps[2 * i]!;
+    // A clock that the driver does not keep gives zeros, or steps back.
+    return { value, gpuMs: nanoseconds > 0n ? Number(nanoseconds) / 1e6 : null };
+  } finally {
+    Program.prototype.encode = encode;
+    set.destroy();
+    device.destroyBuffer(resolved);
+  }
+}
+
+/** Processor time of this process, all threads, in milliseconds. */
+export function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+/** By the clock and in processor time, until all that `run` submits is done. */
+async function clocked(device: Device, run: () => void): Promise<{ ms: number; cpuMs: number }> {
+  const [start, cpu] = [performance.now(), cpuMs()];
+  run();
+  await device.settle();
+  return { ms: performance.now() - start, cpuMs: cpuMs() - cpu };
+}
+
+export interface Timing {
+  /** Medians of one run. */
+  readonly ms: number;
+  readonly cpuMs: number;
+  readonly gpuMs: number | null;
+  /** Measurements that the medians are of; each may be of several runs. */
+  readonly runs: number;
+}
+
+export interface MeasureOptions {
+  readonly repeats: number;
+  /** No further repetition is begun after so long; one is always made. Default: 10 s. */
+  readonly budgetMs?: number;
+  /** Runs of one measurement; default: as many as take 20 ms, so that submitting and waiting weigh little. */
+  readonly times?: number;
+}
+
+/**
+ * Times one run; `run` submits `times` of them and is given 1 once more where `times` is to be found. What it computes must have been checked
+ * by then, and it must have been run before.
+ */
+export async function measure(device: Device, run: (times: number) => void, options: MeasureOptions): Promise<Timing> {
+  const { repeats, budgetMs = 10_000 } = options;
+  await device.settle();
+  const begin = performance.now();
+  let times = options.times;
+  if (times === undefined) {
+    run(1);
+    await device.settle();
+    times = Math.max(1, Math.min(10_000, Math.ceil(20 / Math.max(0.001, performance.now() - begin))));
+  }
+  const samples: { ms: number; cpuMs: number }[] = [];
+  const stamped: number[] = [];
+  do {
+    const { value, gpuMs } = await gpuTimed(device, () => clocked(device, () => run(times)));
+    samples.push({ ms: value.ms / times, cpuMs: value.cpuMs / times });
+    if (gpuMs !== null) stamped.push(gpuMs / times);
+  } while (samples.length < repeats && performance.now() - begin < budgetMs);
+  return { ms: median(samples.map((s) => s.ms)), cpuMs: median(samples.map((s) => s.cpuMs)), gpuMs: stamped.length > 0 ? median(stamped) : null, runs: samples.length };
+}
+
+/**
+ * The time that rates are made of: on an adapter that computes on the CPU the processor's, which other work on the machine does not stretch (of
+ * all threads together, so such rates are those of one core); elsewhere the GPU's own, or the clock's where there are no timestamps.
+ */
+export function basisMs(device: Device, time: Pick<Timing, 'ms' | 'cpuMs' | 'gpuMs'>): number {
+  return isSoftware(device.info) ? time.cpuMs : (time.gpuMs ?? time.ms);
+}
+
+/** Gigabytes a second of a copy from buffer to buffer, read and written bytes both counted: what the memory can do. Of `basisMs`. */
+export async function copyBandwidth(device: Device, { quick }: { quick: boolean }): Promise<number> {
+  const size = Math.min(quick ? 64 << 20 : 512 << 20, device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
+  const [from, to] = [0, 1].map(() => device.createBuffer(size, COPIES | 0x80, 'bench', 'copy')) as [GPUBuffer, GPUBuffer];
+  try {
+    const copy = async (times: number): Promise<number> => {
+      const encoder = device.gpu.createCommandEncoder();
+      for (let i = 0; i < times; i++) encoder.copyBufferToBuffer(from, 0, to, 0, size);
+      await device.settle();
+      return basisMs(device, { ...(await clocked(device, () => device.submit(encoder))), gpuMs: null }) / times;
+    };
+    await copy(1); // touches the pages
+    const times = Math.max(1, Math.min(64, Math.ceil(50 / (await copy(1)))));
+    const ms: number[] = [];
+    for (let i = 0; i < 5; i++) ms.push(await copy(times));
+    return (2 * size) / median(ms) / 1e6;
+  } finally {
+    for (const buffer of [from, to]) device.destroyBuffer(buffer);
+  }
+}
+
+/** What each result of these suites says about the machine. */
+export const variantOf = (device: Device): string => (device.capabilities.subgroups ? 'subgroups' : 'portable');

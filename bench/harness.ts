@@ -1,0 +1,73 @@
+// What all suites share: the form of a result, medians, child processes, and printing. It measures nothing itself.
+
+import { fork } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** One line of `--json`. Numbers that could not be measured are null, never guessed. */
+export interface Result {
+  readonly suite: string;
+  /** 'small', 'large' or a path. */
+  readonly model: string;
+  readonly layers: number;
+  readonly adapter: string;
+  readonly dtype: 'float16' | 'float32';
+  readonly variant: string;
+  readonly [field: string]: string | number | boolean | null;
+}
+
+export interface BenchOptions {
+  /** 'small', 'large', 'tiny' or the path of a model's folder. */
+  readonly model: string;
+  readonly quick: boolean;
+  readonly repeats: number;
+  /** Where checkpoints that are made on the fly are kept. */
+  readonly dir?: string | undefined;
+  readonly dtype?: 'float16' | 'float32' | undefined;
+  readonly cold: boolean;
+}
+
+export interface Suite {
+  readonly name: string;
+  /** One line for people. */
+  readonly about: string;
+  /** What people see of a result, in this order; `--json` has all. */
+  readonly columns: readonly string[];
+  run(options: BenchOptions, emit: (result: Result) => void, note: (text: string) => void): Promise<void>;
+}
+
+/** The middle value; of an even number the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return sorted.length % 2 ? sorted[Math.floor(middle)]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** `value` with as many decimals as are worth reading. */
+export const rounded = (value: number, decimals = 1): number => Math.round(value * 10 ** decimals) / 10 ** decimals;
+
+/** Runs a script of this folder in a process of its own, given `input`, and resolves with the one message it sends. Rejects with what it said where it fails. */
+export function inChild<T>(script: string, input: object, seconds = 600): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const child = fork(join(import.meta.dirname, script), [JSON.stringify(input)], { execArgv: ['--import', 'tsx'], stdio: ['ignore', 'pipe', 'pipe', 'ipc'], timeout: 1000 * seconds });
+    let said = '';
+    let answer: T | undefined;
+    for (const stream of [child.stdout, child.stderr]) stream!.on('data', (text: Buffer) => (said = (said + text.toString()).slice(-4000)));
+    child.on('message', (message) => (answer = message as T));
+    child.on('error', reject);
+    child.on('exit', (code, signal) => (answer !== undefined ? resolve(answer) : reject(new Error(`${script} ended with ${signal ?? code} and no result:\n${said.trim()}`))));
+  });
+}
+
+/** num_layers of a model's folder. */
+export function layersOf(folder: string): number {
+  const { semantic_config } = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as { semantic_config?: { num_layers?: number } };
+  return semantic_config?.num_layers ?? 0;
+}
+
+/** Results as a table for people: a row for each result. */
+export function table(results: readonly Result[], columns: readonly string[]): string {
+  const cells = [columns, ...results.map((result) => columns.map((column) => `${result[column] ?? '-'}`))];
+  const widths = columns.map((_, i) => Math.max(...cells.map((row) => row[i]!.length)));
+  return cells.map((row) => row.map((cell, i) => cell.padEnd(widths[i]!)).join('  ').trimEnd()).join('\n');
+}

@@ -1,0 +1,205 @@
+// One measurement of the suite `load`, in a process of its own: reads the file, then loads the model, compares weights on the GPU with the
+// file, and only then tells its parent how long it took. Memory is the kernel's own count on Linux, and sampled elsewhere.
+
+import { spawnSync } from 'node:child_process';
+import { closeSync, fstatSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { BarkModel } from '../bark/model.ts';
+import type { CausalGpt } from '../bark/gpt.ts';
+import type { ByteSource, Checkpoint, ModelSource } from '../runtime/checkpoint.ts';
+import { Device, isSoftware } from '../runtime/device.ts';
+import { openCheckpoint } from '../runtime/formats.ts';
+import { float32ToFloat16 } from '../runtime/half.ts';
+import { openModelSource } from '../runtime/source.ts';
+import type { Tensor } from '../runtime/tensor.ts';
+
+export interface LoadInput {
+  readonly folder: string;
+  /** The weights' file in it. */
+  readonly file: string;
+  readonly dtype: 'float16' | 'float32';
+  /** Have the system forget the file's content before it is read, and again before it is loaded. */
+  readonly cold: boolean;
+}
+
+export interface LoadMeasurement {
+  readonly adapter: string;
+  readonly software: boolean;
+  /** Whether the system did forget the file. */
+  readonly cold: boolean;
+  /** Reading all of the file, 8 MiB at a time into one buffer. */
+  readonly readMs: number;
+  /** From the call of `fromPretrained` until the last weight is on the GPU: opening, reading, casting, kernels for these compiled. */
+  readonly loadMs: number;
+  /** Processor time of all threads in `loadMs`, and in `readMs`: steadier where other work shares the processor. */
+  readonly loadCpuMs: number;
+  readonly readCpuMs: number;
+  /** From then until `fromPretrained` returned: the kernels of speaking compiled and run once. */
+  readonly warmUpMs: number;
+  /** Bytes of memory above what the process held before loading, at the peak until `loadMs`; on a software adapter GPU buffers are among them. */
+  readonly processPeak: number;
+  /** The same without GPU buffers that are held: with the staging memory of uploads, which is the driver's. */
+  readonly hostPeak: number;
+  /** `hostPeak` until `fromPretrained` returned, with what compiling takes. */
+  readonly hostPeakWithWarmUp: number;
+  /** The peak of anonymous memory until `fromPretrained` returned: what the process allocates itself. Mesa's lavapipe keeps GPU buffers elsewhere. */
+  readonly anonymousPeak: number;
+  /** GPU buffers held once the weights are there. */
+  readonly gpuBytes: number;
+  readonly bytesRead: number;
+  readonly reads: number;
+  readonly largestRead: number;
+  readonly uploadBytes: number;
+  readonly dispatches: number;
+  readonly submits: number;
+  readonly checkedBytes: number;
+}
+
+const CHUNK = 8 << 20;
+
+/** Processor time of this process, all threads, in milliseconds. */
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+function readAll(path: string, buffer: Uint8Array): number {
+  const start = performance.now();
+  const file = openSync(path, 'r');
+  const { size } = fstatSync(file);
+  for (let at = 0; at < size; ) {
+    const n = readSync(file, buffer, 0, buffer.length, at);
+    if (n === 0) throw new Error(`${path}: it ended at byte ${at} of ${size}.`);
+    at += n;
+  }
+  closeSync(file);
+  return performance.now() - start;
+}
+
+/** Has Linux drop a file from its cache; false where that cannot be asked for. */
+function forget(path: string): boolean {
+  return process.platform === 'linux' && spawnSync('dd', [`if=${path}`, 'iflag=nocache', 'count=0']).status === 0;
+}
+
+/** Bytes of memory held now, of these anonymous ones, and the peak since `resetPeak`; 0 where the kernel does not count it. */
+function memory(): { now: number; anonymous: number; peak: number } {
+  if (process.platform !== 'linux') return { now: process.memoryUsage.rss(), anonymous: 0, peak: 0 };
+  const status = readFileSync('/proc/self/status', 'latin1');
+  const field = (name: string): number => 1024 * Number(status.match(new RegExp(`${name}:\\s+(\\d+)`))?.[1] ?? 0);
+  return { now: field('VmRSS'), anonymous: field('RssAnon'), peak: field('VmHWM') };
+}
+
+/** Forgets an earlier peak; where that is not allowed, an earlier peak that was higher counts as this one. */
+function resetPeak(): void {
+  try {
+    if (process.platform === 'linux') writeFileSync('/proc/self/clear_refs', '5');
+  } catch {} // a container may forbid it
+}
+
+/** The folder, counting what is read of one of its files. */
+function counted(source: ModelSource, file: string): { source: ModelSource; counts: { bytesRead: number; reads: number; largestRead: number } } {
+  const counts = { bytesRead: 0, reads: 0, largestRead: 0 };
+  const count = (size: number): void => {
+    counts.reads++;
+    counts.bytesRead += size;
+    counts.largestRead = Math.max(counts.largestRead, size);
+  };
+  const watch = (bytes: ByteSource): ByteSource => ({
+    ...bytes,
+    read(start, end) {
+      count(end - start);
+      return bytes.read(start, end);
+    },
+    ...(bytes.readInto && {
+      readInto(target: Uint8Array<ArrayBuffer>, start: number) {
+        count(target.length);
+        return bytes.readInto!(target, start);
+      },
+    }),
+  });
+  return { counts, source: { ...source, open: async (path, options) => (path === file ? watch(await source.open(path, options)) : source.open(path, options)) } };
+}
+
+/** Compares matrices of the first and the last layer of the causal stages with the file; gives how many of their bytes, throws where one differs. */
+async function check(model: BarkModel, weights: Checkpoint): Promise<number> {
+  let compared = 0;
+  const same = async (t: Tensor, name: string): Promise<void> => {
+    const stored = await weights.read(name);
+    const floats = new Float32Array(stored.slice().buffer);
+    const halves = float32ToFloat16(floats);
+    const wanted = Buffer.from((weights.info(name).dtype !== 'F32' ? stored : t.dtype === 'f16' ? halves : floats).buffer as ArrayBuffer);
+    if (weights.info(name).dtype === 'F32' || t.dtype === 'f16') {
+      if (!wanted.equals(Buffer.from(await model.device.read(t)))) throw new Error(`${name}: what is on the GPU differs from the file.`);
+      compared += stored.length;
+    }
+  };
+  for (const stage of ['semantic', 'coarse_acoustics'] as const) {
+    // `use` is for the stages themselves; what they hold on the GPU is nobody's business but a test's.
+    const open = model[stage] as unknown as { use(run: (gpt: CausalGpt) => Promise<void>): Promise<void> };
+    await open.use(async ({ blocks }) => {
+      for (const n of new Set([0, blocks.length - 1])) {
+        const block = blocks[n]!;
+        await same(block.attnIn.weight, `${stage}.layers.${n}.attn.att_proj.weight`);
+        await same(block.attnOut.weight, `${stage}.layers.${n}.attn.out_proj.weight`);
+        await same(block.mlpIn.weight, `${stage}.layers.${n}.mlp.in_proj.weight`);
+        await same(block.mlpOut.weight, `${stage}.layers.${n}.mlp.out_proj.weight`);
+      }
+    });
+  }
+  if (compared === 0) throw new Error(`${weights.label}: got weights of other types than float32 and float16, expected these. Timing needs a result that was checked.`);
+  return compared;
+}
+
+async function measure({ folder, file, dtype, cold }: LoadInput): Promise<LoadMeasurement> {
+  const path = join(folder, file);
+  const buffer = new Uint8Array(CHUNK);
+  let forgotten = cold && forget(path);
+  if (!cold) readAll(path, buffer); // so that the next time it comes from memory
+  const readCpu = cpuMs();
+  const readMs = readAll(path, buffer);
+  const readCpuMs = cpuMs() - readCpu;
+  forgotten &&= forget(path);
+
+  const device = await Device.request();
+  await device.settle();
+  const before = { ...device.counters };
+  const { source, counts } = counted(await openModelSource(folder), file);
+  resetPeak();
+  const { now: idle, anonymous: idleAnonymous } = memory();
+  const peaks = { process: 0, host: 0, anonymous: 0 };
+  const software = isSoftware(device.info);
+  const sample = (): void => {
+    const { now, anonymous, peak } = memory();
+    peaks.anonymous = Math.max(peaks.anonymous, anonymous - idleAnonymous);
+    peaks.process = Math.max(peaks.process, now - idle, peak - idle);
+    peaks.host = Math.max(peaks.host, now - idle - (software ? device.memory().current : 0));
+  };
+  const sampler = setInterval(sample, 10);
+  let uploaded: Promise<{ at: number; loadCpuMs: number; processPeak: number; hostPeak: number; gpuBytes: number; bytesRead: number; uploadBytes: number; dispatches: number; submits: number }> | undefined;
+  const startCpu = cpuMs();
+  const start = performance.now();
+  const model = await BarkModel.fromPretrained(source, {
+    device,
+    dtype,
+    onProgress({ stage, done, total }) {
+      if (stage !== 'load' || done < total) return;
+      sample();
+      const { uploadBytes, dispatches, submits } = device.counters;
+      const counters = { processPeak: peaks.process, hostPeak: peaks.host, gpuBytes: device.memory().current, bytesRead: counts.bytesRead, uploadBytes: uploadBytes - before.uploadBytes, dispatches: dispatches - before.dispatches, submits: submits - before.submits };
+      uploaded = device.gpu.queue.onSubmittedWorkDone().then(() => ({ at: performance.now(), loadCpuMs: cpuMs() - startCpu, ...counters }));
+    },
+  });
+  const end = performance.now();
+  sample();
+  clearInterval(sampler);
+  if (!uploaded) throw new Error('fromPretrained: it never said that all weights are loaded.');
+  const { at, ...counters } = await uploaded;
+  const { reads, largestRead } = counts;
+  const weights = await openCheckpoint(await openModelSource(folder));
+  const checkedBytes = await check(model, weights);
+  await weights.close();
+  return { adapter: device.name, software, cold: forgotten, readMs, readCpuMs, loadMs: at - start, warmUpMs: end - at, ...counters, hostPeakWithWarmUp: peaks.host, anonymousPeak: peaks.anonymous, reads, largestRead, checkedBytes };
+}
+
+const result = await measure(JSON.parse(process.argv[2]!) as LoadInput);
+process.send!(result, undefined, {}, () => process.exit(0));

@@ -1,0 +1,77 @@
+// Numbers for timing and for checking: deterministic, near ±1, and cheap in any quantity, because all are cut from one block that repeats.
+// Every value is a half exactly, so that a tensor is the same whatever it is stored as, and the host knows what the GPU has without a copy.
+
+import type { Device } from '../runtime/device.ts';
+import { float16ToFloat32, float32ToFloat16 } from '../runtime/half.ts';
+import type { Owner } from '../runtime/memory.ts';
+import { elements, type Tensor } from '../runtime/tensor.ts';
+
+/** Values until they repeat: a prime, so that rows of a matrix are not alike. */
+export const PERIOD = 262139;
+
+let unit: Float32Array | undefined;
+
+/** Numbers in [-1, 1), the same every time. */
+function unitBlock(): Float32Array {
+  if (unit) return unit;
+  let a = 0x9e3779b9;
+  return (unit = Float32Array.from({ length: PERIOD }, () => {
+    a = Math.imul(a ^ (a >>> 15), 0x2c1b3c6d) + 0x6d2b79f5;
+    return (a >>> 8) / 2 ** 23 - 1;
+  }));
+}
+
+interface Block {
+  readonly halves: Uint16Array<ArrayBuffer>;
+  readonly floats: Float32Array<ArrayBuffer>;
+}
+
+const blocks = new Map<string, Block>();
+
+function blockOf(scale: number, offset: number): Block {
+  const key = `${scale} ${offset}`;
+  let block = blocks.get(key);
+  if (!block) {
+    const halves = float32ToFloat16(unitBlock().map((v) => v * scale + offset));
+    blocks.set(key, (block = { halves, floats: float16ToFloat32(halves) }));
+  }
+  return block;
+}
+
+/** An endless run of values: the block from `phase` on, over and over. */
+export interface Series {
+  at(i: number): number;
+  /** Bytes [start, start + target.length) of the run stored as `dtype`. */
+  copy(dtype: 'f16' | 'f32', target: Uint8Array, start: number): void;
+}
+
+export function series(phase: number, scale = 1, offset = 0): Series {
+  const block = blockOf(scale, offset);
+  return {
+    at: (i) => block.floats[(phase + i) % PERIOD]!,
+    copy(dtype, target, start) {
+      const width = dtype === 'f16' ? 2 : 4;
+      const bytes = new Uint8Array((dtype === 'f16' ? block.halves : block.floats).buffer);
+      for (let done = 0; done < target.length; ) {
+        const from = (width * (phase % PERIOD) + start + done) % bytes.length;
+        const n = Math.min(target.length - done, bytes.length - from);
+        target.set(bytes.subarray(from, from + n), done);
+        done += n;
+      }
+    },
+  };
+}
+
+const CHUNK = 8 << 20;
+
+/** A tensor on the GPU with the first values of a run. */
+export function filled(device: Device, values: Series, shape: readonly number[], dtype: 'f16' | 'f32', owner: Owner, label: string): Tensor {
+  const t = device.createTensor(shape, dtype, owner, label);
+  const bytes = elements(shape) * (dtype === 'f16' ? 2 : 4);
+  for (let at = 0; at < bytes; at += CHUNK) {
+    const piece = new Uint8Array(Math.min(CHUNK, bytes - at));
+    values.copy(dtype, piece, at);
+    device.write(t, piece, at);
+  }
+  return t;
+}
