@@ -1,5 +1,5 @@
 // Which form of a kernel suits which adapter, where there is more than one for the same work. Everybody asks here; tests name a form themselves.
-// (The kernels of a decode step differ by capability alone and choose for themselves: linear.ts, gemvVariant.)
+// (Subgroups or not, in the kernels of a decode step, is a matter of capability alone: linear.ts, gemvVariant.)
 
 import { isSoftware, type Device } from '../runtime/device.ts';
 
@@ -16,3 +16,9 @@ const hasLanesForm = ({ capabilities: c }: Device): boolean => c.subgroups && c.
 export const formsOf = (device: Device): readonly Form[] => (hasLanesForm(device) ? ['tile', 'lanes'] : ['tile']);
 
 export const formFor = (device: Device): Form => (isSoftware(device.info) && hasLanesForm(device) ? 'lanes' : 'tile');
+
+/**
+ * Rows of x that share a walk over a matrix in a decode step, of the 8 that common/gemv.wgsl can. With 8, lavapipe's compiler takes 10 s for a
+ * kernel, 4 s with 4, and what is saved are reads from the processor's own cache.
+ */
+export const rowsOfWalk = (device: Device): number => (isSoftware(device.info) ? 4 : 8);

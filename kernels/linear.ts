@@ -5,7 +5,7 @@
 import { ShapeError } from '../runtime/errors.ts';
 import type { Recorder } from '../runtime/program.ts';
 import { expectDType, expectShape, type Tensor } from '../runtime/tensor.ts';
-import { formFor, type Form } from './choice.ts';
+import { formFor, rowsOfWalk, type Form } from './choice.ts';
 import { shader } from './shaders.ts';
 import { MAX_BATCH } from './state.ts';
 
@@ -54,7 +54,7 @@ export interface RowWindow {
   readonly count: number;
 }
 
-/** y (B, N) = W · norm(x) + bias for x (B, K). With `window` y is (B, window.count). `residual`: y += instead. `tile`: rows of x that share a walk over W. */
+/** y (B, N) = W · norm(x) + bias for x (B, K). With `window` y is (B, window.count). `residual`: y += instead. `tile`: at most so many rows of x share a walk over W. */
 export function linearRow(r: Recorder, y: Tensor, x: Tensor, w: Linear, state: Tensor, options: { gelu?: boolean; residual?: boolean; window?: RowWindow; tile?: number } = {}): void {
   const [n, k] = matrixShape('linearRow', w);
   const batch = x.shape[0]!;
@@ -62,26 +62,26 @@ export function linearRow(r: Recorder, y: Tensor, x: Tensor, w: Linear, state: T
   if (Math.max(even, odd) + 1 > n) throw new ShapeError(`linearRow: the window starts at row ${Math.max(even, odd)}, expected one of ${n}.`);
   expectShape('linearRow', 'x', x, [batch, k]);
   expectShape('linearRow', 'y', y, [batch, count]);
-  const variant = gemvVariant(r, 'linear_row', w, options.tile ?? batch);
+  const variant = gemvVariant(r, 'linear_row', w, batch, options.tile);
   r.dispatch(shader(variant.name), {
     overrides: variant.overrides,
-    bind: { sizes: [k, n, count, even, odd, w.terms ? 1 : 0, options.gelu ? 1 : 0, options.residual ? 1 : 0], state, x, w: w.weight, gain: w.norm?.weight ?? x, terms: w.terms ?? x, y },
-    grid: [Math.ceil(count / variant.rows), batch / variant.tile],
+    bind: { sizes: [k, n, count, even, odd, w.terms ? 1 : 0, options.gelu ? 1 : 0, options.residual ? 1 : 0, batch], state, x, w: w.weight, gain: w.norm?.weight ?? x, terms: w.terms ?? x, y },
+    grid: [Math.ceil(count / variant.rows), Math.ceil(batch / variant.tile)],
   });
 }
 
 /** Subgroup or portable sibling of a GEMV shader, its overrides, the matrix rows of a workgroup, and the rows of x in a tile. */
-export function gemvVariant(r: Recorder, base: string, w: Linear, batch: number): { name: string; overrides: Record<string, number>; rows: number; tile: number } {
+export function gemvVariant(r: Recorder, base: string, w: Linear, batch: number, most = rowsOfWalk(r.device)): { name: string; overrides: Record<string, number>; rows: number; tile: number } {
   const [n] = matrixShape(base, w);
   if (batch > MAX_BATCH) throw new ShapeError(`${base}: got a batch of ${batch}, expected at most ${MAX_BATCH}, the rows of the state.`);
   if (!w.terms && (w.norm || w.bias)) throw new ShapeError(`${base}: ${w.weight.label} has a LayerNorm or a bias but no terms, expected (2, ${n}). Make them with linearTerms().`);
   const { subgroups, subgroupMaxSize } = r.device.capabilities;
   const lanes = subgroups ? subgroupMaxSize : 8;
   const threads = Math.max(64, lanes);
-  const tile = [4, 3, 2, 1].find((t) => batch % t === 0)!;
+  const tile = Math.ceil(batch / Math.ceil(batch / most)); // as few walks over the matrix as can be, with tiles as even as can be
   return {
     name: subgroups ? `${base}_subgroup` : base,
-    overrides: { BATCH: tile, WG: threads, LANES: lanes, NORM: w.norm ? 1 : 0, EPS: LAYER_NORM_EPS, WEIGHTS_F32: isF32(w.weight) },
+    overrides: { BATCH: tile, FOURS: Math.ceil(tile / 4), WG: threads, LANES: lanes, NORM: w.norm ? 1 : 0, EPS: LAYER_NORM_EPS, WEIGHTS_F32: isF32(w.weight) },
     rows: 4 * (threads / lanes), // R of common/gemv.wgsl for each group of lanes
     tile,
   };

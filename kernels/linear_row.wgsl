@@ -1,5 +1,5 @@
 // y = act(W · norm(x) + bias), or y += …, for the B rows of a decode step. torch: nn.Linear on one position, LayerNorm folded in.
-// Grid: (⌈COUNT / ROWS⌉, B / BATCH). Portable: no subgroups.
+// Grid: (⌈COUNT / ROWS⌉, ⌈B / BATCH⌉). Portable: no subgroups.
 #include "common/linear_row.wgsl"
 #include "common/gemv_portable.wgsl"
 

@@ -39,18 +39,18 @@ export function qkv(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Lin
   });
 }
 
-/** q (B, H), and keys and values at each row's position, from x (B, H); LayerNorm is folded in. */
-export function qkvRow(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Linear, state: Tensor): void {
+/** q (B, H), and keys and values at each row's position, from x (B, H); LayerNorm is folded in. `tile`: at most so many rows of x share a walk over W. */
+export function qkvRow(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Linear, state: Tensor, options: { tile?: number } = {}): void {
   const [n, k] = matrixShape('qkvRow', w);
   const batch = x.shape[0]!;
   expectShape('qkvRow', 'x', x, [batch, k]);
   expectShape('qkvRow', 'q', q, [batch, k]);
   expectShape('qkvRow', 'weight', w.weight, [3 * k, k]);
   expectShape('qkvRow', 'keys', cache.keys, [batch, null, null, null]);
-  const variant = gemvVariant(r, 'qkv_row', w, batch);
+  const variant = gemvVariant(r, 'qkv_row', w, batch, options.tile);
   r.dispatch(shader(variant.name), {
     overrides: { ...variant.overrides, CACHE_F32: isF32(cache.keys) },
-    bind: { sizes: [k, n, n, 0, 0, w.terms ? 1 : 0], cache: cacheParams('qkvRow', cache, k), state, x, w: w.weight, gain: w.norm?.weight ?? x, terms: w.terms ?? x, q, keys: cache.keys, values: cache.values },
-    grid: [Math.ceil(n / variant.rows), batch / variant.tile],
+    bind: { sizes: [k, n, n, 0, 0, w.terms ? 1 : 0, 0, 0, batch], cache: cacheParams('qkvRow', cache, k), state, x, w: w.weight, gain: w.norm?.weight ?? x, terms: w.terms ?? x, q, keys: cache.keys, values: cache.values },
+    grid: [Math.ceil(n / variant.rows), Math.ceil(batch / variant.tile)],
   });
 }

@@ -1,21 +1,27 @@
 // Adds the lanes of a group with subgroupAdd: a group is a subgroup. No barrier until the results are shared.
-fn group_sum(group: u32, lane: u32, a0: vec4<f32>, a1: vec4<f32>, a2: vec4<f32>, a3: vec4<f32>, sum: vec4<f32>, squares: vec4<f32>) {
-  let t0 = subgroupAdd(a0);
-  let t1 = subgroupAdd(a1);
-  let t2 = subgroupAdd(a2);
-  let t3 = subgroupAdd(a3);
+fn group_sum(group: u32, lane: u32, s: Sums, t: Sums) {
+  sum_four(group, lane, 0u, s);
+  if (FOURS == 2u) { sum_four(group, lane, 1u, t); }
+}
+
+fn sum_four(group: u32, lane: u32, four: u32, s: Sums) {
+  let t0 = subgroupAdd(s.a0);
+  let t1 = subgroupAdd(s.a1);
+  let t2 = subgroupAdd(s.a2);
+  let t3 = subgroupAdd(s.a3);
   if (lane == 0u) {
-    results[group * R] = t0;
-    results[group * R + 1u] = t1;
-    results[group * R + 2u] = t2;
-    results[group * R + 3u] = t3;
+    let at = four * ROWS + group * R;
+    results[at] = t0;
+    results[at + 1u] = t1;
+    results[at + 2u] = t2;
+    results[at + 3u] = t3;
   }
   if (NORM == 1u) {
-    let m0 = subgroupAdd(sum);
-    let m1 = subgroupAdd(squares);
+    let m0 = subgroupAdd(s.sum);
+    let m1 = subgroupAdd(s.squares);
     if (group == 0u && lane == 0u) {
-      moments[0] = m0;
-      moments[1] = m1;
+      moments[2u * four] = m0;
+      moments[2u * four + 1u] = m1;
     }
   }
 }

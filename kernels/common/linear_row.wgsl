@@ -17,12 +17,14 @@ fn offset() -> u32 {
 
 fn store(first: u32, batch: u32, thread: u32) {
   for (var r = thread; r < ROWS && first + r < sizes.count; r += WG) {
-    var v = finished(offset() + first, r);
-    if (sizes.gelu == 1u) { v = gelu(v); }
-    for (var j = 0u; j < BATCH; j++) {
-      if (state[batch + j].done == 1u) { continue; }
-      let at = (batch + j) * sizes.count + first + r;
-      if (sizes.residual == 1u) { y[at] += v[j]; } else { y[at] = v[j]; }
+    for (var four = 0u; four < FOURS; four++) {
+      var v = finished(offset() + first, r, four);
+      if (sizes.gelu == 1u) { v = gelu(v); }
+      for (var j = 4u * four; j < min(4u * four + 4u, tile_rows(batch)); j++) {
+        if (state[batch + j].done == 1u) { continue; }
+        let at = (batch + j) * sizes.count + first + r;
+        if (sizes.residual == 1u) { y[at] += v[j % 4u]; } else { y[at] = v[j % 4u]; }
+      }
     }
   }
 }

@@ -19,17 +19,20 @@
 fn store(first: u32, batch: u32, thread: u32) {
   // A thread takes two neighbouring rows: the cache holds halves in pairs.
   for (var r = 2u * thread; r < ROWS && first + r < sizes.n; r += 2u * WG) {
-    let even = finished(first, r);
-    let odd = finished(first, r + 1u);
     let n = first + r;
-    for (var j = 0u; j < BATCH; j++) {
-      let b = batch + j;
-      if (state[b].done == 1u) { continue; }
-      if (n < sizes.k) {
-        q[b * sizes.k + n] = even[j];
-        q[b * sizes.k + n + 1u] = odd[j];
-      } else if (state[b].position < cache.capacity) {
-        store_kv(b, state[b].position, n - sizes.k, vec2<f32>(even[j], odd[j]));
+    for (var four = 0u; four < FOURS; four++) {
+      let even = finished(first, r, four);
+      let odd = finished(first, r + 1u, four);
+      for (var j = 4u * four; j < min(4u * four + 4u, tile_rows(batch)); j++) {
+        let b = batch + j;
+        if (state[b].done == 1u) { continue; }
+        let pair = vec2<f32>(even[j % 4u], odd[j % 4u]);
+        if (n < sizes.k) {
+          q[b * sizes.k + n] = pair.x;
+          q[b * sizes.k + n + 1u] = pair.y;
+        } else if (state[b].position < cache.capacity) {
+          store_kv(b, state[b].position, n - sizes.k, pair);
+        }
       }
     }
   }

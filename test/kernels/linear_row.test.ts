@@ -28,6 +28,8 @@ interface Case {
   residual?: boolean;
   window?: RowWindow;
   done?: number[];
+  /** Rows of x that share a walk over the matrix. */
+  tile?: number;
   /** Added to all of x. */
   offset?: number;
 }
@@ -40,7 +42,7 @@ async function compare(c: Case): Promise<void> {
   const before = residual ? randomFloats(batch * count, 4, 8) : filled(batch * count);
   const [x, y] = [await upload(xs, [batch, k]), await upload(before, [batch, count])];
   const state = stateOf(device, Array.from({ length: batch }, (_, b) => ({ done: done.includes(b) })));
-  const program = await record(device, (r) => linearRow(r, y, x, layer.gpu, state, { gelu, residual, ...(window && { window }) }), { label: 'linear_row' });
+  const program = await record(device, (r) => linearRow(r, y, x, layer.gpu, state, { gelu, residual, ...(window && { window }), ...(c.tile && { tile: c.tile }) }), { label: 'linear_row' });
   const all = folded(xs, layer, batch);
   for (const step of window ? [0, 1, 2, 7] : [0]) {
     const first = window ? (step % 2 ? window.odd : window.even) : 0;
@@ -67,6 +69,7 @@ const cases: Case[] = [
   { batch: 8, k: 120, n: 65, dtype: 'f32', residual: true, bias: true, done: [1, 4, 5, 6, 7] },
   { batch: 2, k: 24, n: 100, dtype: 'f16', norm: true, window: { even: 10, odd: 61, count: 39 } },
   { batch: 7, k: 8, n: 1, dtype: 'f32', norm: true, beta: true },
+  { batch: 13, k: 104, n: 37, dtype: 'f16', norm: true, beta: true, tile: 8, done: [5, 12] },
   ...onlyFull<Case>(
     { batch: 1, k: 8, n: 7, dtype: 'f16' },
     { batch: 2, k: 40, n: 8, dtype: 'f32', gelu: true, residual: true },

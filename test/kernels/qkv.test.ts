@@ -116,7 +116,7 @@ for (const form of formsOf(device)) for (const c of many) test(`many positions, 
 
 const CAPACITY = 11;
 
-async function compareRow(c: Case, batch: number, done: number[], xScale = 2): Promise<void> {
+async function compareRow(c: Case, batch: number, done: number[], xScale = 2, tile?: number): Promise<void> {
   const hidden = c.heads * c.headDim;
   const layer = await randomLinear(device, 3 * hidden, hidden, c.dtypes[0], c);
   const cache = await makeCache(c, batch, CAPACITY);
@@ -124,7 +124,7 @@ async function compareRow(c: Case, batch: number, done: number[], xScale = 2): P
   const [x, q] = [await upload(xs, [batch, hidden]), await upload(filled(batch * hidden), [batch, hidden])];
   const positions = Array.from({ length: batch }, (_, b) => (b === 0 ? CAPACITY - 1 : (3 * b) % CAPACITY));
   const state = stateOf(device, positions.map((position, b) => ({ position, done: done.includes(b) })));
-  const program = await record(device, (r) => qkvRow(r, q, cache, x, layer.gpu, state), { label: 'qkv_row' });
+  const program = await record(device, (r) => qkvRow(r, q, cache, x, layer.gpu, state, tile ? { tile } : {}), { label: 'qkv_row' });
   program.run();
   const placed = positions.map((position, b) => ({ row: b, slot: b, position })).filter(({ row }) => !done.includes(row));
   const got = { q: await download(q), keys: await download(cache.keys), values: await download(cache.values) };
@@ -135,6 +135,7 @@ async function compareRow(c: Case, batch: number, done: number[], xScale = 2): P
 }
 
 test('a row each: f16, LayerNorm and bias, tiles of 3, some ended', () => compareRow({ heads: 3, headDim: 40, dtypes: ['f16', 'f16'], norm: true, beta: true, bias: true }, 9, [1, 3, 4, 5]));
+test('a row each: tiles of up to 8, the last one short', () => compareRow({ heads: 2, headDim: 24, dtypes: ['f16', 'f16'], norm: true, beta: true, bias: true }, 11, [2, 9], 2, 8));
 test('a row each: f32, LayerNorm', () => compareRow({ heads: 1, headDim: 24, dtypes: ['f32', 'f32'], norm: true }, 2, []));
 if (onlyFull(1).length) {
   test('a row each: other sizes', async () => {
