@@ -6,14 +6,16 @@ import { generate } from './generate.ts';
 import { isModelName } from './inventory.ts';
 import { kernels } from './kernels.ts';
 import { load } from './load.ts';
+import { peers } from './peers/suite.ts';
 import { stages } from './stages.ts';
 import { table, type Result, type Suite } from './harness.ts';
 
-const SUITES: readonly Suite[] = [kernels, decode, stages, generate, load];
+const OWN: readonly Suite[] = [kernels, decode, stages, generate, load];
+const SUITES: readonly Suite[] = [...OWN, peers]; // peers install things and take minutes: only when they are named
 
 const USAGE = `usage: npm run bench -- [suite …] [options]
 
-suites (default: all)
+suites (default: all but peers)
 ${SUITES.map(({ name, about }) => `  ${name.padEnd(10)}${about}`).join('\n')}
 
 options
@@ -56,7 +58,7 @@ const unknown = positionals.find((name) => !SUITES.some((suite) => suite.name ==
 if (unknown !== undefined) fail(`bench: got the suite '${unknown}', expected ${SUITES.map(({ name }) => name).join(' or ')}.`);
 if (!isModelName(model) && !/[/\\.]/.test(model)) fail(`bench: got --model ${model}, expected small, large, tiny or a path such as ./${model}.`);
 
-for (const suite of SUITES.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
+for (const suite of positionals.length === 0 ? OWN : SUITES.filter(({ name }) => positionals.includes(name))) {
   const results: Result[] = [];
   const emit = (result: Result): void => {
     results.push(result);

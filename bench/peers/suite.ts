@@ -1,0 +1,186 @@
+// The suite `peers`: this library and other implementations of the same model, on the same operations, weights and inputs, in the same run.
+// Every side's logits are compared with one reference before anything is timed; runs alternate, ours then the peer's, so that what else the
+// machine does hits both. ONNX Runtime is tried in several forms, and the fastest one is its number. Losses are printed like wins.
+
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { median, rounded, type BenchOptions, type Result, type Suite } from '../harness.ts';
+import { isModelName, MODELS } from '../inventory.ts';
+import { CACHE } from '../make_checkpoint.ts';
+import { command, installOrt, installPython, ORT_VERSION } from './install.ts';
+import { OPERATIONS, TOLERANCE, worker, type Checked, type DType, type Operation, type Timed, type Variant, type Work, type Worker } from './work.ts';
+
+export interface PeersOptions extends BenchOptions {
+  /** Default: the model's, with `quick` 2. */
+  readonly layers?: number | undefined;
+  /** Default: both. */
+  readonly only?: readonly Peer[] | undefined;
+  /** Default: all, with `quick` decode and prefill257. */
+  readonly operations?: readonly Operation[] | undefined;
+}
+
+export const PEERS = ['ort', 'torch'] as const;
+export type Peer = (typeof PEERS)[number];
+
+interface Candidate {
+  readonly name: string;
+  readonly dtype: DType;
+  start(operation: Operation): Promise<Worker>;
+}
+
+const STEPS = 8; // decode steps of one timing
+
+type Note = (text: string) => void;
+
+/** A folder with the weights and the reference's results. */
+async function prepare(python: string, model: string, layers: number, cache: string, note: Note): Promise<string> {
+  const folder = join(cache, 'peers', `${model}-${layers}`);
+  if (existsSync(join(folder, 'weights', 'model.safetensors'))) return folder;
+  note(`peers: making weights and reference results, ${model}, ${layers} layers`);
+  await exportInto(folder, python, ['weights'], [model, `${layers}`]);
+  return folder;
+}
+
+/** Has export.py write into `folder`, or nowhere if it fails. */
+async function exportInto(folder: string, python: string, [what]: [string], args: readonly string[], part = ''): Promise<void> {
+  const temporary = `${folder}.${process.pid}.tmp`;
+  try {
+    await command(`export.py ${what}`, python, ['-W', 'ignore', join(import.meta.dirname, 'export.py'), what, temporary, ...args]);
+    mkdirSync(folder, { recursive: true });
+    for (const name of part ? [part] : ['reference', 'weights']) {
+      rmSync(join(folder, name), { recursive: true, force: true });
+      renameSync(join(temporary, name), join(folder, name));
+    }
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}
+
+/** ONNX Runtime over each form of the graphs, which are exported when they are first needed. */
+async function ortCandidates(work: Work, python: string, { model, quick, dir }: PeersOptions, note: Note): Promise<Candidate[]> {
+  const packages = await installOrt(note, dir);
+  const variants: Variant[] = (['fused', 'exported'] as const).flatMap((form) => (['float32', 'float16'] as const).map((dtype) => ({ form, dtype })));
+  return variants.slice(0, quick ? 2 : 4).map((variant) => ({
+    name: `onnxruntime-webgpu ${ORT_VERSION} ${variant.form} ${variant.dtype}`,
+    dtype: variant.dtype,
+    async start(operation) {
+      const kind = operation === 'fine' ? 'fine' : 'causal';
+      const part = `${variant.form}-${variant.dtype}`;
+      const graphs = join(work.folder, `graphs-${kind}`);
+      if (!existsSync(join(graphs, part))) {
+        note(`peers: exporting ${kind}, ${variant.form}, ${variant.dtype}`);
+        await exportInto(graphs, python, ['graph'], [model, `${work.layers}`, kind, variant.form, variant.dtype], part);
+      }
+      return worker('ort_child.ts', { ...work, packages, variant });
+    },
+  }));
+}
+
+/** transformers, as it is and compiled; in float16 only where there is a GPU for it. */
+async function torchCandidates(work: Work, python: string, { quick }: PeersOptions): Promise<Candidate[]> {
+  const [version, cuda] = (await command('asking for torch', python, ['-c', 'import torch, transformers; print(transformers.__version__, torch.cuda.is_available())'])).trim().split(' ');
+  const onGpu = cuda === 'True';
+  const dtypes: readonly DType[] = onGpu ? ['float16', 'float32'] : ['float32'];
+  const variants = dtypes.flatMap((dtype) => (quick ? ['eager'] : ['eager', 'compiled']).map((variant) => ({ dtype, variant })));
+  return variants.map(({ dtype, variant }) => ({
+    name: `transformers ${version} ${variant} ${dtype} ${onGpu ? 'CUDA' : 'CPU'}`,
+    dtype,
+    start: async () => worker('torch_child.py', { ...work, variant, dtype }, python),
+  }));
+}
+
+interface Probed {
+  readonly candidate: Candidate;
+  readonly side: Worker;
+  readonly checked: Checked;
+  readonly once: Timed;
+}
+
+/** Checks one candidate and times it once, or says why it cannot take part. */
+async function probe(candidate: Candidate, operation: Operation, times: number, note: Note): Promise<Probed | undefined> {
+  let side: Worker | undefined;
+  try {
+    side = await candidate.start(operation);
+    const checked = await side.check(operation);
+    if (!(checked.error <= TOLERANCE.float16)) throw new Error(`logits differ from the reference's by ${checked.error.toPrecision(3)}, expected at most ${TOLERANCE.float16}`);
+    return { candidate, side, checked, once: await side.time(operation, times) };
+  } catch (error) {
+    side?.end();
+    note(`peers: ${operation}: ${candidate.name} left out: ${(error as Error).message.split('\n').slice(0, 3).join(' ')}`);
+    return undefined;
+  }
+}
+
+/** Ours and one peer's, in turns. */
+async function compare(operation: Operation, ours: Worker, peer: Worker, times: number, repeats: number): Promise<{ ours: Timed; peer: Timed }> {
+  const runs: [Timed, Timed][] = [];
+  for (let time = 0; time < repeats; time++) runs.push([await ours.time(operation, times), await peer.time(operation, times)]);
+  const middle = (side: 0 | 1): Timed => ({ ms: median(runs.map((run) => run[side].ms)), cpuMs: median(runs.map((run) => run[side].cpuMs)) });
+  return { ours: middle(0), peer: middle(1) };
+}
+
+async function run(options: PeersOptions, emit: (result: Result) => void, note: Note): Promise<void> {
+  const { model, quick, dtype = 'float16', only = PEERS, repeats, dir = CACHE } = options;
+  if (!isModelName(model) || model === 'tiny') throw new Error(`peers: got the model ${model}, expected small or large: the peers' graphs are made, not read.`);
+  const { hidden_size: width, num_heads: heads, num_layers } = MODELS[model];
+  const layers = options.layers ?? (quick ? 2 : num_layers);
+  const python = await installPython(note, dir);
+  const work: Work = { folder: await prepare(python, model, layers, dir, note), layers, width, heads };
+  // Of ONNX Runtime's forms the fastest counts; what people run of transformers is each of its ways.
+  const groups: Candidate[][] = [];
+  for (const peer of only) {
+    try {
+      if (peer === 'ort') groups.push(await ortCandidates(work, python, options, note));
+      else groups.push(...(await torchCandidates(work, python, options)).map((candidate) => [candidate]));
+    } catch (error) {
+      note(`peers: ${peer} left out: ${(error as Error).message}`);
+    }
+  }
+  const mine: Candidate = { name: 'ours', dtype, start: async () => worker('ours_child.ts', { ...work, dtype }) };
+  for (const operation of options.operations ?? (quick ? (['decode', 'prefill257'] as const) : OPERATIONS)) {
+    const times = operation === 'decode' ? STEPS : 1;
+    const ours = await mine.start(operation);
+    try {
+      const { device, error } = await ours.check(operation);
+      if (!(error <= TOLERANCE[dtype])) throw new Error(`${operation}: our logits differ from the reference's by ${error.toPrecision(3)}, expected at most ${TOLERANCE[dtype]}`);
+      await ours.time(operation, times);
+      for (const group of groups) {
+        let best: Probed | undefined;
+        const others: string[] = [];
+        for (const candidate of group) {
+          const probed = await probe(candidate, operation, times, note);
+          if (!probed) continue;
+          const cost = ({ once }: Probed): number => (/llvmpipe|swiftshader/i.test(device) ? once.cpuMs : once.ms);
+          const slower = !best || cost(probed) < cost(best) ? best : probed;
+          if (slower !== probed) best = probed;
+          if (slower) {
+            slower.side.end();
+            others.push(`${slower.candidate.name}: ${rounded(slower.once.ms)} ms, ${rounded(slower.once.cpuMs)} ms CPU`);
+          }
+        }
+        if (!best) continue;
+        try {
+          const timed = await compare(operation, ours, best.side, times, repeats);
+          emit({
+            suite: 'peers', model, layers, adapter: device, dtype, variant: best.candidate.name, operation,
+            oursMs: rounded(timed.ours.ms, 2), peerMs: rounded(timed.peer.ms, 2), ratio: rounded(timed.peer.ms / timed.ours.ms, 2),
+            oursCpuMs: rounded(timed.ours.cpuMs, 2), peerCpuMs: rounded(timed.peer.cpuMs, 2), cpuRatio: rounded(timed.peer.cpuMs / timed.ours.cpuMs, 2),
+            runs: repeats, peerDtype: best.candidate.dtype, peerDevice: best.checked.device, peerCache: best.checked['location'] ?? null,
+            oursError: Number(error.toPrecision(2)), peerError: Number(best.checked.error.toPrecision(2)), slowerForms: others.join('; ') || null,
+          });
+        } finally {
+          best.side.end();
+        }
+      }
+    } finally {
+      ours.end();
+    }
+  }
+}
+
+export const peers = {
+  name: 'peers',
+  about: 'other implementations on the same operations: ours | peer | ratio (above 1: ours is faster)',
+  columns: ['operation', 'layers', 'variant', 'oursMs', 'peerMs', 'ratio', 'oursCpuMs', 'peerCpuMs', 'cpuRatio', 'oursError', 'peerError'],
+  run,
+} satisfies Suite;

@@ -1,0 +1,125 @@
+"""transformers' Bark in PyTorch on the operations that all sides run, with the weights of export.py.
+
+    python torch_child.py '{"folder": …, "layers": …, "width": …, "heads": …, "variant": "eager", "dtype": "float32"}'
+
+Reads a call a line and answers in a line, see work.ts. On the GPU if there is one. `compiled` is torch.compile over a static cache, which
+on a GPU captures CUDA graphs (mode "reduce-overhead").
+"""
+
+import json
+import os
+import sys
+import time
+
+import torch
+from safetensors.torch import load_file
+from transformers import DynamicCache, StaticCache
+from transformers.models.bark.configuration_bark import BarkFineConfig, BarkSemanticConfig
+from transformers.models.bark.modeling_bark import BarkFineModel, BarkSemanticModel
+
+PAST, CODEBOOKS = 300, 8
+job = json.loads(sys.argv[1])
+device = "cuda" if torch.cuda.is_available() else "cpu"
+dtype = getattr(torch, job["dtype"])
+compiled = job["variant"] == "compiled"
+reference = load_file(os.path.join(job["folder"], "reference", "model.safetensors"))
+ids = reference["ids"].long()[None].to(device)
+codes = reference["codes"].long()[None].to(device)
+sizes = dict(num_layers=job["layers"], num_heads=job["heads"], hidden_size=job["width"], block_size=1024, bias=False)
+models = {}
+
+
+def load(kind):
+    """The model, compiled where that is asked for; made at the first use."""
+    if kind not in models:
+        weights = load_file(os.path.join(job["folder"], "weights", "model.safetensors"))
+        if kind == "semantic":
+            model = BarkSemanticModel(BarkSemanticConfig(input_vocab_size=10048, output_vocab_size=10048, **sizes))
+        else:
+            model = BarkFineModel(BarkFineConfig(input_vocab_size=1056, output_vocab_size=1056, n_codes_total=CODEBOOKS, n_codes_given=1, **sizes))
+        missing, _ = model.load_state_dict({n[len(kind) + 1 :]: w for n, w in weights.items() if n.startswith(kind + ".")}, strict=False)
+        if [n for n in missing if not n.endswith("attn.bias") and not n.startswith("lm_heads.")]:
+            raise RuntimeError(f"transformers wants weights that there are not: {missing[:3]}")
+        model.tie_weights()
+        model = model.to(device, dtype).eval()
+        models[kind] = (model, torch.compile(model.forward, mode="reduce-overhead" if device == "cuda" else None) if compiled else model.forward)
+    return models[kind]
+
+
+caches = {}
+
+
+def step(cache, start, tokens):
+    """Logits of the last of `tokens` positions from `start` on."""
+    _, forward = load("semantic")
+    more = {}
+    if compiled:
+        # A static cache is longer than what is in it. Bark's own mask does not know that and its positions would be made anew, so both are given.
+        places = torch.arange(start, start + tokens, device=device)
+        hidden = torch.arange(1024, device=device)[None] > places[:, None]
+        more = dict(position_ids=places[None], attention_mask=torch.zeros(tokens, 1024, dtype=dtype, device=device).masked_fill(hidden, torch.finfo(dtype).min)[None, None])
+    return forward(input_ids=ids[:, start : start + tokens], past_key_values=cache, use_cache=True, return_dict=True, **more).logits[:, -1]
+
+
+def empty(name):
+    """A cache without positions; a static one is kept for each operation, because compiled code is bound to it."""
+    if not compiled:
+        return DynamicCache()
+    if name not in caches:
+        caches[name] = StaticCache(config=load("semantic")[0].config, max_cache_len=1024)
+    rewind(caches[name], 0)
+    return caches[name]
+
+
+def rewind(cache, length):
+    if compiled:
+        for layer in cache.layers:
+            if layer.is_initialized:
+                layer.cumulative_length.fill_(length)
+    else:
+        cache.crop(length - cache.get_seq_length())
+
+
+def decode():
+    if "past" not in caches:
+        caches["past"] = empty("decode")
+        step(caches["past"], 0, PAST)
+    logits = step(caches["past"], PAST, 1)
+    rewind(caches["past"], PAST)
+    return logits
+
+
+def run(operation):
+    if operation == "decode":
+        return decode()
+    if operation == "fine":
+        return load("fine_acoustics")[1](CODEBOOKS - 1, codes, return_dict=True).logits[0]
+    return step(empty(operation), 0, int(operation[len("prefill") :]))
+
+
+def settled(operation, times=1):
+    for _ in range(times):
+        result = run(operation)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return result
+
+
+def answer(call):
+    operation = call["operation"]
+    if call["call"] == "check":
+        logits, expected = settled(operation).float().cpu(), reference[operation]
+        error = ((logits - expected).pow(2).mean().sqrt() / expected.std()).item()
+        return {"device": torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads", "error": error, "torch": torch.__version__}
+    start, cpu = time.perf_counter(), time.process_time()
+    settled(operation, call["times"])
+    return {"ms": 1000 * (time.perf_counter() - start) / call["times"], "cpuMs": 1000 * (time.process_time() - cpu) / call["times"]}
+
+
+with torch.inference_mode():
+    for line in sys.stdin:
+        try:
+            got = {"value": answer(json.loads(line))}
+        except Exception as error:
+            got = {"failed": f"{type(error).__name__}: {str(error)[:500]}"}
+        print(json.dumps(got), flush=True)

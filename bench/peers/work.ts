@@ -1,0 +1,143 @@
+// What is timed on all sides: the operations, their fixed inputs and the reference's results; and how a process that runs them is talked to.
+// Times are wall time and processor time of the whole process; on a software adapter the latter is what the work costs whatever else runs.
+
+import { fork, spawn, type ChildProcess } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { openCheckpoint } from '../../runtime/formats.ts';
+import { openModelSource } from '../../runtime/source.ts';
+import { readFloat32, walkWeights } from '../../runtime/weights.ts';
+
+/** A token behind PAST others; a prompt of so many tokens and the logits behind it; a pass of the fine model over 1,024 frames. */
+export const OPERATIONS = ['decode', 'prefill257', 'prefill887', 'fine'] as const;
+export type Operation = (typeof OPERATIONS)[number];
+export const PAST = 300;
+export const prefillOf = (operation: Operation): number => Number(operation.slice('prefill'.length));
+
+export type DType = 'float16' | 'float32';
+export interface Variant {
+  readonly form: 'exported' | 'fused';
+  readonly dtype: DType;
+}
+
+export interface Work {
+  /** Holds weights/ and reference/, see export.py. */
+  readonly folder: string;
+  readonly layers: number;
+  readonly width: number;
+  readonly heads: number;
+}
+
+/**
+ * How far logits may be from the float32 reference and count as the same result: root mean square of the difference over the logits' standard
+ * deviation. Peers are held to the wider one throughout, which favours them: ONNX Runtime's fused float32 graphs miss the narrow one on a software
+ * adapter (prefill 0.02; as exported they are exact), and why is not known. What another graph would give is 1.4.
+ */
+export const TOLERANCE: Readonly<Record<DType, number>> = { float32: 1e-3, float16: 5e-2 };
+
+export interface Reference {
+  /** Token ids of 1,024 positions. */
+  readonly ids: Int32Array;
+  /** Codes (1024, 8). */
+  readonly codes: Int32Array;
+  tensor(name: string): Float32Array;
+  /** How far `logits` of an operation are from the reference's, see TOLERANCE. */
+  error(operation: Operation, logits: Float32Array): number;
+}
+
+export async function readReference(folder: string): Promise<Reference> {
+  const checkpoint = await openCheckpoint(await openModelSource(join(folder, 'reference')));
+  const weights = walkWeights(checkpoint);
+  const tensors = new Map<string, Float32Array>();
+  const ints = async (name: string): Promise<Int32Array> => new Int32Array((await checkpoint.read(name)).slice().buffer);
+  const [ids, codes] = [await ints('ids'), await ints('codes')];
+  for (const name of checkpoint.names()) if (name !== 'ids' && name !== 'codes') tensors.set(name, await readFloat32(weights.tensor(name, checkpoint.info(name).shape)));
+  await checkpoint.close();
+  const tensor = (name: string): Float32Array => tensors.get(name)!;
+  return { ids, codes, tensor, error: (operation, logits) => difference(logits, tensor(operation)) };
+}
+
+/** See TOLERANCE. Infinity where there are not as many, NaN where one is not a number. */
+export function difference(actual: Float32Array, expected: Float32Array): number {
+  if (actual.length !== expected.length) return Infinity;
+  const mean = expected.reduce((sum, value) => sum + value, 0) / expected.length;
+  const variance = expected.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return Math.sqrt(expected.reduce((sum, value, i) => sum + (actual[i]! - value) ** 2, 0) / variance);
+}
+
+export interface Checked {
+  /** Of the adapter, or what computes. */
+  readonly device: string;
+  readonly error: number;
+  /** Anything worth printing with it. */
+  readonly [more: string]: string | number;
+}
+
+export interface Timed {
+  readonly ms: number;
+  readonly cpuMs: number;
+}
+
+export interface Worker {
+  /** Runs an operation and compares its result with the reference. */
+  check(operation: Operation): Promise<Checked>;
+  /** Runs it `times` times and waits for the result; numbers are of one time. */
+  time(operation: Operation, times: number): Promise<Timed>;
+  end(): void;
+}
+
+type Call = { readonly call: 'check'; readonly operation: Operation } | { readonly call: 'run'; readonly operation: Operation; readonly times: number };
+type Answer = { readonly value: Checked | Timed } | { readonly failed: string };
+
+/** A process that runs a script of this folder, which answers by `answerCalls`; with `python`, one that reads and writes lines of JSON. */
+export function worker(script: string, input: object, python?: string): Worker {
+  const path = join(import.meta.dirname, script);
+  const text = JSON.stringify(input);
+  const child: ChildProcess = python
+    ? spawn(python, ['-W', 'ignore', path, text], { stdio: ['pipe', 'pipe', 'pipe'] })
+    : fork(path, [text], { execArgv: ['--import', 'tsx'], stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+  let said = '';
+  let answered: ((answer: Answer) => void) | undefined;
+  const gone: Promise<Answer> = new Promise((resolve) => {
+    child.on('error', (error) => resolve({ failed: error.message }));
+    child.on('exit', (code, signal) => resolve({ failed: `${script} ended with ${signal ?? code}:\n${said.trim()}` }));
+  });
+  child.stderr!.on('data', (part: Buffer) => (said = (said + part.toString()).slice(-2000)));
+  createInterface({ input: child.stdout! }).on('line', (line) => {
+    if (python && line.startsWith('{')) answered?.(JSON.parse(line) as Answer);
+    else said = `${said}${line}\n`.slice(-2000);
+  });
+  child.on('message', (answer) => answered?.(answer as Answer));
+  child.stdin?.on('error', () => {}); // `gone` tells
+  const ask = async (call: Call): Promise<Checked | Timed> => {
+    const answer = new Promise<Answer>((resolve) => (answered = resolve));
+    if (python) child.stdin!.write(`${JSON.stringify(call)}\n`);
+    else if (child.connected) child.send(call);
+    const got = await Promise.race([answer, gone]);
+    if ('failed' in got) throw new Error(got.failed);
+    return got.value;
+  };
+  return {
+    check: (operation) => ask({ call: 'check', operation }) as Promise<Checked>,
+    time: (operation, times) => ask({ call: 'run', operation, times }) as Promise<Timed>,
+    end: () => void child.kill('SIGKILL'),
+  };
+}
+
+/** The child's side of `worker`: answers one call after another until the parent goes. */
+export function answerCalls({ check, run }: { check(operation: Operation): Promise<Checked>; run(operation: Operation, times: number): Promise<void> }): void {
+  const answer = async (call: Call): Promise<Answer> => {
+    try {
+      if (call.call === 'check') return { value: await check(call.operation) };
+      const start = performance.now();
+      const before = process.cpuUsage();
+      await run(call.operation, call.times);
+      const { user, system } = process.cpuUsage(before);
+      return { value: { ms: (performance.now() - start) / call.times, cpuMs: (user + system) / 1000 / call.times } };
+    } catch (error) {
+      return { failed: (error as Error).message };
+    }
+  };
+  process.on('message', (call) => void answer(call as Call).then((value) => process.send!(value)));
+  process.on('disconnect', () => process.exit(0));
+}
