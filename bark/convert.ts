@@ -5,9 +5,8 @@
 import type { Dirent } from 'node:fs';
 import type { ModelSource, OpenOptions } from '../runtime/checkpoint.ts';
 import { InputError, UnsupportedError } from '../runtime/errors.ts';
-import { jsonObject, objectAt, text } from '../runtime/json.ts';
 import { host } from '../runtime/platform.ts';
-import { readBytes, readJson, readText } from '../runtime/read.ts';
+import { readBytes, readText } from '../runtime/read.ts';
 import { safetensorsLayout, writeSafetensors } from '../runtime/safetensors_write.ts';
 import { pathParts, type ModelSourceLike } from '../runtime/source.ts';
 import { convertedConfig, convertedGenerationConfig } from './convert_config.ts';
@@ -15,6 +14,7 @@ import { planTensors } from './convert_tensors.ts';
 import { checkGeneration } from './generation_config.ts';
 import { openOptions, openPretrained, type OpenPretrainedOptions } from './pretrained.ts';
 import { findTokenizer } from './tokenizer.ts';
+import { readVoiceList, VOICE_LIST } from './voice_list.ts';
 
 export interface ConvertOptions extends OpenPretrainedOptions {
   /** How the weights are stored, the codec's too. Default 'float16'. */
@@ -38,7 +38,6 @@ export interface ConvertReport {
 }
 
 const WEIGHTS = 'model.safetensors';
-const VOICE_LIST = 'speaker_embeddings_path.json';
 const TOKENIZER_FILES = ['tokenizer.json', 'vocab.txt', 'tokenizer_config.json', 'special_tokens_map.json'];
 /** All that a folder of ours holds, next to subfolders of .npy files. */
 const OUR_FILES: readonly string[] = ['config.json', 'generation_config.json', WEIGHTS, VOICE_LIST, ...TOKENIZER_FILES];
@@ -121,15 +120,13 @@ async function copyVoices(place: Place, sources: readonly ModelSource[], opening
   for (const source of sources) {
     if (!(await source.has(VOICE_LIST, opening))) continue;
     const label = `${source.label}/${VOICE_LIST}`;
-    const list = jsonObject(await readJson(source, VOICE_LIST, opening), label);
-    const names = Object.keys(list.values).filter((name) => name !== 'repo_or_path');
+    const voices = [...(await readVoiceList(source, opening))];
     const lost: string[] = [];
     let next = 0;
     const copier = async () => {
-      while (next < names.length) {
-        const name = names[next++]!;
-        const voice = objectAt(list, name);
-        const paths = ['semantic_prompt', 'coarse_prompt', 'fine_prompt'].map((prompt) => npyPath(label, text(voice, prompt)));
+      while (next < voices.length) {
+        const [name, voice] = voices[next++]!;
+        const paths = Object.values(voice).map((path) => npyPath(label, path));
         const there = await Promise.all(paths.map((path) => source.has(path, opening)));
         if (!there.every(Boolean)) lost.push(name);
         else for (const path of paths) await place.write(path, await readBytes(source, path, opening));
@@ -137,8 +134,9 @@ async function copyVoices(place: Place, sources: readonly ModelSource[], opening
     };
     await Promise.all(Array.from({ length: VOICES_AT_ONCE }, copier));
     if (lost.length > 0) warnings.push(`${label}: ${lost.length} voice(s) it lists have no files and were left out: ${lost.slice(0, 3).join(', ')}${lost.length > 3 ? ' …' : ''}.`);
-    const kept = Object.fromEntries(Object.entries(list.values).filter(([name]) => !lost.includes(name)));
-    await place.write(VOICE_LIST, lost.length === 0 ? await readText(source, VOICE_LIST, opening) : JSON.stringify(kept));
+    const list = await readText(source, VOICE_LIST, opening);
+    const kept = () => Object.fromEntries(Object.entries(JSON.parse(list) as object).filter(([name]) => !lost.includes(name)));
+    await place.write(VOICE_LIST, lost.length === 0 ? list : JSON.stringify(kept()));
     return;
   }
 }

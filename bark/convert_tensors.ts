@@ -97,13 +97,9 @@ async function takeFine(at: Weights, config: BarkFineConfig, refs: Map<string, T
     if (tied && !(at.has(own) && at.has(table))) continue;
     const head = at.tensor(own, [output_vocab_size, H], 'output_vocab_size');
     used.add(head.name);
-    if (tied && (await isSame(head, at.tensor(table, [V, H])))) continue;
+    if (tied && (await sameValues(head, at.tensor(table, [V, H])))) continue;
     take(own, [output_vocab_size, H], 'output_vocab_size');
   }
-}
-
-async function isSame(a: TensorRef, b: TensorRef): Promise<boolean> {
-  return (a.info.identity !== undefined && a.info.identity === b.info.identity) || sameValues(a, b);
 }
 
 const CODEC = 'codec_model.';

@@ -7,7 +7,7 @@ import { codecName, hasCodec, META_FILE, openCodecCheckpoint, readCodecConfig } 
 import type { Checkpoint, ModelSource, OpenOptions } from '../runtime/checkpoint.ts';
 import { joined, prefixed, renamed } from '../runtime/checkpoint_views.ts';
 import { WeightsError } from '../runtime/errors.ts';
-import { hasCheckpoint, openCheckpoint } from '../runtime/formats.ts';
+import { findCheckpoint, openCheckpoint } from '../runtime/formats.ts';
 import { openHub, type HubOptions } from '../runtime/hub.ts';
 import { readJson, whyMissing } from '../runtime/read.ts';
 import { openModelSource } from '../runtime/source.ts';
@@ -70,7 +70,8 @@ export async function openPretrained(from?: ModelSourceLike, options: OpenPretra
   const chosen = options.codec === undefined ? undefined : await openCodec(await openModelSource(options.codec, otherHub(options)), opening);
   const hasConfig = await source.has('config.json', opening);
   // suno's files may lie beside the config.json of their Hub repository, without its weights.
-  const files = hasConfig && (await hasCheckpoint(source, opening)) ? undefined : await findSunoFiles(source, opening);
+  const openOwn = hasConfig ? await findCheckpoint(source, opening) : undefined;
+  const files = openOwn ? undefined : await findSunoFiles(source, opening);
   const generationLabel = `${source.label}/generation_config.json`;
   const generationJson = (await source.has('generation_config.json', opening)) ? await readJson(source, 'generation_config.json', opening) : files ? PUBLISHED_SAMPLING : {};
   const generation_config = BarkGenerationConfig.fromJSON(generationJson, generationLabel);
@@ -95,7 +96,7 @@ export async function openPretrained(from?: ModelSourceLike, options: OpenPretra
   const config = BarkConfig.fromJSON(await readJson(source, 'config.json', opening), `${source.label}/config.json`);
   if (chosen?.codec) config.codec_config = chosen.codec.config;
   const openWeights: Pretrained['openWeights'] = async ({ codec = 'required' } = {}) => {
-    const own = renamed(await openCheckpoint(source, opening), barkName);
+    const own = renamed(await (openOwn ? openOwn() : openCheckpoint(source, opening)), barkName);
     try {
       if (chosen?.codec) return await withCodec(own, chosen.codec);
       if (own.names().some((name) => name.startsWith(CODEC))) return own;
@@ -134,11 +135,12 @@ async function openCodec(source: ModelSource, opening: OpenOptions): Promise<{ c
   if ((json as { model_type?: unknown } | null)?.model_type !== 'bark') {
     return { codec: { source, config: await readCodecConfig(source, opening), open: () => openCodecCheckpoint(source, opening) } };
   }
-  const meta = (await hasCheckpoint(source, opening)) ? undefined : await metaCodec(source, opening);
+  const openWeights = await findCheckpoint(source, opening);
+  const meta = openWeights ? undefined : await metaCodec(source, opening);
   if (meta) return { codec: meta };
   const { codec_config } = BarkConfig.fromJSON(json, `${source.label}/config.json`);
   const open = async () => {
-    const inside = renamed(await openCheckpoint(source, opening), (name) => (name.startsWith(CODEC) ? codecName(name.slice(CODEC.length)) : undefined));
+    const inside = renamed(await (openWeights ? openWeights() : openCheckpoint(source, opening)), (name) => (name.startsWith(CODEC) ? codecName(name.slice(CODEC.length)) : undefined));
     if (inside.names().length > 0) return inside;
     await inside.close();
     throw new WeightsError(`${inside.label}: got a Bark without a codec, expected one with ${CODEC}* tensors. Name a folder with EnCodec 24 kHz as the codec (--codec).`);
@@ -169,7 +171,7 @@ async function findCodec(source: ModelSource, opening: OpenOptions, options: Ope
 }
 
 /** A revision is the model's own, not that of other repositories. */
-function otherHub({ revision: _, ...options }: HubOptions): HubOptions {
+export function otherHub({ revision: _, ...options }: HubOptions): HubOptions {
   return options;
 }
 

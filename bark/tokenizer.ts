@@ -12,7 +12,7 @@ import type { JsonObject } from '../runtime/json.ts';
 import { readJson, readText, whyMissing } from '../runtime/read.ts';
 import { openModelSource } from '../runtime/source.ts';
 import type { ModelSourceLike } from '../runtime/source.ts';
-import { openOptions, type PretrainedOptions } from './pretrained.ts';
+import { openOptions, otherHub, type PretrainedOptions } from './pretrained.ts';
 import { findSunoFiles } from './suno.ts';
 
 export interface BarkTokenizer {
@@ -39,12 +39,12 @@ const TOKENIZER_REPOSITORY = 'suno/bark-small';
  * Hub. Throws `WeightsError` where that is not to be had.
  */
 export async function findTokenizer(source: ModelSource, options: PretrainedOptions & { tokenizer?: ModelSourceLike | undefined }): Promise<ModelSource> {
-  const { tokenizer, revision: _, ...otherHub } = options; // a revision is the model's own
-  if (tokenizer !== undefined) return openModelSource(tokenizer, otherHub);
+  const { tokenizer } = options;
+  if (tokenizer !== undefined) return openModelSource(tokenizer, otherHub(options));
   const opening = openOptions(options);
   if ((await hasTokenizer(source, opening)) || !(await findSunoFiles(source, opening))) return source;
   try {
-    const hub = await openHub(TOKENIZER_REPOSITORY, otherHub);
+    const hub = await openHub(TOKENIZER_REPOSITORY, otherHub(options));
     if (!(await hasTokenizer(hub, opening))) throw new WeightsError(`${hub.label}: got no tokenizer.json and no vocab.txt.`);
     return hub;
   } catch (cause) {

@@ -13,12 +13,12 @@ import { PROMPTS, readNpzVoice, readThreeArrays, type PromptPaths, type VoicePre
 /** Where the three arrays of each of a checkpoint's presets lie, relative to its folder. */
 export type VoiceList = ReadonlyMap<string, PromptPaths>;
 
-const LIST = 'speaker_embeddings_path.json';
+export const VOICE_LIST = 'speaker_embeddings_path.json';
 
 /** Reads speaker_embeddings_path.json; a checkpoint without one has no presets. No preset is opened. */
 export async function readVoiceList(source: ModelSource, options?: OpenOptions): Promise<VoiceList> {
-  if (!(await source.has(LIST, options))) return new Map();
-  const list = jsonObject(await readJson(source, LIST, options), `${source.label}/${LIST}`);
+  if (!(await source.has(VOICE_LIST, options))) return new Map();
+  const list = jsonObject(await readJson(source, VOICE_LIST, options), `${source.label}/${VOICE_LIST}`);
   // In transformers' own files one key is no voice: it says where the paths begin, which is here.
   const names = Object.keys(list.values).filter((name) => name !== 'repo_or_path');
   return new Map(
@@ -33,7 +33,7 @@ export async function readVoiceList(source: ModelSource, options?: OpenOptions):
 export async function loadListedVoice(source: ModelSource, list: VoiceList, name: string, options?: OpenOptions): Promise<VoicePreset> {
   const paths = list.get(name);
   if (!paths) throw new InputError(`${source.label}: got no voice ${JSON.stringify(name)}, expected one of its ${list.size}.`);
-  for (const prompt of PROMPTS) checkListedPath(`${source.label}/${LIST}`, paths[prompt]);
+  for (const prompt of PROMPTS) checkListedPath(`${source.label}/${VOICE_LIST}`, paths[prompt]);
   return readThreeArrays(source, paths, name, options);
 }
 
@@ -63,7 +63,7 @@ const NPZ_NAME = /^\w[\w-]*(?:\/\w[\w-]*)*$/;
 export async function findModelVoices(source: ModelSource, options?: OpenOptions): Promise<ModelVoices> {
   const list = await readVoiceList(source, options);
   const listed = (name: string, opening?: OpenOptions) => loadListedVoice(source, list, name, opening);
-  if (list.size > 0 || (await source.has(LIST, options))) {
+  if (list.size > 0 || (await source.has(VOICE_LIST, options))) {
     return { names: [...list.keys()], open: async (name, opening) => (list.has(name) ? listed(name, opening) : undefined) };
   }
   return {

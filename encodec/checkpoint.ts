@@ -5,7 +5,7 @@
 import type { Checkpoint, ModelSource, OpenOptions } from '../runtime/checkpoint.ts';
 import { renamed } from '../runtime/checkpoint_views.ts';
 import { WeightsError } from '../runtime/errors.ts';
-import { hasCheckpoint, openCheckpoint } from '../runtime/formats.ts';
+import { findCheckpoint } from '../runtime/formats.ts';
 import { readJson, whyMissing } from '../runtime/read.ts';
 import { openTorchFile } from '../runtime/torch_file.ts';
 import { EncodecConfig } from './config.ts';
@@ -23,7 +23,7 @@ export function codecName(name: string): string {
 
 /** Whether a folder holds a codec's weights in any form. */
 export async function hasCodec(source: ModelSource, options?: OpenOptions): Promise<boolean> {
-  return (await source.has(META_FILE, options)) || hasCheckpoint(source, options);
+  return (await source.has(META_FILE, options)) || (await findCheckpoint(source, options)) !== undefined;
 }
 
 /** Reads config.json; a folder without one is the 24 kHz model. Errors as in `EncodecConfig.fromJSON`. */
@@ -34,7 +34,8 @@ export async function readCodecConfig(source: ModelSource, options?: OpenOptions
 
 /** Opens a codec's weights under HF's names. Throws `WeightsError` where there are none. */
 export async function openCodecCheckpoint(source: ModelSource, options?: OpenOptions): Promise<Checkpoint> {
-  if (await hasCheckpoint(source, options)) return renamed(await openCheckpoint(source, options), codecName);
+  const open = await findCheckpoint(source, options);
+  if (open) return renamed(await open(), codecName);
   if (await source.has(META_FILE, options)) return renamed(await openMetaFile(source, options), codecName);
   const none = new WeightsError(`${source.label}: got no codec, expected model.safetensors, pytorch_model.bin or ${META_FILE}. Is this the folder of an EnCodec?`);
   throw await whyMissing(source, 'model.safetensors', none, options);

@@ -3,17 +3,7 @@
 // A thread owns a query and meets 8 positions at a time, with the running maximum and sum of FlashAttention (Dao et al. 2022), so that scores
 // never leave registers. All threads read the same keys and values at the same time, and there is no barrier.
 // Grid: (⌈most queries / 64⌉, heads).
-#include "common/call.wgsl"
-#include "common/cache.wgsl"
-@group(0) @binding(0) var<uniform>             cache: Cache;
-@group(0) @binding(1) var<uniform>             call: Call;
-@group(0) @binding(2) var<storage, read>       q: array<vec4<f32>>;      // (M, H)
-@group(0) @binding(3) var<storage, read>       keys: array<vec4<u32>>;   // (B, heads, capacity, head_dim)
-@group(0) @binding(4) var<storage, read>       values: array<vec4<u32>>; // (B, heads, capacity, head_dim)
-@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;      // (M, H)
-#include "common/channels.wgsl"
-override CAUSAL: u32 = 1u;
-const LOWEST = -3.4e38;
+#include "common/attention.wgsl"
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) thread: u32) {

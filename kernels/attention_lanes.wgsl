@@ -4,24 +4,10 @@
 // Grid: (⌈most queries / 64⌉, heads, ⌈head_dim / 64⌉): heads of more than 64 channels compute their scores once for each 64.
 enable subgroups;
 diagnostic(off, subgroup_uniformity); // loops end where a subgroup's last query does, which the analysis cannot see
-#include "common/call.wgsl"
-#include "common/cache.wgsl"
-@group(0) @binding(0) var<uniform>             cache: Cache;
-@group(0) @binding(1) var<uniform>             call: Call;
-@group(0) @binding(2) var<storage, read>       q: array<vec4<f32>>;      // (M, H)
-@group(0) @binding(3) var<storage, read>       keys: array<vec4<u32>>;   // (B, heads, capacity, head_dim)
-@group(0) @binding(4) var<storage, read>       values: array<vec4<u32>>; // (B, heads, capacity, head_dim)
-@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;      // (M, H)
-#include "common/channels.wgsl"
-override CAUSAL: u32 = 1u;
+#include "common/attention.wgsl"
+#include "common/lanes.wgsl"
 const ROWS = 8u;
 const SPAN = 32u; // positions
-const LOWEST = -3.4e38;
-
-/// s + Σ over four channels of q[row] · k, where q's four are in lane `source`.
-fn quad(s: vec4<f32>, q: vec4<f32>, source: u32, k: mat4x4<f32>) -> vec4<f32> {
-  return s + subgroupShuffle(q.x, source) * k[0] + subgroupShuffle(q.y, source) * k[1] + subgroupShuffle(q.z, source) * k[2] + subgroupShuffle(q.w, source) * k[3];
-}
 
 struct Row {
   top: f32,       // the largest score so far

@@ -3,11 +3,6 @@
 #include "common/linear.wgsl"
 #include "common/gemm.wgsl"
 
-fn load_a(m: u32, k: u32) -> vec4<f32> {
-  if (m >= call.count || k >= sizes.k) { return vec4<f32>(0.0); }
-  return x[(m * sizes.k + k) / 4u];
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   if (group.y * TILE >= call.count) { return; }

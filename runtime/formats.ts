@@ -29,16 +29,17 @@ const formats: readonly Format[] = [
   sharded('pytorch_model.bin.index.json', openTorchCheckpoint),
 ];
 
+/** Finds the weights of a model folder and gives what opens them; undefined where there are none that are read here. */
+export async function findCheckpoint(source: ModelSource, options?: OpenOptions): Promise<(() => Promise<Checkpoint>) | undefined> {
+  for (const { file, open } of formats) if (await source.has(file, options)) return () => open(source, file, options);
+  return undefined;
+}
+
 /** Opens the weights of a model folder. Throws `WeightsError` when there are none that are read here. */
 export async function openCheckpoint(source: ModelSource, options?: OpenOptions): Promise<Checkpoint> {
-  for (const { file, open } of formats) if (await source.has(file, options)) return open(source, file, options);
+  const open = await findCheckpoint(source, options);
+  if (open) return open();
   const needed = formats.map(({ file }) => file).join(' or ');
   const none = new WeightsError(`${source.label}: got no weights, expected ${needed}. Is this the folder of a model?`);
   throw await whyMissing(source, 'pytorch_model.bin', none, options);
-}
-
-/** Whether a folder holds weights that `openCheckpoint` reads. */
-export async function hasCheckpoint(source: ModelSource, options?: OpenOptions): Promise<boolean> {
-  for (const { file } of formats) if (await source.has(file, options)) return true;
-  return false;
 }

@@ -24,13 +24,17 @@ export interface NumberRule extends Bounds {
 
 const ADVICE = 'Correct the file, or fetch the model again.';
 
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** Checks that a parsed JSON value is an object. `path` is where it stands in the file. */
 export function jsonObject(value: unknown, label: string, path = ''): JsonObject {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+  if (!isObject(value)) {
     const what = path === '' ? `${label}: got ${show(value)}` : `${label}: ${path} is ${show(value)}`;
     throw new WeightsError(`${what}, expected an object of keys and values. ${ADVICE}`);
   }
-  return { label, path, values: value as Record<string, unknown> };
+  return { label, path, values: value };
 }
 
 /** The object under a key; the key must be there. */

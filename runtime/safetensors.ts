@@ -3,10 +3,11 @@
 // file's size. Tensors are read by ranges afterwards. Sub-byte and 8-bit floats are not read; writing is elsewhere.
 // Reference: safetensors 0.8 (README "Format", tensor.rs `Metadata::validate`): no overlap, no holes, no trailing bytes.
 
-import { readUsing } from './bytes.ts';
+import { readUsing, tensorRange } from './bytes.ts';
 import { itemBytes } from './checkpoint.ts';
 import type { ByteSource, Checkpoint, StoredDType, TensorInfo } from './checkpoint.ts';
 import { WeightsError } from './errors.ts';
+import { isObject } from './json.ts';
 import { missingTensor, shown } from './names.ts';
 
 /** A checkpoint from safetensors, with what the writer noted in `__metadata__`. */
@@ -36,13 +37,10 @@ export async function openSafetensors(bytes: ByteSource): Promise<Safetensors> {
       names: () => [...entries.keys()],
       has: (name) => entries.has(name),
       info: entry,
-      async read(name, start = 0, end, into) {
-        const { begin, byteLength } = entry(name);
-        const stop = end ?? byteLength;
-        if (!(0 <= start && start <= stop && stop <= byteLength)) {
-          throw new WeightsError(`${bytes.label}: got the byte range [${start}, ${stop}) of ${shown(name)}, expected one inside its ${byteLength} bytes.`);
-        }
-        return readUsing(bytes, begin + start, begin + stop, into);
+      async read(name, start, end, into) {
+        const found = entry(name);
+        const [from, to] = tensorRange(bytes.label, found, start, end);
+        return readUsing(bytes, found.begin + from, found.begin + to, into);
       },
       close: () => bytes.close(),
     };
@@ -154,10 +152,6 @@ function tensorEntry(label: string, name: string, value: unknown, dataStart: num
   }
   if (byteLength !== end - begin) throw wrong(`${end - begin} bytes`, `${byteLength} from shape ${shown(shape)} of ${shown(dtype)}`);
   return { name, dtype: dtype as StoredDType, shape: shape as number[], byteLength, begin: dataStart + begin };
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isCount(value: unknown): value is number {

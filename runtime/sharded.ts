@@ -4,6 +4,7 @@
 
 import type { ByteSource, Checkpoint, ModelSource, OpenOptions } from './checkpoint.ts';
 import { WeightsError } from './errors.ts';
+import { isObject } from './json.ts';
 import { missingTensor, shown } from './names.ts';
 
 /**
@@ -48,10 +49,6 @@ export async function openSharded(source: ModelSource, index: unknown, indexName
     read: async (name, start, end, into) => shardOf(name).read(name, start, end, into),
     close,
   };
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function damaged(label: string, got: string, expected: string): WeightsError {

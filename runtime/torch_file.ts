@@ -4,6 +4,7 @@
 // would mean reading each of them whole; the pickle is. TorchScript's code and the tar files of before 0.1.10 are not read.
 // Reference: torch/serialization.py (`_save`, `_legacy_save`), caffe2/serialize/inline_container.cc.
 
+import { tensorRange } from './bytes.ts';
 import { itemBytes } from './checkpoint.ts';
 import type { ByteSource, Checkpoint, TensorInfo } from './checkpoint.ts';
 import { WeightsError } from './errors.ts';
@@ -75,16 +76,13 @@ function checkpointOf(bytes: ByteSource, contents: TorchContents, stateDict: Pic
     names: () => [...entries.keys()],
     has: (name) => entries.has(name),
     info: (name) => entry(name).info,
-    async read(name, start = 0, end, into) {
+    async read(name, start, end, into) {
       const { info, tensor } = entry(name);
-      const stop = end ?? info.byteLength;
-      if (!(0 <= start && start <= stop && stop <= info.byteLength)) {
-        throw new WeightsError(`${label}: got the byte range [${start}, ${stop}) of ${shown(name)}, expected one inside its ${info.byteLength} bytes.`);
-      }
-      if (start === stop) return new Uint8Array(0);
+      const [from, to] = tensorRange(label, info, start, end);
+      if (from === to) return new Uint8Array(0);
       const begin = tensor.offset * itemBytes[tensor.dtype];
-      if (isContiguous(tensor)) return contents.read(tensor.storage, begin + start, begin + stop, into);
-      return gather(tensor, start, stop, (from, to) => contents.read(tensor.storage, from, to));
+      if (isContiguous(tensor)) return contents.read(tensor.storage, begin + from, begin + to, into);
+      return gather(tensor, from, to, (first, last) => contents.read(tensor.storage, first, last));
     },
     close: () => bytes.close(),
   };

@@ -2,14 +2,19 @@
 // Both operands pass through workgroup memory transposed, so that the inner loop reads vec4s: 4 loads for 64 multiply-adds.
 // Sizes and epilogue are params, not overrides, and the loops have bounds that the compiler does not know: a software adapter's compiler unrolls what
 // it can, and took seconds for each shape of each model.
-// The file that includes this declares `w`, `sizes` and gives
-//   load_a(m, k) -> vec4<f32>   a[m, k … k+3]; zeros outside its rows
+// The file that includes this declares `x`, `w`, `sizes`, `call`, and gives
 //   store(m, n, value)          out[m, n … n+3] = value; n is a multiple of 4, n + 3 may pass N - 1
 const TILE = 64u;
 const DEPTH = 16u;        // columns staged at a time
 const QUADS = TILE / 4u;
 
 var<workgroup> tile: array<vec4<f32>, 2u * DEPTH * QUADS>; // [k][m / 4], then [k][n / 4]; at the end half of the outputs, [m][n / 4]
+
+/// a[m, k … k+3]; zeros outside its rows.
+fn load_a(m: u32, k: u32) -> vec4<f32> {
+  if (m >= call.count || k >= sizes.k) { return vec4<f32>(0.0); }
+  return x[(m * sizes.k + k) / 4u];
+}
 
 fn load_w(n: u32, k: u32) -> vec4<f32> {
   if (n >= sizes.n || k >= sizes.k) { return vec4<f32>(0.0); }

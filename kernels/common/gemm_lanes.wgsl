@@ -6,14 +6,10 @@
 // they walk the same weights.
 // The file that includes this declares `x`, `w`, `sizes`, `call`, and gives
 //   store(m, n, value)          out[m, n … n+3] = value; n is a multiple of 4, n + 3 may pass N - 1
+#include "common/lanes.wgsl"
 const ROWS = 8u;     // of a subgroup
 const COLUMNS = 32u; // of a subgroup, and of its workgroup
 const TILE = 64u;    // rows of a workgroup
-
-/// Σ over four k of a[row, k] · b[k], where a's four are in lane `source`.
-fn quad(c: vec4<f32>, a: vec4<f32>, source: u32, b: mat4x4<f32>) -> vec4<f32> {
-  return c + subgroupShuffle(a.x, source) * b[0] + subgroupShuffle(a.y, source) * b[1] + subgroupShuffle(a.z, source) * b[2] + subgroupShuffle(a.w, source) * b[3];
-}
 
 fn gemm(tile_m: u32, tile_n: u32, subgroup: u32, lane: u32) {
   let eights = sizes.k / 8u;
