@@ -3,13 +3,13 @@
 import { UnsupportedError } from '../runtime/errors.ts';
 import type { Recorder } from '../runtime/program.ts';
 import { expectShape, type Tensor } from '../runtime/tensor.ts';
-import { formFor, type Form } from './choice.ts';
+import { choices, type Form } from './choice.ts';
 import { isF32 } from './linear.ts';
 import { cacheParams, type LayerCache } from './qkv.ts';
 import { shader } from './shaders.ts';
 
 /** y (M, H) for q (M, H); of M queries the first `call.count` are computed, at positions call.start … of row call.slot. `form` is for tests. */
-export function attention(r: Recorder, y: Tensor, q: Tensor, cache: LayerCache, call: Tensor, { causal, form = formFor(r.device) }: { causal: boolean; form?: Form }): void {
+export function attention(r: Recorder, y: Tensor, q: Tensor, cache: LayerCache, call: Tensor, { causal, form = choices(r.device).attention }: { causal: boolean; form?: Form }): void {
   const [m, hidden] = q.shape as [number, number];
   expectShape('attention', 'y', y, [m, hidden]);
   const sizes = cacheParams('attention', cache, hidden);

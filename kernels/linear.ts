@@ -5,7 +5,7 @@
 import { ShapeError } from '../runtime/errors.ts';
 import type { Recorder } from '../runtime/program.ts';
 import { expectDType, expectShape, type Tensor } from '../runtime/tensor.ts';
-import { formFor, rowsOfWalk, type Form } from './choice.ts';
+import { choices, type Form } from './choice.ts';
 import { shader } from './shaders.ts';
 import { MAX_BATCH } from './state.ts';
 
@@ -26,7 +26,7 @@ export interface Linear {
 export const LAYER_NORM_EPS = 1e-5; // torch's default; Bark's configs have no key for it
 
 /** Shader of a product of many rows, and the tile of a workgroup. `form` is for tests. */
-export function gemmVariant(r: Recorder, base: string, form: Form = formFor(r.device)): { name: string; rows: number; columns: number } {
+export function gemmVariant(r: Recorder, base: string, form: Form = choices(r.device).gemm): { name: string; rows: number; columns: number } {
   return form === 'lanes' ? { name: `${base}_lanes`, rows: 64, columns: 32 } : { name: base, rows: 64, columns: 64 };
 }
 
@@ -71,7 +71,7 @@ export function linearRow(r: Recorder, y: Tensor, x: Tensor, w: Linear, state: T
 }
 
 /** Subgroup or portable sibling of a GEMV shader, its overrides, the matrix rows of a workgroup, and the rows of x in a tile. */
-export function gemvVariant(r: Recorder, base: string, w: Linear, batch: number, most = rowsOfWalk(r.device)): { name: string; overrides: Record<string, number>; rows: number; tile: number } {
+export function gemvVariant(r: Recorder, base: string, w: Linear, batch: number, most = choices(r.device).rowsOfWalk): { name: string; overrides: Record<string, number>; rows: number; tile: number } {
   const [n] = matrixShape(base, w);
   if (batch > MAX_BATCH) throw new ShapeError(`${base}: got a batch of ${batch}, expected at most ${MAX_BATCH}, the rows of the state.`);
   if (!w.terms && (w.norm || w.bias)) throw new ShapeError(`${base}: ${w.weight.label} has a LayerNorm or a bias but no terms, expected (2, ${n}). Make them with linearTerms().`);

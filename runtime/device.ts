@@ -13,7 +13,12 @@ export interface DeviceOptions {
   powerPreference?: GPUPowerPreference;
   /** Use only the base kernels: core WGSL, no subgroups, no shader-f16. */
   portable?: boolean;
+  /** What was measured best on this adapter, by the names of kernels/choice.ts. Default: nothing. */
+  tuning?: Tuning | undefined;
 }
+
+/** Choices by name; what they mean is the kernels' matter. */
+export type Tuning = Readonly<Record<string, string | number>>;
 
 /** What variants are chosen by. */
 export interface Capabilities {
@@ -23,7 +28,20 @@ export interface Capabilities {
   readonly subgroupMaxSize: number;
   readonly f16: boolean;
   readonly timestamps: boolean;
+  /** Sizes and types of matrices that a subgroup multiplies at once (tensor cores); empty without. */
+  readonly matrices: readonly MatrixConfig[];
 }
+
+/** One entry of the adapter's own list: (M, K) · (K, N) of `componentType`, summed in `resultComponentType`. */
+export interface MatrixConfig {
+  readonly componentType: string; // 'f16', 'f32', 'u8', …
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix'; // Dawn's name while the proposal is young
 
 /** Exact on any machine; see architecture, Counters. */
 export interface Counters {
@@ -77,6 +95,8 @@ export class Device {
   readonly capabilities: Capabilities;
   /** What a user should know before long work, e.g. that the adapter is a software one. */
   readonly warnings: readonly string[];
+  /** See `DeviceOptions`. Programs recorded from now on follow it. */
+  tuning: Tuning;
   readonly counters: Counters = { dispatches: 0, passes: 0, submits: 0, bindGroups: 0, pipelines: 0, buffers: 0, bufferBytes: 0, uploads: 0, uploadBytes: 0, readbacks: 0 };
   #ledger = new Ledger();
   #owners = new Map<GPUBuffer, Owner>();
@@ -87,11 +107,12 @@ export class Device {
   #outOfMemory: Error | undefined; // told once: with less to hold the device goes on
   #disposed = false;
 
-  private constructor(gpu: GPUDevice, info: GPUAdapterInfo, allowSubgroups: boolean, portable: boolean) {
+  private constructor(gpu: GPUDevice, info: GPUAdapterInfo, allowSubgroups: boolean, { portable = false, tuning = {} }: DeviceOptions) {
     this.gpu = gpu;
     this.info = info;
     this.features = new Set(gpu.features);
     this.limits = gpu.limits;
+    this.tuning = tuning;
     const subgroups = allowSubgroups && this.features.has('subgroups');
     this.capabilities = {
       subgroups,
@@ -99,6 +120,7 @@ export class Device {
       subgroupMaxSize: subgroups ? (info.subgroupMaxSize ?? 128) : 0,
       f16: !portable && this.features.has('shader-f16'),
       timestamps: this.features.has('timestamp-query'),
+      matrices: subgroups && this.features.has(SUBGROUP_MATRIX) ? matrixConfigs(info) : [],
     };
     this.warnings = isSoftware(info) ? [`No GPU driver was found: '${adapterName(info)}' computes on the CPU. It gives the same result, much more slowly.`] : [];
     gpu.addEventListener('uncapturederror', (event) => {
@@ -116,14 +138,14 @@ export class Device {
   static async request(options: DeviceOptions = {}): Promise<Device> {
     const adapter = await requestAdapter(options);
     const portable = options.portable ?? false;
-    const features: string[] = portable ? ['timestamp-query'] : ['timestamp-query', 'shader-f16', 'subgroups'];
+    const features: string[] = portable ? ['timestamp-query'] : ['timestamp-query', 'shader-f16', 'subgroups', SUBGROUP_MATRIX];
     const gpu = await adapter.requestDevice({
       requiredFeatures: features.filter((f) => adapter.features.has(f)) as GPUFeatureName[],
       requiredLimits: Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]])),
     });
     // The subgroup kernels use subgroup_id, which came to WGSL later than subgroups.
     const { wgslLanguageFeatures } = await webgpu();
-    return new Device(gpu, adapter.info, !portable && (wgslLanguageFeatures?.has('subgroup_id') ?? false), portable);
+    return new Device(gpu, adapter.info, !portable && (wgslLanguageFeatures?.has('subgroup_id') ?? false), options);
   }
 
   get name(): string {
@@ -260,6 +282,12 @@ export class Device {
     if (at >= 0) return this.#staging.splice(at, 1)[0]!;
     return this.createBuffer(Math.min(2 ** Math.ceil(Math.log2(Math.max(size, 256))), this.limits.maxBufferSize), USAGE.MAP_READ | USAGE.COPY_DST, 'staging');
   }
+}
+
+/** Dawn's list, as plain objects; @webgpu/types does not know it yet. */
+function matrixConfigs(info: GPUAdapterInfo): MatrixConfig[] {
+  const { subgroupMatrixConfigs = [] } = info as GPUAdapterInfo & { subgroupMatrixConfigs?: Iterable<MatrixConfig> };
+  return [...subgroupMatrixConfigs].map(({ componentType, resultComponentType, M, N, K }) => ({ componentType, resultComponentType, M, N, K }));
 }
 
 const MAP_MODE_READ = 1; // GPUMapMode.READ

@@ -2,7 +2,7 @@
 
 export { Arena } from './arena.ts';
 export type { ByteSource, Checkpoint, DownloadProgress, ModelSource, OpenOptions, StoredDType, TensorInfo } from './checkpoint.ts';
-export { adapterName, Device, isSoftware, requestAdapter, USAGE, type Capabilities, type Counters, type DeviceOptions } from './device.ts';
+export { adapterName, Device, isSoftware, requestAdapter, USAGE, type Capabilities, type Counters, type DeviceOptions, type MatrixConfig, type Tuning } from './device.ts';
 export { DownloadError, InputError, ShapeError, UnsupportedError, WeightsError, type DownloadReason } from './errors.ts';
 export { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './half.ts';
 export type { HubOptions } from './hub.ts';

@@ -2,14 +2,16 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { formFor, formsOf } from '../../kernels/choice.ts';
+import { choices, formsOf } from '../../kernels/choice.ts';
 import type { Device } from '../../runtime/device.ts';
 import { profile, testDevice } from '../device.ts';
+
+const formFor = (device: Device) => choices(device).gemm;
 
 const test = suite('choice');
 
 const fake = (description: string, min: number, max: number): Device =>
-  ({ info: { description, vendor: '', architecture: '', device: '' }, capabilities: { subgroups: max > 0, subgroupMinSize: min, subgroupMaxSize: max, f16: false, timestamps: false } }) as unknown as Device;
+  ({ info: { description, vendor: '', architecture: '', device: '' }, capabilities: { subgroups: max > 0, subgroupMinSize: min, subgroupMaxSize: max, f16: false, timestamps: false, matrices: [] }, tuning: {} }) as unknown as Device;
 
 test('registers go from lane to lane on the CPU with subgroups of 8, and nowhere else', () => {
   assert.is(formFor(fake('llvmpipe: Mesa 25.0.7 (LLVM 15.0.6)', 8, 8)), 'lanes');
