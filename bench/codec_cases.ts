@@ -23,23 +23,24 @@ export function codecCases(device: Device, filters: number, seconds: number): Ma
   };
   const host = (s: { at(i: number): number }, n: number): Float32Array => Float32Array.from({ length: n }, (_, i) => s.at(i));
 
-  const conv = (frames: number, inChannels: number, outChannels: number, kernelSize: number): MakeCase => async (owner): Promise<Case> => {
+  const conv = (frames: number, inChannels: number, outChannels: number, kernelSize: number, options: { elu?: boolean; activate?: boolean } = {}): MakeCase => async (owner): Promise<Case> => {
     const W = series(77_003, 1 / Math.sqrt(inChannels * kernelSize));
     const weight = put(owner, packConv1d(host(W, outChannels * inChannels * kernelSize), outChannels, inChannels, kernelSize), [kernelSize * inChannels, padTo4(outChannels)], 'weight');
     const bias = put(owner, host(B, outChannels), [outChannels], 'bias');
     const x = filled(device, X, [1, frames, inChannels], 'f32', owner, 'x');
     const y = device.createTensor([1, frames, outChannels], 'f32', owner, 'y');
     const terms = kernelSize * inChannels;
+    const [before, behind] = [options.elu, options.activate].map((on) => (on ? elu : (v: number) => v)) as [typeof elu, typeof elu];
     return {
       op: outChannels <= 4 ? 'conv1d_narrow' : 'conv1d', shape: `${frames} × ${inChannels} → ${outChannels}, kernel ${kernelSize}`, dtype: 'float32',
       bytes: 4 * (frames * (inChannels + outChannels) + terms * outChannels), flops: 2 * frames * terms * outChannels, output: y,
-      record: (r) => conv1d(r, y, x, { weight, bias, inChannels, outChannels, kernelSize, stride: 1, dilation: 1 }, { elu: true }),
+      record: (r) => conv1d(r, y, x, { weight, bias, inChannels, outChannels, kernelSize, stride: 1, dilation: 1 }, options),
       expected: () =>
         places(frames * outChannels).map((at) => {
           const [t, o] = [Math.floor(at / outChannels), at % outChannels];
           const frame = (k: number): number => Math.abs(t + k - kernelSize + 1); // causal, reflected at the front
-          const { value, size } = dot(terms, (i) => elu(X.at(frame(Math.floor(i / inChannels)) * inChannels + (i % inChannels))), (i) => W.at((o * inChannels + (i % inChannels)) * kernelSize + Math.floor(i / inChannels)));
-          return { at, value: value + B.at(o), size };
+          const { value, size } = dot(terms, (i) => before(X.at(frame(Math.floor(i / inChannels)) * inChannels + (i % inChannels))), (i) => W.at((o * inChannels + (i % inChannels)) * kernelSize + Math.floor(i / inChannels)));
+          return { at, value: behind(value + B.at(o)), size };
         }),
     };
   };
@@ -58,7 +59,7 @@ export function codecCases(device: Device, filters: number, seconds: number): Ma
     return {
       op: 'conv_transpose1d', shape: `${frames} × ${inChannels} → ${frames * stride} × ${outChannels}`, dtype: 'float32',
       bytes: 4 * (frames * inChannels + frames * stride * outChannels + packed.length), flops: 4 * frames * stride * inChannels * outChannels, output: y,
-      record: (r) => convTranspose1d(r, y, x, { ...sizes, weight, bias }, { elu: true }),
+      record: (r) => convTranspose1d(r, y, x, { ...sizes, weight, bias }),
       expected: () =>
         places(frames * stride * outChannels).map((at) => {
           const [out, o] = [Math.floor(at / outChannels), at % outChannels];
@@ -66,7 +67,7 @@ export function codecCases(device: Device, filters: number, seconds: number): Ma
           for (let k = out % stride; k < kernelSize; k += stride) {
             const frame = (out - k) / stride;
             if (frame < 0) continue;
-            const part = dot(inChannels, (c) => elu(X.at(frame * inChannels + c)), (c) => W.at((c * outChannels + o) * kernelSize + k));
+            const part = dot(inChannels, (c) => X.at(frame * inChannels + c), (c) => W.at((c * outChannels + o) * kernelSize + k));
             value += part.value;
             size += part.size;
           }
@@ -75,21 +76,22 @@ export function codecCases(device: Device, filters: number, seconds: number): Ma
     };
   };
 
-  /** Both layers with the skip around them; the first frames are checked, since each depends on all before it. */
+  /** Both layers with the skip around them and ELU behind; the first frames are checked, since each depends on all before it. */
   const recurrent: MakeCase = async (owner): Promise<Case> => {
     const H = widest;
     const S = 1 / Math.sqrt(H);
     const W = [0, 1].map((l) => ({ ih: series(11_003 + 50_021 * l, S), hh: series(33_007 + 50_021 * l, S), bias: series(60_013 + l, 0.02) }));
-    const layers = W.map(({ ih, hh, bias }) => {
-      const packed = packLstm(H, host(ih, 4 * H * H), host(hh, 4 * H * H), host(bias, 4 * H), host(bias, 4 * H));
-      return { input: put(owner, packed.input, [H, 4 * H], 'input'), bias: put(owner, packed.bias, [4 * H], 'bias'), hidden: put(owner, packed.hidden, [padTo4(H), 4 * H], 'hidden') };
-    });
+    const packed = packLstm(H, W.map(({ ih, hh, bias }) => ({ weightIh: host(ih, 4 * H * H), weightHh: host(hh, 4 * H * H), biasIh: host(bias, 4 * H), biasHh: host(bias, 4 * H) })));
+    const layers = {
+      size: H, layers: W.length, input: put(owner, packed.input, [H, 4 * H], 'input'), bias: put(owner, packed.bias, [4 * H], 'bias'),
+      recurrent: put(owner, packed.recurrent, [packed.recurrent.length], 'recurrent'),
+    };
     const x = filled(device, X, [1, T, H], 'f32', owner, 'x');
     const y = device.createTensor([1, T, H], 'f32', owner, 'y');
     const frames = Math.min(4, T);
     return {
       op: 'lstm', shape: `${T} × ${H}, 2 layers`, dtype: 'float32', bytes: 4 * (2 * 8 * H * H + 4 * T * H), flops: 2 * T * 2 * 8 * H * H, output: y,
-      record: (r) => lstm(r, y, x, layers, { skip: true }),
+      record: (r) => lstm(r, y, x, layers, { skip: true, activate: true }),
       expected: () => {
         const sigmoid = (v: number): number => 1 / (1 + Math.exp(-v));
         let rows = Array.from({ length: frames }, (_, t) => Float64Array.from({ length: H }, (_, i) => X.at(t * H + i)));
@@ -105,13 +107,14 @@ export function codecCases(device: Device, filters: number, seconds: number): Ma
             return (h = next);
           });
         }
-        return places(frames * H).map((at) => ({ at, value: rows[Math.floor(at / H)]![at % H]! + X.at(at), size: 8 }));
+        return places(frames * H).map((at) => ({ at, value: elu(rows[Math.floor(at / H)]![at % H]! + X.at(at)), size: 8 }));
       },
     };
   };
 
   return [
     conv(T, 128, widest, 7), recurrent, upsampling(T, widest, 8), upsampling(T * 160, widest / 8, 2),
-    conv(T * 8, widest / 2, widest / 4, 3), conv(T * 8, widest / 2, widest / 2, 1), conv(T * 320, filters, filters / 2, 3), conv(T * 320, filters, 1, 7),
+    conv(T * 8, widest / 2, widest / 4, 3, { elu: true, activate: true }), conv(T * 8, widest / 2, widest / 2, 1),
+    conv(T * 320, filters, filters / 2, 3, { elu: true, activate: true }), conv(T * 320, filters, 1, 7),
   ];
 }

@@ -5,12 +5,12 @@
 import { codebookSum } from '../kernels/codebook_sum.ts';
 import { conv1d, type Conv1d, type Slice } from '../kernels/conv1d.ts';
 import { convTranspose1d, convTranspose1dTrim, type ConvTranspose1d } from '../kernels/conv_transpose1d.ts';
-import { lstm, type LstmLayer } from '../kernels/lstm.ts';
+import { lstm, type Lstm } from '../kernels/lstm.ts';
 import type { Recorder } from '../runtime/program.ts';
 import { reshape, type Tensor } from '../runtime/tensor.ts';
 import type { Weights } from '../runtime/weights.ts';
 import { hopLength, type EncodecConfig } from './config.ts';
-import { loadCodebooks, loadConv1d, loadConvTranspose1d, loadLstm, type Uploads } from './weights.ts';
+import { loadCodebooks, loadConv1d, loadConvTranspose1d, loadLstm, type Destination } from './weights.ts';
 
 /** x + its way through two convolutions, narrower in between. HF: EncodecResnetBlock. */
 export interface ResnetBlock {
@@ -27,7 +27,7 @@ export interface Upsampling {
 export interface Decoder {
   readonly codebooks: Tensor; // (Q, codebook_size, hidden_size)
   readonly first: Conv1d; // hidden_size → C = num_filters · 2^ratios
-  readonly lstm: readonly LstmLayer[]; // num_lstm_layers, C wide
+  readonly lstm: Lstm; // num_lstm_layers, C wide
   readonly upsamplings: readonly Upsampling[]; // one per ratio; each halves C
   readonly last: Conv1d; // num_filters → audio_channels
 }
@@ -36,7 +36,7 @@ export interface Decoder {
 export const widest = (config: EncodecConfig): number => config.num_filters * 2 ** config.upsampling_ratios.length;
 
 /** Reads what decoding with the first `codebooks` codebooks needs. The module index counts every layer of HF's list, ELUs included. */
-export async function loadDecoder(to: Uploads, config: EncodecConfig, w: Weights, codebooks: number): Promise<Decoder> {
+export async function loadDecoder(to: Destination, config: EncodecConfig, w: Weights, codebooks: number): Promise<Decoder> {
   const layers = w.at('decoder.layers');
   const convOf = (inChannels: number, outChannels: number, kernelSize: number, dilation = 1) => ({ inChannels, outChannels, kernelSize, stride: 1, dilation });
   let channels = widest(config);
@@ -71,15 +71,15 @@ export async function loadDecoder(to: Uploads, config: EncodecConfig, w: Weights
 /** How many tensors `loadDecoder` puts. */
 export function decoderTensors(config: EncodecConfig): number {
   const block = config.use_conv_shortcut ? 6 : 4;
-  return 1 + 2 + 3 * config.num_lstm_layers + config.upsampling_ratios.length * (2 + config.num_residual_layers * block) + 2;
+  return 1 + 2 + 3 + config.upsampling_ratios.length * (2 + config.num_residual_layers * block) + 2;
 }
 
 export interface DecodeOptions {
   /** Frames that the layers behind the LSTM see at once; default: as many as keep activations below 32 MiB a tensor. */
   sliceFrames?: number;
   /**
-   * For tests and research: given every stage's output (B, T', C) under HF's layer index, and 'quantizer'; they then keep their memory.
-   * With identity shortcuts a block writes over its input.
+   * For tests and research: given every stage's output (B, T', C) under HF's layer index, and 'quantizer'; they then keep their memory. A layer
+   * that an ELU follows writes what that makes of it, and has its index. With identity shortcuts a block writes over its input.
    */
   onStage?: (stage: string, value: Tensor) => void;
 }
@@ -98,8 +98,8 @@ export function decode(r: Recorder, config: EncodecConfig, w: Decoder, codes: Te
   stages.made(first, 0);
   stages.done(embedded);
   const x = r.temp(first.shape, 'lstm');
-  lstm(r, x, first, w.lstm, { skip: true });
-  stages.made(x, 1);
+  lstm(r, x, first, w.lstm, { skip: true, activate: true });
+  stages.made(x, 2);
   stages.done(first);
 
   const samples = frames * hopLength(config);
@@ -116,42 +116,44 @@ export function decode(r: Recorder, config: EncodecConfig, w: Decoder, codes: Te
 function decodeSlice(r: Recorder, config: EncodecConfig, w: Decoder, audio: Tensor, lstmOutput: Tensor, slice: PlannedSlice, stages: StageKeeper): void {
   const causal = config.use_causal_conv;
   const batch = audio.shape[0]!;
-  let index = 2;
+  let index = 2; // of the ELU that made x
   let from: Slice | undefined = slice.seen;
   let frames = slice.seen.count;
   let x = lstmOutput;
   for (const { conv, blocks } of w.upsamplings) {
+    const end = index + 2 + blocks.length; // the ELU that follows
     frames *= conv.stride;
     const y = r.temp([batch, frames, conv.outChannels], 'upsampling');
-    convTranspose1d(r, y, x, conv, { elu: true, ...(from && { from }) });
-    stages.made(y, index + 1);
+    convTranspose1d(r, y, x, conv, { activate: blocks.length === 0, ...(from && { from }) });
+    stages.made(y, blocks.length === 0 ? end : index + 1);
     if (!from) stages.done(x);
     from = undefined;
     x = y;
-    index += 2;
-    for (const block of blocks) {
-      const y = resnetBlock(r, x, block, causal);
-      stages.made(y, index++);
+    for (const [j, block] of blocks.entries()) {
+      const last = j === blocks.length - 1;
+      const y = resnetBlock(r, x, block, causal, last);
+      stages.made(y, last ? end : index + 2 + j);
       if (y !== x) stages.done(x);
       x = y;
     }
+    index = end;
   }
   const hop = hopLength(config);
-  conv1d(r, audio, x, w.last, { causal, elu: true, into: { skip: (slice.start - slice.seen.start) * hop, start: slice.start * hop, count: slice.count * hop } });
+  conv1d(r, audio, x, w.last, { causal, into: { skip: (slice.start - slice.seen.start) * hop, start: slice.start * hop, count: slice.count * hop } });
   stages.done(x);
 }
 
-/** shortcut(x) + widen(elu(narrow(elu(x)))); without a shortcut in place of x. */
-function resnetBlock(r: Recorder, x: Tensor, block: ResnetBlock, causal: boolean): Tensor {
+/** shortcut(x) + widen(elu(narrow(elu(x)))), or elu of that; without a shortcut in place of x. */
+function resnetBlock(r: Recorder, x: Tensor, block: ResnetBlock, causal: boolean, activate: boolean): Tensor {
   const [batch, frames] = x.shape as readonly [number, number, number];
   const inner = r.temp([batch, frames, block.narrow.outChannels], 'residual block, inside');
-  conv1d(r, inner, x, block.narrow, { causal, elu: true });
+  conv1d(r, inner, x, block.narrow, { causal, elu: true, activate: true });
   let y = x;
   if (block.shortcut) {
     y = r.temp(x.shape, 'residual block');
     conv1d(r, y, x, block.shortcut, { causal });
   }
-  conv1d(r, y, inner, block.widen, { causal, elu: true, residual: true });
+  conv1d(r, y, inner, block.widen, { causal, residual: true, activate });
   r.free(inner);
   return y;
 }

@@ -5,15 +5,16 @@ import type { Checkpoint, OpenOptions } from '../runtime/checkpoint.ts';
 import { Device } from '../runtime/device.ts';
 import { InputError } from '../runtime/errors.ts';
 import type { HubOptions } from '../runtime/hub.ts';
-import { record, type Recorder } from '../runtime/program.ts';
-import { Resident, type LoadProgress } from '../runtime/resident.ts';
+import { NOWHERE } from '../runtime/nowhere.ts';
+import { compileAll, record, type Recorder } from '../runtime/program.ts';
+import { Resident, whileCompiling, type LoadProgress } from '../runtime/resident.ts';
 import { openModelSource, type ModelSourceLike } from '../runtime/source.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { walkWeights, type Weights } from '../runtime/weights.ts';
 import { openCodecCheckpoint, readCodecConfig } from './checkpoint.ts';
 import { hopLength, numQuantizers, type EncodecConfig } from './config.ts';
 import { decode, decoderTensors, loadDecoder, widest, type Decoder } from './decoder.ts';
-import { Uploads } from './weights.ts';
+import { nowhere, Uploads } from './weights.ts';
 
 /** Codes as one array of shape [Q, T] or [B, Q, T], or as the Q rows of one clip. Ids are below codebook_size. */
 export type Codes = { readonly data: Int32Array; readonly shape: readonly number[] } | readonly ArrayLike<number>[];
@@ -53,6 +54,7 @@ export class EncodecModel {
   /** The most codebooks that codes may have. */
   readonly codebooks: number;
   #owned: { device?: Device; checkpoint?: Checkpoint } = {};
+  readonly #weights: Weights;
   readonly #decoder: Resident<Decoder>;
   #disposed = false;
 
@@ -62,6 +64,7 @@ export class EncodecModel {
     this.device = device;
     this.config = config;
     this.codebooks = codebooks;
+    this.#weights = weights;
     this.#decoder = new Resident(device, 'codec.weights', (owner, progress) => loadDecoder(new Uploads(device, owner, progress), config, weights, codebooks));
   }
 
@@ -73,13 +76,15 @@ export class EncodecModel {
     const config = await readCodecConfig(folder, options);
     const checkpoint = await openCodecCheckpoint(folder, options);
     const owned: { device?: Device; checkpoint: Checkpoint } = { checkpoint };
+    let model: EncodecModel | undefined;
     try {
       const device = options.device ?? (owned.device = await Device.request());
-      const model = new EncodecModel({ device, config, weights: walkWeights(checkpoint), codebooks });
-      await model.upload({ signal });
+      model = new EncodecModel({ device, config, weights: walkWeights(checkpoint), codebooks });
+      await whileCompiling(model.compile(), signal, (either) => model!.upload({ signal: either }));
       model.#owned = owned;
       return model;
     } catch (error) {
+      model?.unload();
       owned.device?.dispose();
       await checkpoint.close();
       throw error;
@@ -100,6 +105,12 @@ export class EncodecModel {
   async upload(progress: LoadProgress = {}): Promise<void> {
     this.#expectLive();
     await this.#decoder.upload(progress);
+  }
+
+  /** Has the driver compile the pipelines of `decode`; needs no weights. */
+  async compile(): Promise<void> {
+    const decoder = await loadDecoder(nowhere, this.config, this.#weights, this.codebooks);
+    await compileAll(this.device, (r) => void decode(r, this.config, decoder, NOWHERE.createTensor([1, this.codebooks, 1], 'u32', 'nowhere')));
   }
 
   /** Frees the decoder on the GPU, as soon as no decoding needs it any more; the next use uploads it again. */
@@ -141,6 +152,7 @@ export class EncodecModel {
       };
       const program = await record(this.device, body, { label: 'codec' });
       try {
+        signal?.throwIfAborted(); // compiling may have taken seconds
         this.device.write(ids, input);
         program.run();
         const samples = new Float32Array(await this.device.read(audio));

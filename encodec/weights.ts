@@ -4,15 +4,26 @@
 
 import { packConv1d, padTo4, type Conv1d } from '../kernels/conv1d.ts';
 import { convTranspose1dDepth, packConvTranspose1d, packConvTranspose1dBias, type ConvTranspose1d } from '../kernels/conv_transpose1d.ts';
-import { packLstm, type LstmLayer } from '../kernels/lstm.ts';
+import { packLstm, recurrentLength, type Lstm, type LstmLayer } from '../kernels/lstm.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Owner } from '../runtime/memory.ts';
+import { NOWHERE } from '../runtime/nowhere.ts';
 import type { LoadProgress } from '../runtime/resident.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { readFloat32, type Weights } from '../runtime/weights.ts';
 
+type Values = Float32Array | readonly Float32Array[];
+
+/** Where a decoder's tensors go, f32. `values` reads and packs what belongs there. */
+export interface Destination {
+  put(shape: readonly number[], values: () => Promise<Values>, label: string): Promise<Tensor>;
+}
+
+/** Reads nothing: for those who ask for shapes alone. */
+export const nowhere: Destination = { put: async (shape, _values, label) => NOWHERE.createTensor(shape, 'f32', 'nowhere', label) };
+
 /** Puts tensors on a device, booked to `owner`. */
-export class Uploads {
+export class Uploads implements Destination {
   readonly device: Device;
   readonly #owner: Owner;
   readonly #progress: LoadProgress;
@@ -24,7 +35,8 @@ export class Uploads {
   }
 
   /** A new f32 tensor of this content; throws the signal's reason once it is aborted. */
-  put(shape: readonly number[], data: Float32Array | readonly Float32Array[], label: string): Tensor {
+  async put(shape: readonly number[], values: () => Promise<Values>, label: string): Promise<Tensor> {
+    const data = await values();
     this.#progress.signal?.throwIfAborted();
     const t = this.device.createTensor(shape, 'f32', this.#owner, label);
     let at = 0;
@@ -57,53 +69,60 @@ export async function foldedWeight(w: Weights, shape: readonly [number, number, 
 }
 
 /** EncodecConv1d at `w`: conv.weight (outChannels, inChannels, kernelSize), conv.bias (outChannels). */
-export async function loadConv1d(to: Uploads, w: Weights, conv: Omit<Conv1d, 'weight' | 'bias'>, hint: string): Promise<Conv1d> {
+export async function loadConv1d(to: Destination, w: Weights, conv: Omit<Conv1d, 'weight' | 'bias'>, hint: string): Promise<Conv1d> {
   const { inChannels, outChannels, kernelSize } = conv;
-  const weight = packConv1d(await foldedWeight(w.at('conv'), [outChannels, inChannels, kernelSize], hint), outChannels, inChannels, kernelSize);
-  const bias = await readFloat32(w.tensor('conv.bias', [outChannels], hint));
+  const weight = async () => packConv1d(await foldedWeight(w.at('conv'), [outChannels, inChannels, kernelSize], hint), outChannels, inChannels, kernelSize);
+  const bias = () => readFloat32(w.tensor('conv.bias', [outChannels], hint));
   return {
     ...conv,
-    weight: to.put([kernelSize * inChannels, padTo4(outChannels)], weight, `${w.path}.conv.weight`),
-    bias: to.put([outChannels], bias, `${w.path}.conv.bias`),
+    weight: await to.put([kernelSize * inChannels, padTo4(outChannels)], weight, `${w.path}.conv.weight`),
+    bias: await to.put([outChannels], bias, `${w.path}.conv.bias`),
   };
 }
 
 /** EncodecConvTranspose1d at `w`: conv.weight (inChannels, outChannels, kernelSize), conv.bias (outChannels). */
-export async function loadConvTranspose1d(to: Uploads, w: Weights, conv: Omit<ConvTranspose1d, 'weight' | 'bias'>, hint: string): Promise<ConvTranspose1d> {
+export async function loadConvTranspose1d(to: Destination, w: Weights, conv: Omit<ConvTranspose1d, 'weight' | 'bias'>, hint: string): Promise<ConvTranspose1d> {
   const { inChannels, outChannels, kernelSize, stride } = conv;
-  const weight = packConvTranspose1d(await foldedWeight(w.at('conv'), [inChannels, outChannels, kernelSize], hint), conv);
-  const bias = packConvTranspose1dBias(await readFloat32(w.tensor('conv.bias', [outChannels], hint)), stride);
+  const weight = async () => packConvTranspose1d(await foldedWeight(w.at('conv'), [inChannels, outChannels, kernelSize], hint), conv);
+  const bias = async () => packConvTranspose1dBias(await readFloat32(w.tensor('conv.bias', [outChannels], hint)), stride);
   return {
     ...conv,
-    weight: to.put([convTranspose1dDepth(conv), padTo4(stride * outChannels)], weight, `${w.path}.conv.weight`),
-    bias: to.put([stride * outChannels], bias, `${w.path}.conv.bias`),
+    weight: await to.put([convTranspose1dDepth(conv), padTo4(stride * outChannels)], weight, `${w.path}.conv.weight`),
+    bias: await to.put([stride * outChannels], bias, `${w.path}.conv.bias`),
   };
 }
 
 /** torch.nn.LSTM at `w`: weight_ih_l{n} and weight_hh_l{n} (4H, H), bias_ih_l{n} and bias_hh_l{n} (4H). */
-export async function loadLstm(to: Uploads, w: Weights, size: number, layers: number, hint: string): Promise<LstmLayer[]> {
-  const loaded: LstmLayer[] = [];
-  for (let n = 0; n < layers; n++) {
-    const read = (name: string, ...shape: number[]) => readFloat32(w.tensor(`${name}_l${n}`, shape, hint));
-    const packed = packLstm(
-      size,
-      await read('weight_ih', 4 * size, size),
-      await read('weight_hh', 4 * size, size),
-      await read('bias_ih', 4 * size),
-      await read('bias_hh', 4 * size),
-    );
-    loaded.push({
-      input: to.put([size, 4 * size], packed.input, `${w.path}.weight_ih_l${n}`),
-      bias: to.put([4 * size], packed.bias, `${w.path}.bias_l${n}`),
-      hidden: to.put([padTo4(size), 4 * size], packed.hidden, `${w.path}.weight_hh_l${n}`),
-    });
-  }
-  return loaded;
+export async function loadLstm(to: Destination, w: Weights, size: number, layers: number, hint: string): Promise<Lstm> {
+  const pack = async () => {
+    const read: LstmLayer[] = [];
+    for (let n = 0; n < layers; n++) {
+      const part = (name: string, ...shape: number[]) => readFloat32(w.tensor(`${name}_l${n}`, shape, hint));
+      read.push({
+        weightIh: await part('weight_ih', 4 * size, size),
+        weightHh: await part('weight_hh', 4 * size, size),
+        biasIh: await part('bias_ih', 4 * size),
+        biasHh: await part('bias_hh', 4 * size),
+      });
+    }
+    return packLstm(size, read);
+  };
+  let packing: ReturnType<typeof pack> | undefined;
+  const packed = (part: 'input' | 'bias' | 'recurrent') => async () => (await (packing ??= pack()))[part];
+  return {
+    size, layers,
+    input: await to.put([size, 4 * size], packed('input'), `${w.path}.weight_ih_l0`),
+    bias: await to.put([4 * size], packed('bias'), `${w.path}.bias_l0`),
+    recurrent: await to.put([recurrentLength(size, layers)], packed('recurrent'), `${w.path}.weight_hh_l*`),
+  };
 }
 
 /** The first `count` codebooks of EncodecResidualVectorQuantizer at `w`, stacked: (count, size, width). */
-export async function loadCodebooks(to: Uploads, w: Weights, count: number, size: number, width: number, hint: string): Promise<Tensor> {
-  const books: Float32Array[] = [];
-  for (let q = 0; q < count; q++) books.push(await readFloat32(w.tensor(`layers.${q}.codebook.embed`, [size, width], hint)));
+export async function loadCodebooks(to: Destination, w: Weights, count: number, size: number, width: number, hint: string): Promise<Tensor> {
+  const books = async () => {
+    const read: Float32Array[] = [];
+    for (let q = 0; q < count; q++) read.push(await readFloat32(w.tensor(`layers.${q}.codebook.embed`, [size, width], hint)));
+    return read;
+  };
   return to.put([count, size, width], books, `${w.path}.codebooks`);
 }

@@ -8,10 +8,11 @@
 @group(0) @binding(2) var<storage, read>       q: array<vec4<f32>>;      // (B, H)
 @group(0) @binding(3) var<storage, read>       keys: array<vec4<u32>>;   // (B, heads, capacity, head_dim)
 @group(0) @binding(4) var<storage, read>       values: array<vec4<u32>>; // (B, heads, capacity, head_dim)
-@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;      // (B, H)
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;            // (B, H)
 #include "common/channels.wgsl"
 override ROOM: u32 = 1024u; // scores there is room for, at least cache.capacity
-override WG: u32 = 64u;
+override WG: u32 = 64u;     // a multiple of 16
+const PARTS = 16u;
 
 var<workgroup> scores: array<f32, ROOM>;
 var<workgroup> shared_lo: array<vec4<f32>, WG>;
@@ -40,44 +41,45 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     scores[t] = score * scale;
     top = max(top, score * scale);
   }
+  // The largest, in two levels and not a tree: software drivers compile every barrier dearly (common/reduce.wgsl).
   partial[thread] = top;
   workgroupBarrier();
-  for (var i = 0u; i < WG; i++) { top = max(top, partial[i]); }
-  workgroupBarrier();
-
-  var total = 0.0;
-  for (var t = thread; t < count; t += WG) {
-    let p = exp(scores[t] - top);
-    scores[t] = p;
-    total += p;
+  if (thread < PARTS) {
+    for (var i = thread; i < WG; i += PARTS) { top = max(top, partial[i]); }
+    partial[thread] = top;
   }
-  partial[thread] = total;
   workgroupBarrier();
-  total = 0.0;
-  for (var i = 0u; i < WG; i++) { total += partial[i]; }
+  for (var i = 0u; i < PARTS; i++) { top = max(top, partial[i]); }
+  for (var t = thread; t < count; t += WG) { scores[t] = exp(scores[t] - top); }
+  workgroupBarrier();
 
   // Weighted sum; a thread takes eight channels of every `splits`-th position.
   let splits = WG / chunks;
-  let chunk = thread % chunks;
   let split = thread / chunks;
   var lo = vec4<f32>(0.0);
   var hi = vec4<f32>(0.0);
+  var total = 0.0;
   if (split < splits) {
     for (var t = split; t < count; t += splits) {
-      let v = value8(base + t * chunks + chunk);
-      lo += scores[t] * v.lo;
-      hi += scores[t] * v.hi;
+      let p = scores[t];
+      let v = value8(base + t * chunks + thread % chunks);
+      total += p;
+      lo += p * v.lo;
+      hi += p * v.hi;
     }
   }
   shared_lo[thread] = lo;
   shared_hi[thread] = hi;
+  partial[thread] = total;
   workgroupBarrier();
-  if (thread < chunks) {
-    for (var s = 1u; s < splits; s++) {
-      lo += shared_lo[s * chunks + thread];
-      hi += shared_hi[s * chunks + thread];
+  for (var channel = thread; channel < cache.head_dim; channel += WG) {
+    var sum = 0.0;
+    var weight = 0.0;
+    for (var s = 0u; s < splits; s++) {
+      let at = s * chunks + channel / 8u;
+      weight += partial[at];
+      sum += select(shared_lo[at][channel % 4u], shared_hi[at][channel % 4u], channel % 8u > 3u);
     }
-    y[query + 2u * thread] = lo / total;
-    y[query + 2u * thread + 1u] = hi / total;
+    y[query * 4u + channel] = sum / weight;
   }
 }

@@ -1,10 +1,11 @@
 // y = conv(act(x)) + bias over channel-last (B, T, C) f32 activations. HF: EncodecConv1d with reflected padding, causal or on both sides;
-// ELU in front of it is a prologue, the other branch of a residual block an epilogue. torch: nn.Conv1d (groups 1).
+// ELU in front of it is a prologue; the other branch of a residual block and ELU behind it are epilogues. torch: nn.Conv1d (groups 1).
 // Also what conv_transpose1d.ts shares: slices of time, and the parameters that tell a shader of them.
 
 import { ShapeError } from '../runtime/errors.ts';
 import type { Recorder } from '../runtime/program.ts';
 import { expectDType, expectShape, type Tensor } from '../runtime/tensor.ts';
+import { choices, type Choices } from './choice.ts';
 import { shader } from './shaders.ts';
 
 export interface Conv1d {
@@ -26,10 +27,14 @@ export interface Slice {
 export interface ConvOptions {
   /** Reads elu(x). */
   elu?: boolean;
+  /** Writes elu(…), of the residual's sum too: once for each element, where `elu` of the next convolution is once for each that reads it. */
+  activate?: boolean;
   /** All padding (or trimming) in front (or behind), as config.json's use_causal_conv; default true. */
   causal?: boolean;
   /** Takes these frames of x for all there are. */
   from?: Slice;
+  /** For tests. */
+  form?: Choices['conv'];
 }
 
 export interface Conv1dOptions extends ConvOptions {
@@ -39,8 +44,9 @@ export interface Conv1dOptions extends ConvOptions {
   into?: Slice & { readonly skip: number };
 }
 
-const TILE_M = 64; // of common/conv_tile.wgsl
+const TILE_M = 64; // of common/conv_tile.wgsl and conv_lanes.wgsl
 const TILE_N = 32;
+const NARROW_LANES_ROWS = 128;
 const NARROW = 4; // output channels up to which a thread makes a frame alone
 
 /** Rows of a convolution's weight start at multiples of 4 elements. */
@@ -92,7 +98,7 @@ export function conv1d(r: Recorder, y: Tensor, x: Tensor, conv: Conv1d, options:
   const narrow = outChannels <= NARROW;
   dispatchConv(r, narrow ? 'conv1d_narrow' : 'conv1d', y, x, conv, {
     rows, k: kernelSize * inChannels, n: outChannels, from, left: padding.left, mirror: padding.mirror, stride, dilation, yRows: y.shape[1]!, yStart: into.start, skip: into.skip,
-    elu: options.elu, residual: options.residual,
+    elu: options.elu, residual: options.residual, activate: options.activate, form: options.form,
   });
 }
 
@@ -113,18 +119,23 @@ export function checkConv(op: string, y: Tensor, x: Tensor, conv: Pick<Conv1d, '
 /** What common/conv.wgsl's Params say beyond the tensors' shapes. */
 interface ConvCall {
   rows: number; k: number; n: number; from: Slice; left: number; mirror: number; stride: number; dilation: number;
-  yRows: number; yStart: number; skip: number; elu: boolean | undefined; residual: boolean | undefined;
+  yRows: number; yStart: number; skip: number; elu: boolean | undefined; residual: boolean | undefined; activate: boolean | undefined; form: Choices['conv'] | undefined;
 } // prettier-ignore
 
-/** Appends the dispatch of a shader that includes common/conv.wgsl. */
+/** Appends the dispatch of a shader that includes common/conv.wgsl, in the form that suits the adapter and the channels. */
 export function dispatchConv(r: Recorder, name: string, y: Tensor, x: Tensor, conv: Pick<Conv1d, 'weight' | 'bias' | 'inChannels'>, of: ConvCall): void {
+  const flag = (on: unknown): number => (on ? 1 : 0);
   const p = [
     of.rows, of.k, of.n, padTo4(of.n), conv.inChannels, x.shape[1]!, of.from.start, of.from.count, of.left, of.mirror, of.stride, of.dilation,
-    of.yRows, of.yStart, of.skip, of.elu ? 1 : 0, conv.bias ? 1 : 0, of.residual ? 1 : 0,
+    of.yRows, of.yStart, of.skip, flag(of.elu), flag(conv.bias), flag(of.residual), flag(of.activate),
   ]; // prettier-ignore
-  r.dispatch(shader(name), {
-    overrides: { WHOLE_QUADS: conv.inChannels % 4 === 0 ? 1 : 0 },
-    bind: { p, x, w: conv.weight, bias: conv.bias ?? x, y },
-    grid: name === 'conv1d_narrow' ? [Math.ceil(of.rows / TILE_M), 1, x.shape[0]!] : [Math.ceil(of.n / TILE_N), Math.ceil(of.rows / TILE_M), x.shape[0]!],
+  const narrow = name === 'conv1d_narrow';
+  const quads = conv.inChannels % 4 === 0;
+  const lanes = (of.form ?? choices(r.device).conv) === 'lanes' && quads && (narrow || of.n % 4 === 0);
+  const rows = narrow && lanes ? NARROW_LANES_ROWS : TILE_M;
+  r.dispatch(shader(lanes ? `${name}_lanes` : name), {
+    overrides: lanes ? { ELU: flag(of.elu), ...(narrow && { N: of.n }) } : { WHOLE_QUADS: flag(quads) },
+    bind: { p, x, ...(!lanes && { quads: x }), w: conv.weight, bias: conv.bias ?? x, y },
+    grid: [narrow ? 1 : Math.ceil(of.n / TILE_N), Math.ceil(of.rows / rows), x.shape[0]!],
   });
 }

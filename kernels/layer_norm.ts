@@ -2,6 +2,7 @@
 
 import type { Recorder } from '../runtime/program.ts';
 import { expectShape, type Tensor } from '../runtime/tensor.ts';
+import { subgroupLanes } from './choice.ts';
 import { LAYER_NORM_EPS, type Norm } from './linear.ts';
 import { shader } from './shaders.ts';
 
@@ -11,8 +12,12 @@ export function layerNorm(r: Recorder, y: Tensor, x: Tensor, norm: Norm, call: T
   expectShape('layerNorm', 'y', y, [m, c]);
   expectShape('layerNorm', 'weight', norm.weight, [c]);
   if (norm.bias) expectShape('layerNorm', 'bias', norm.bias, [c]);
-  r.dispatch(shader('layer_norm'), {
+  const { subgroups, subgroupMaxSize } = r.device.capabilities;
+  const threads = Math.max(64, subgroupMaxSize);
+  const rows = subgroups ? threads / subgroupLanes(r.device) : 1; // of a workgroup
+  r.dispatch(shader(subgroups ? 'layer_norm_subgroup' : 'layer_norm'), {
+    overrides: { WG: threads, ...(subgroups && { ROWS: rows }) },
     bind: { p: [c, norm.bias ? 1 : 0, { f32: LAYER_NORM_EPS }], call, x, weight: norm.weight, bias: norm.bias ?? x, y },
-    grid: [m],
+    grid: [Math.ceil(m / rows)],
   });
 }

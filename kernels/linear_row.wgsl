@@ -8,7 +8,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let batch = wg.y * BATCH;
   if (all_done(batch)) { return; }
   let first = wg.x * ROWS;
+  let own = terms_ahead(first, thread);
   walk(offset() + first, batch, thread / LANES, thread % LANES, LANES);
   workgroupBarrier();
-  store(first, batch, thread);
+  store(first, batch, thread, own);
 }

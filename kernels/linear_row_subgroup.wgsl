@@ -1,5 +1,5 @@
-// linear_row with subgroupAdd. A group of lanes is a subgroup, whatever its size on the adapter; ROWS follows the largest size there is,
-// so on an adapter with several sizes the groups take more than one turn.
+// linear_row with subgroupAdd. A group of lanes is a subgroup, whatever its size on the adapter; ROWS follows what choice.ts expects,
+// so where it is another, a subgroup takes several turns or none.
 enable subgroups;
 diagnostic(off, subgroup_uniformity); // the loop over groups is uniform within a subgroup, which the analysis cannot see
 #include "common/linear_row.wgsl"
@@ -12,7 +12,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let batch = wg.y * BATCH;
   if (all_done(batch)) { return; }
   let first = wg.x * ROWS;
-  for (var group = subgroup; group * R < ROWS; group += subgroups) { walk(offset() + first, batch, group, lane, size); }
+  let own = terms_ahead(first, thread);
+  for (var group = subgroup; group < GROUPS; group += subgroups) { walk(offset() + first, batch, group, lane, size); }
   workgroupBarrier();
-  store(first, batch, thread);
+  store(first, batch, thread, own);
 }

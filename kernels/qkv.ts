@@ -3,8 +3,7 @@
 import type { Recorder } from '../runtime/program.ts';
 import { expectDType, expectShape, type Tensor } from '../runtime/tensor.ts';
 import { ShapeError } from '../runtime/errors.ts';
-import type { Form } from './choice.ts';
-import { gemmVariant, gemvVariant, isF32, matrixShape, type Linear } from './linear.ts';
+import { gemmVariant, gemvVariant, isF32, matrixShape, type GemmOptions, type Linear, type WalkForm } from './linear.ts';
 import { shader } from './shaders.ts';
 
 /** Keys and values of one layer: (B, heads, capacity, head dim) each, f16 or f32. */
@@ -25,29 +24,29 @@ export function cacheParams(op: string, cache: LayerCache, hidden: number): [hea
 }
 
 /** q (M, H), and keys and values at positions call.start … of row call.slot, from normalised x (M, H). */
-export function qkv(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Linear, call: Tensor, { form }: { form?: Form } = {}): void {
+export function qkv(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Linear, call: Tensor, options: GemmOptions = {}): void {
   const [n, k] = matrixShape('qkv', w);
   const m = x.shape[0]!;
   expectShape('qkv', 'x', x, [m, k]);
   expectShape('qkv', 'q', q, [m, k]);
   expectShape('qkv', 'weight', w.weight, [3 * k, k]);
-  const variant = gemmVariant(r, 'qkv', form);
-  r.dispatch(shader(variant.name), {
-    overrides: { WEIGHTS_F32: isF32(w.weight), CACHE_F32: isF32(cache.keys) },
+  const variant = gemmVariant(r, 'qkv', w.weight, m, options);
+  r.dispatch(variant.shader, {
+    overrides: { ...variant.overrides, CACHE_F32: isF32(cache.keys) },
     bind: { sizes: [k, n, w.bias ? 1 : 0], cache: cacheParams('qkv', cache, k), call, x, w: w.weight, bias: w.bias ?? x, q, keys: cache.keys, values: cache.values },
     grid: [Math.ceil(n / variant.columns), Math.ceil(m / variant.rows)],
   });
 }
 
-/** q (B, H), and keys and values at each row's position, from x (B, H); LayerNorm is folded in. `tile`: at most so many rows of x share a walk over W. */
-export function qkvRow(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Linear, state: Tensor, options: { tile?: number } = {}): void {
+/** q (B, H), and keys and values at each row's position, from x (B, H); LayerNorm is folded in. */
+export function qkvRow(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Linear, state: Tensor, form: WalkForm = {}): void {
   const [n, k] = matrixShape('qkvRow', w);
   const batch = x.shape[0]!;
   expectShape('qkvRow', 'x', x, [batch, k]);
   expectShape('qkvRow', 'q', q, [batch, k]);
   expectShape('qkvRow', 'weight', w.weight, [3 * k, k]);
   expectShape('qkvRow', 'keys', cache.keys, [batch, null, null, null]);
-  const variant = gemvVariant(r, 'qkv_row', w, batch, options.tile);
+  const variant = gemvVariant(r, 'qkv_row', w, batch, n, form);
   r.dispatch(shader(variant.name), {
     overrides: { ...variant.overrides, CACHE_F32: isF32(cache.keys) },
     bind: { sizes: [k, n, n, 0, 0, w.terms ? 1 : 0, 0, 0, batch], cache: cacheParams('qkvRow', cache, k), state, x, w: w.weight, gain: w.norm?.weight ?? x, terms: w.terms ?? x, q, keys: cache.keys, values: cache.values },

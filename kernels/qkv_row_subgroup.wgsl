@@ -11,7 +11,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let batch = wg.y * BATCH;
   if (all_done(batch)) { return; }
   let first = wg.x * ROWS;
-  for (var group = subgroup; group * R < ROWS; group += subgroups) { walk(first, batch, group, lane, size); }
+  let own = terms_ahead(first, thread);
+  for (var group = subgroup; group < GROUPS; group += subgroups) { walk(first, batch, group, lane, size); }
   workgroupBarrier();
-  store(first, batch, thread);
+  store(first, batch, thread, own);
 }

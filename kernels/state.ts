@@ -3,6 +3,7 @@
 
 import { USAGE, type Device } from '../runtime/device.ts';
 import type { Owner } from '../runtime/memory.ts';
+import type { Allocator } from '../runtime/nowhere.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 
 /** Sentences that one decode program can hold: the length of the uniform array `state`. */
@@ -21,12 +22,12 @@ export interface RowState {
 }
 
 /** A small buffer that kernels read as a uniform and one of them (sampling) writes as storage. */
-export function createUniform(device: Device, words: number, owner: Owner, label: string): Tensor {
+export function createUniform(device: Allocator, words: number, owner: Owner, label: string): Tensor {
   const buffer = device.createBuffer(Math.max(256, 4 * words), USAGE.UNIFORM | USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC, owner, label);
   return { buffer, offset: 0, shape: [buffer.size / 4], dtype: 'u32', label };
 }
 
-export const createState = (device: Device, owner: Owner): Tensor => createUniform(device, (MAX_BATCH * ROW_BYTES) / 4, owner, 'state');
+export const createState = (device: Allocator, owner: Owner): Tensor => createUniform(device, (MAX_BATCH * ROW_BYTES) / 4, owner, 'state');
 
 export function writeRow(device: Device, state: Tensor, row: number, s: RowState): void {
   device.write(state, Uint32Array.of(s.token, s.position, s.step, s.done ? 1 : 0, s.seed[0], s.seed[1], s.limit, s.base), row * ROW_BYTES);

@@ -2,16 +2,17 @@
 // place of one that is no longer needed. Programs of one stage share an arena, since they never run at the same time.
 // It deals in whole buffers, not in ranges: WebGPU forbids one buffer as both read-only and writable in one dispatch.
 
-import { USAGE, type Device } from './device.ts';
+import { USAGE } from './device.ts';
+import type { Allocator } from './nowhere.ts';
 import { byteSize, type DType, type Tensor } from './tensor.ts';
 
 export class Arena {
-  readonly #device: Device;
+  readonly #device: Allocator;
   readonly #owner: string;
   readonly #all = new Set<GPUBuffer>();
   #free: GPUBuffer[] = [];
 
-  constructor(device: Device, owner: string) {
+  constructor(device: Allocator, owner: string) {
     this.#device = device;
     this.#owner = owner;
   }

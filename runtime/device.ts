@@ -1,11 +1,13 @@
 // A GPU: its adapter, capabilities, buffers, pipelines and counters. It owns what it makes; `dispose()` frees all of it.
 // It does not know what any shader computes: kernels are recorded into Programs (program.ts).
 
+import { capabilitiesOf, wantedFeatures, type Capabilities } from './capabilities.ts';
 import { InputError, UnsupportedError } from './errors.ts';
 import { Ledger, ownerName, type MemoryReport, type Owner } from './memory.ts';
 import { env, noAdapterAdvice, webgpu } from './platform.ts';
 import { bindGroupLayout, compile, type Overrides, type Shader } from './shader.ts';
 import { byteSize, type DType, type Tensor } from './tensor.ts';
+import { rememberedTuning, type Tuning } from './tuning.ts';
 
 export interface DeviceOptions {
   /** Part of the adapter's name (case does not matter); default: the environment variable BARK_ADAPTER. */
@@ -13,35 +15,9 @@ export interface DeviceOptions {
   powerPreference?: GPUPowerPreference;
   /** Use only the base kernels: core WGSL, no subgroups, no shader-f16. */
   portable?: boolean;
-  /** What was measured best on this adapter, by the names of kernels/choice.ts. Default: nothing. */
+  /** What was measured best on this adapter, by the names of kernels/choice.ts. Default: what `bark bench --tune` remembers of it; nothing if portable. */
   tuning?: Tuning | undefined;
 }
-
-/** Choices by name; what they mean is the kernels' matter. */
-export type Tuning = Readonly<Record<string, string | number>>;
-
-/** What variants are chosen by. */
-export interface Capabilities {
-  readonly subgroups: boolean;
-  /** Lanes of a subgroup; both 0 without subgroups. */
-  readonly subgroupMinSize: number;
-  readonly subgroupMaxSize: number;
-  readonly f16: boolean;
-  readonly timestamps: boolean;
-  /** Sizes and types of matrices that a subgroup multiplies at once (tensor cores); empty without. */
-  readonly matrices: readonly MatrixConfig[];
-}
-
-/** One entry of the adapter's own list: (M, K) · (K, N) of `componentType`, summed in `resultComponentType`. */
-export interface MatrixConfig {
-  readonly componentType: string; // 'f16', 'f32', 'u8', …
-  readonly resultComponentType: string;
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
-}
-
-const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix'; // Dawn's name while the proposal is young
 
 /** Exact on any machine; see architecture, Counters. */
 export interface Counters {
@@ -107,21 +83,13 @@ export class Device {
   #outOfMemory: Error | undefined; // told once: with less to hold the device goes on
   #disposed = false;
 
-  private constructor(gpu: GPUDevice, info: GPUAdapterInfo, allowSubgroups: boolean, { portable = false, tuning = {} }: DeviceOptions) {
+  private constructor(gpu: GPUDevice, info: GPUAdapterInfo, subgroupId: boolean, tuning: Tuning) {
     this.gpu = gpu;
     this.info = info;
     this.features = new Set(gpu.features);
     this.limits = gpu.limits;
     this.tuning = tuning;
-    const subgroups = allowSubgroups && this.features.has('subgroups');
-    this.capabilities = {
-      subgroups,
-      subgroupMinSize: subgroups ? (info.subgroupMinSize ?? 4) : 0,
-      subgroupMaxSize: subgroups ? (info.subgroupMaxSize ?? 128) : 0,
-      f16: !portable && this.features.has('shader-f16'),
-      timestamps: this.features.has('timestamp-query'),
-      matrices: subgroups && this.features.has(SUBGROUP_MATRIX) ? matrixConfigs(info) : [],
-    };
+    this.capabilities = capabilitiesOf(this.features, info, subgroupId);
     this.warnings = isSoftware(info) ? [`No GPU driver was found: '${adapterName(info)}' computes on the CPU. It gives the same result, much more slowly.`] : [];
     gpu.addEventListener('uncapturederror', (event) => {
       if (event.error.constructor.name === 'GPUOutOfMemoryError') {
@@ -138,14 +106,13 @@ export class Device {
   static async request(options: DeviceOptions = {}): Promise<Device> {
     const adapter = await requestAdapter(options);
     const portable = options.portable ?? false;
-    const features: string[] = portable ? ['timestamp-query'] : ['timestamp-query', 'shader-f16', 'subgroups', SUBGROUP_MATRIX];
     const gpu = await adapter.requestDevice({
-      requiredFeatures: features.filter((f) => adapter.features.has(f)) as GPUFeatureName[],
+      requiredFeatures: wantedFeatures(portable).filter((f) => adapter.features.has(f)) as GPUFeatureName[],
       requiredLimits: Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]])),
     });
-    // The subgroup kernels use subgroup_id, which came to WGSL later than subgroups.
+    const tuning = options.tuning ?? (portable ? {} : await rememberedTuning(adapter.info));
     const { wgslLanguageFeatures } = await webgpu();
-    return new Device(gpu, adapter.info, !portable && (wgslLanguageFeatures?.has('subgroup_id') ?? false), options);
+    return new Device(gpu, adapter.info, wgslLanguageFeatures?.has('subgroup_id') ?? false, tuning);
   }
 
   get name(): string {
@@ -282,12 +249,6 @@ export class Device {
     if (at >= 0) return this.#staging.splice(at, 1)[0]!;
     return this.createBuffer(Math.min(2 ** Math.ceil(Math.log2(Math.max(size, 256))), this.limits.maxBufferSize), USAGE.MAP_READ | USAGE.COPY_DST, 'staging');
   }
-}
-
-/** Dawn's list, as plain objects; @webgpu/types does not know it yet. */
-function matrixConfigs(info: GPUAdapterInfo): MatrixConfig[] {
-  const { subgroupMatrixConfigs = [] } = info as GPUAdapterInfo & { subgroupMatrixConfigs?: Iterable<MatrixConfig> };
-  return [...subgroupMatrixConfigs].map(({ componentType, resultComponentType, M, N, K }) => ({ componentType, resultComponentType, M, N, K }));
 }
 
 const MAP_MODE_READ = 1; // GPUMapMode.READ

@@ -2,7 +2,8 @@
 
 export { Arena } from './arena.ts';
 export type { ByteSource, Checkpoint, DownloadProgress, ModelSource, OpenOptions, StoredDType, TensorInfo } from './checkpoint.ts';
-export { adapterName, Device, isSoftware, requestAdapter, USAGE, type Capabilities, type Counters, type DeviceOptions, type MatrixConfig, type Tuning } from './device.ts';
+export type { Capabilities, MatrixConfig } from './capabilities.ts';
+export { adapterName, Device, isSoftware, requestAdapter, USAGE, type Counters, type DeviceOptions } from './device.ts';
 export { DownloadError, InputError, ShapeError, UnsupportedError, WeightsError, type DownloadReason } from './errors.ts';
 export { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './half.ts';
 export type { HubOptions } from './hub.ts';
@@ -12,4 +13,5 @@ export { openCheckpoint } from './formats.ts';
 export type { BindingKind, Overrides, Shader } from './shader.ts';
 export { openModelSource, type ModelSourceLike } from './source.ts';
 export { byteSize, elements, type DType, type Tensor } from './tensor.ts';
+export type { Tuning } from './tuning.ts';
 export { walkWeights, type TensorRef, type Weights } from './weights.ts';

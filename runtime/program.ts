@@ -4,6 +4,7 @@
 import { Arena } from './arena.ts';
 import { USAGE, type Device } from './device.ts';
 import { ShapeError, UnsupportedError } from './errors.ts';
+import { NOWHERE } from './nowhere.ts';
 import type { Overrides, Shader } from './shader.ts';
 import { byteSize, type DType, type Tensor } from './tensor.ts';
 
@@ -30,6 +31,7 @@ export class Recorder {
   readonly device: Device;
   readonly #arena: Arena;
   readonly #recorded: { shader: Shader; pipeline: Promise<GPUComputePipeline>; bind: (Tensor | number)[]; grid: readonly [number, number?, number?] }[] = [];
+  #order: number[] = []; // what is encoded: indices of #recorded, one several times where it is repeated
   readonly #params: number[] = []; // 32-bit words; each params block starts at a multiple of 64 words (256 bytes)
   readonly #held = new Set<Tensor>();
 
@@ -66,7 +68,20 @@ export class Recorder {
       const value = bind[n]!;
       return 'buffer' in value ? value : this.#addParams(value);
     });
-    this.#recorded.push({ shader, pipeline: this.device.pipeline(shader, overrides), bind: entries, grid });
+    this.#order.push(this.#recorded.push({ shader, pipeline: this.device.pipeline(shader, overrides), bind: entries, grid }) - 1);
+  }
+
+  /**
+   * What `body` records, `times` times over with the same bind groups: what changes from round to round must be counted on the GPU. An activation
+   * that hands something to the next round must not be freed in `body`.
+   */
+  repeat(times: number, body: () => void): void {
+    const before = this.#order;
+    this.#order = [];
+    body();
+    const round = this.#order;
+    this.#order = before;
+    for (let i = 0; i < times; i++) for (const step of round) before.push(step);
   }
 
   #addParams(params: Params): number {
@@ -84,12 +99,17 @@ export class Recorder {
     for (const { pipeline } of this.#recorded) pipeline.catch(() => {}); // the first failure is the one that is thrown
   }
 
+  /** Waits for the compiler; a pipeline for each dispatch. */
+  compiled(): Promise<GPUComputePipeline[]> {
+    return Promise.all(this.#recorded.map((r) => r.pipeline));
+  }
+
   /** Compiles what is missing, makes the bind groups, and returns activations to the arena. */
   async finish(label: string, ownArena: Arena | null): Promise<Program> {
     for (const t of this.#held) this.#arena.give(t);
     this.#held.clear();
     const { device } = this;
-    const pipelines = await Promise.all(this.#recorded.map((r) => r.pipeline));
+    const pipelines = await this.compiled();
     let params: GPUBuffer | null = null;
     if (this.#params.length > 0) {
       const words = Uint32Array.from({ length: Math.ceil(this.#params.length / 64) * 64 }, (_, i) => this.#params[i] ?? 0);
@@ -101,7 +121,7 @@ export class Recorder {
       const entries = bind.map((b, binding) => ({ binding, resource: typeof b === 'number' ? { buffer: params!, offset: 4 * b, size: 256 } : range(b) }));
       return { pipeline: pipelines[i]!, bindGroup: device.gpu.createBindGroup({ label: `${label} ${shader.name}`, layout: device.layout(shader), entries }), x, y, z };
     });
-    return new Program(device, label, steps, params, ownArena);
+    return new Program(device, label, this.#order.map((i) => steps[i]!), params, ownArena);
   }
 }
 
@@ -175,6 +195,18 @@ export async function record(device: Device, body: (r: Recorder) => void, { labe
   } catch (error) {
     recorder.abandon();
     own?.dispose();
+    throw error;
+  }
+}
+
+/** Has the driver compile all that `body` records, at once and beside other work, and makes nothing else: what `body` binds may be `NOWHERE`'s. */
+export async function compileAll(device: Device, body: (r: Recorder) => void): Promise<void> {
+  const recorder = new Recorder(device, new Arena(NOWHERE, 'nowhere'));
+  try {
+    body(recorder);
+    await recorder.compiled();
+  } catch (error) {
+    recorder.abandon();
     throw error;
   }
 }

@@ -83,3 +83,23 @@ export class Resident<T> {
     if (generation.retired && generation.users === 0) this.#device.destroyOwned(generation.owner);
   }
 }
+
+/**
+ * `load` beside a compilation: ends when both have, and stops loading where compiling fails, for that reason. An abort is not kept waiting for the
+ * compiler, which cannot be stopped.
+ */
+export async function whileCompiling(compiling: Promise<void>, signal: AbortSignal | undefined, load: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const either = new AbortController(); // AbortSignal.any came with Node 20.3
+  const stopped = new Promise<never>((_, reject) => either.signal.addEventListener('abort', () => reject(either.signal.reason), { once: true }));
+  stopped.catch(() => {});
+  compiling.catch((error: unknown) => either.abort(error));
+  const stop = (): void => either.abort(signal!.reason);
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    signal?.throwIfAborted();
+    await load(either.signal);
+    await Promise.race([compiling, stopped]);
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
+}

@@ -1,15 +1,24 @@
-// The device that a test file runs on, by the profile that the runner asks for: the default adapter, the base kernels on it,
-// or whatever driver VK_DRIVER_FILES names.
+// The device that a test file runs on, by the profile that the runner asks for (profiles.ts): the default adapter, the base kernels on it,
+// whatever driver VK_DRIVER_FILES names, or the kernels for matrix units wherever there is a choice.
 
+import { matrixUnit } from '../kernels/matrix.ts';
 import { Device } from '../runtime/device.ts';
-import { env } from '../runtime/platform.ts';
+import { currentProfile } from './profiles.ts';
 
-export const profile = env('BARK_TEST_PROFILE') ?? 'default';
+const current = currentProfile();
+export const profile = current.name;
 
 let device: Promise<Device> | undefined;
 
 /** One device for all tests of a file. */
 export function testDevice(): Promise<Device> {
-  device ??= Device.request({ portable: profile === 'portable' });
+  device ??= request();
   return device;
+}
+
+async function request(): Promise<Device> {
+  const found = await Device.request({ tuning: {}, ...current.device });
+  // Without them the kernels for matrix units would give way to others in silence.
+  if (profile === 'matrix' && !matrixUnit(found)) throw new Error(`BARK_TEST_PROFILE=matrix: '${found.name}' has no subgroup matrices that the kernels know, expected an adapter with them. Use npm test -- --profile matrix.`);
+  return found;
 }

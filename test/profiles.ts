@@ -7,22 +7,34 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DeviceOptions } from '../runtime/device.ts';
 
-export type ProfileName = 'default' | 'portable' | 'swiftshader';
+export type ProfileName = 'default' | 'portable' | 'swiftshader' | 'matrix';
 
 export interface Profile {
   /** One line for people. */
   readonly about: string;
   /** What the test's device is requested with. */
   readonly device: DeviceOptions;
-  /** Runs on SwiftShader and not on the machine's default adapter. */
-  readonly swiftshader?: true;
+  /** The flag of `npm run setup` that gets its driver. */
+  readonly setupFlag?: string;
+  /** Features that its adapter must have. */
+  readonly features?: readonly string[];
 }
 
-// Deno is the fourth: there the tests are another program (deno run), not these files; see test/deno.
+/** Dawn's name of what tensor cores are in WGSL. */
+export const MATRIX_FEATURE = 'chromium-experimental-subgroup-matrix';
+
+// No tuning but what is named here: one remembered on this machine would make tests of something else (DeviceOptions.tuning).
+// Deno is the fifth: there the tests are another program (deno run), not these files; see test/deno.
 export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
-  default: { about: 'the default adapter with all it has (Mesa lavapipe: shader-f16, subgroups of 8)', device: {} },
-  portable: { about: 'the same adapter, core WGSL only, as in Deno and older browsers', device: { portable: true } },
-  swiftshader: { about: 'SwiftShader: no shader-f16, subgroups of 4, 256 invocations, 256-byte binding offsets', device: {}, swiftshader: true },
+  default: { about: 'the default adapter with all it has (Mesa lavapipe: shader-f16, subgroups of 8)', device: { tuning: {} } },
+  portable: { about: 'the same adapter, core WGSL only, as in Deno and older browsers', device: { portable: true, tuning: {} } },
+  swiftshader: { about: 'SwiftShader: no shader-f16, subgroups of 4, 256 invocations, 256-byte binding offsets', device: { tuning: {} }, setupFlag: '--with-swiftshader' },
+  matrix: {
+    about: 'subgroup matrices, and the kernels made of them forced (Mesa 26: 8×8×8; else the default adapter where that has them)',
+    device: { tuning: { gemm: 'matrix', attention: 'matrix' } },
+    setupFlag: '--with-matrices',
+    features: [MATRIX_FEATURE, 'subgroup-size-control', 'shader-f16'], // all that kernels/matrix.ts asks for: Dawn on Metal lacks the second
+  },
 };
 
 export const isProfileName = (name: string): name is ProfileName => Object.hasOwn(PROFILES, name);
@@ -34,13 +46,28 @@ export function currentProfile(): { name: ProfileName } & Profile {
   return { name, ...PROFILES[name] };
 }
 
-/** Variables that put a child process on this profile; undefined where the machine lacks its driver. */
-export function profileEnv(name: ProfileName): Record<string, string> | undefined {
-  if (!PROFILES[name].swiftshader) return { BARK_TEST_PROFILE: name };
-  const driver = swiftshaderDriver();
-  // Loaders older than 1.3.207 know only the second name.
-  return driver ? { BARK_TEST_PROFILE: name, VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver } : undefined;
+/** How a process is started that is on a profile: which program Node is, and variables. */
+export interface Launch {
+  readonly node: string;
+  readonly env: Readonly<Record<string, string>>;
 }
+
+/** Undefined where the machine lacks the profile's driver. */
+export function profileLaunch(name: ProfileName): Launch | undefined {
+  const launch = { node: process.execPath, env: { BARK_TEST_PROFILE: name } };
+  if (name === 'swiftshader') {
+    const file = swiftshaderDriver();
+    // Loaders older than 1.3.207 know only the second name.
+    return file ? { ...launch, env: { ...launch.env, VK_DRIVER_FILES: file, VK_ICD_FILENAMES: file } } : undefined;
+  }
+  // Without the driver that set-up fetches the default adapter may still do: a GPU, or a system with Mesa 26. `features` tell.
+  if (name === 'matrix' && existsSync(matrixNode())) return { node: matrixNode(), env: { ...launch.env, BARK_TEST_HOST_NODE: process.execPath } };
+  return launch;
+}
+
+/** Where setup/matrix_driver.ts puts its driver; it goes with the packages, outside what git keeps. */
+export const MATRIX_FOLDER = fileURLToPath(new URL('../node_modules/.cache/bark-webgpu/mesa-trixie', import.meta.url));
+const matrixNode = (): string => join(MATRIX_FOLDER, 'node');
 
 // Where Chromium and Chrome keep it: Debian, Fedora, Chrome's own packages, Ubuntu's snap.
 const CHROMIUMS = ['/usr/lib/chromium', '/usr/lib64/chromium-browser', '/usr/lib/chromium-browser', '/opt/google/chrome', '/opt/chromium', '/snap/chromium/current/usr/lib/chromium-browser'];
@@ -59,9 +86,17 @@ export interface FoundAdapter {
   readonly features: readonly string[];
 }
 
-/** The adapter that a process with these variables gets, asked in a child because a driver may crash; undefined for none. */
-export function findAdapter(env: Record<string, string> = {}): FoundAdapter | undefined {
+/** The adapter that a process started so gets, asked in a child because a driver may crash; undefined for none. */
+export function findAdapter({ node, env }: Launch = { node: process.execPath, env: {} }): FoundAdapter | undefined {
   const script = fileURLToPath(new URL('setup/adapter.mjs', import.meta.url));
-  const child = spawnSync(process.execPath, [script], { env: { ...process.env, ...env }, encoding: 'utf8', timeout: 60_000, stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = spawnSync(node, [script], { env: { ...process.env, ...env }, encoding: 'utf8', timeout: 60_000, stdio: ['ignore', 'pipe', 'ignore'] });
   return child.status === 0 ? (JSON.parse(child.stdout) as FoundAdapter) : undefined;
+}
+
+/** The adapter of a profile; undefined where the machine has none that does. */
+export function profileAdapter(name: ProfileName): { launch: Launch; adapter: FoundAdapter } | undefined {
+  const launch = profileLaunch(name);
+  const adapter = launch && findAdapter(launch);
+  const { features = [] } = PROFILES[name];
+  return adapter && features.every((feature) => adapter.features.includes(feature)) ? { launch, adapter } : undefined;
 }

@@ -2,22 +2,27 @@
 //
 //   node --import tsx test/run.ts [--quick] [--profile <name>] [filter …]      a filter is a part of a file's path
 //
-// Files that use the GPU run one after the other; kernel tests once for every profile this machine has (profiles.ts), the others on the
-// default adapter. Tests without a GPU run beside them in a second process. Any file also runs alone: npx tsx test/<name>.test.ts.
+// Files that use the GPU run one after the other; kernel tests once for every profile this machine has (profiles.ts; PROFILED below), the others
+// on the default adapter. Tests without a GPU run beside them in a second process. Any file also runs alone: npx tsx test/<name>.test.ts.
 
 import { fork, type ChildProcess } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { findAdapter, isProfileName, profileEnv, PROFILES, type ProfileName } from './profiles.ts';
+import { isProfileName, profileAdapter, PROFILES, type Launch, type ProfileName } from './profiles.ts';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const FILE_SECONDS = 240;
 const DEFAULT: ProfileName = 'default';
 
-/** Run on every profile: what chooses between variants of a kernel. */
-const PROFILED = [/^kernels\/(?!build|shaders)/];
+/** Run on every profile: what chooses between variants of a kernel. On matrix, what has a form for matrix units, and models with f16 weights: no others meet it. */
+const KERNELS = [/^kernels\/(?!build|shaders)/];
+const PROFILED: Readonly<Record<Exclude<ProfileName, 'default'>, readonly RegExp[]>> = {
+  portable: KERNELS,
+  swiftshader: KERNELS,
+  matrix: [/^kernels\/(linear|qkv|attention|choice|matrix)/, /^bark\/(half|demo_voice)/],
+};
 /** Need no adapter. A file in the wrong list still passes; it only costs time. */
 const NO_GPU = [/^setup\//, /^kernels\/(build|shaders)/, /^runtime\/(?!device|program|arena|tensor|weights|memory|counters)/, /^bark\/(config|processor|voices|audio|arguments|progress|options|real_files|convert)/, /^formula/, /^fuzz\//, /^hub\/(?!doors)/];
 
@@ -34,7 +39,7 @@ export type FromWorker = { kind: 'start'; file: string } | { kind: 'done'; file:
 
 interface Lane {
   readonly label: string;
-  readonly env: Record<string, string>;
+  readonly launch?: Launch;
   readonly files: readonly string[];
 }
 
@@ -57,7 +62,7 @@ function record(lane: Lane, file: string, report: FileReport): void {
 /** One child over these files; resolves with those it did not come to, because it crashed or hung in one. */
 function runChild(lane: Lane, files: readonly string[]): Promise<string[]> {
   return new Promise((resolve) => {
-    const child = fork(join(HERE, 'run_worker.ts'), files, { execArgv: ['--import', 'tsx'], env: { ...process.env, ...lane.env }, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+    const child = fork(join(HERE, 'run_worker.ts'), files, { execPath: lane.launch?.node ?? process.execPath, execArgv: ['--import', 'tsx'], env: { ...process.env, BARK_TUNING: 'off', ...lane.launch?.env }, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
     children.add(child);
     const left = [...files];
     let current: string | undefined;
@@ -117,29 +122,28 @@ if (files.length === 0) {
 
 const cpu = files.filter(matches(NO_GPU));
 const gpu = files.filter((file) => !cpu.includes(file));
-const profiled = gpu.filter(matches(PROFILED));
 const lanes: Lane[] = [];
 const notes: string[] = [];
 for (const name of Object.keys(PROFILES) as ProfileName[]) {
   if (values.profile ? values.profile !== name : values.quick && name !== DEFAULT) continue;
-  const chosen = name === DEFAULT || values.profile ? gpu : profiled;
-  const env = profileEnv(name);
-  const adapter = env && chosen.length ? findAdapter(env) : undefined;
+  const chosen = name === DEFAULT || values.profile ? gpu : gpu.filter(matches(PROFILED[name]));
   if (chosen.length === 0) continue;
-  if (env && adapter) {
-    console.log(`${name}: ${adapter.description || adapter.device}`);
-    lanes.push({ label: name, env, files: chosen });
+  const found = profileAdapter(name);
+  const setup = `npm run setup${PROFILES[name].setupFlag ? ` -- ${PROFILES[name].setupFlag}` : ''}`;
+  if (found) {
+    console.log(`${name}: ${found.adapter.description || found.adapter.device}`);
+    lanes.push({ label: name, launch: found.launch, files: chosen });
   } else if (name === DEFAULT || values.profile) {
-    console.error(`${name}: no WebGPU adapter. 'npm run setup${PROFILES[name].swiftshader ? ' -- --with-swiftshader' : ''}' installs a software one on Debian and Ubuntu.`);
+    console.error(`${name}: no WebGPU adapter. '${setup}' installs a software one on Debian${name === DEFAULT ? ' and Ubuntu' : ''}.`);
     process.exit(1);
-  } else notes.push(`${name}: not on this machine, so kernels were not tested with it ('npm run setup -- --with-swiftshader' adds it on Debian)`);
+  } else notes.push(`${name}: not on this machine, so kernels were not tested with it ('${setup}' adds it on Debian)`);
 }
 
 const start = Date.now();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
 
-await Promise.all([runLane({ label: '', env: {}, files: cpu }), (async () => { for (const lane of lanes) await runLane(lane); })()]);
+await Promise.all([runLane({ label: '', files: cpu }), (async () => { for (const lane of lanes) await runLane(lane); })()]);
 
 const sum = (key: 'passed' | 'failed' | 'skipped'): number => results.reduce((total, result) => total + result[key], 0);
 const slowest = [...results].sort((a, b) => b.seconds - a.seconds).slice(0, 5).filter((result) => result.seconds >= 1);

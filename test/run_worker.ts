@@ -4,6 +4,9 @@
 import { pathToFileURL } from 'node:url';
 import type { FileReport, FromWorker } from './run.ts';
 
+// On a driver with a loader of its own (setup/matrix_driver.ts) the running program is that loader; tests start children by this name.
+process.execPath = process.env.BARK_TEST_NODE ?? process.execPath;
+
 // uvu runs a file's suites by itself unless told to wait, and it looks when it is loaded.
 const shared = globalThis as unknown as { UVU_DEFER: number; UVU_QUEUE: unknown[][]; UVU_INDEX: number };
 shared.UVU_DEFER = 1;

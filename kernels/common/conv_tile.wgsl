@@ -1,5 +1,5 @@
-// A tile of common/conv.wgsl's product. Rows of the window lie one vec4 longer than they are, so that the rows that neighbouring threads
-// read at once lie in different banks.
+// A tile of common/conv.wgsl's product: 64 × 32 outputs (few layers have more than 32 channels), 8 × 4 a thread. Rows of the window lie one
+// vec4 longer than they are, so that the rows that neighbouring threads read at once lie in different banks.
 const TILE_M = 64u;
 const TILE_N = 32u;
 const DEPTH = 16u; // columns staged at a time

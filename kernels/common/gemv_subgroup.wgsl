@@ -1,27 +1,41 @@
 // Adds the lanes of a group with subgroupAdd: a group is a subgroup. No barrier until the results are shared.
-fn group_sum(group: u32, lane: u32, s: Sums, t: Sums) {
-  sum_four(group, lane, 0u, s);
-  if (FOURS == 2u) { sum_four(group, lane, 1u, t); }
+fn group_sum(group: u32, lane: u32, s: ptr<function, Sums>, t: ptr<function, Sums>) {
+  for (var four = 0u; four < fours(); four++) {
+    sum_four(group, lane, four, *s);
+    swap(s, t);
+  }
 }
 
 fn sum_four(group: u32, lane: u32, four: u32, s: Sums) {
-  let t0 = subgroupAdd(s.a0);
-  let t1 = subgroupAdd(s.a1);
-  let t2 = subgroupAdd(s.a2);
-  let t3 = subgroupAdd(s.a3);
-  if (lane == 0u) {
-    let at = four * ROWS + group * R;
-    results[at] = t0;
-    results[at + 1u] = t1;
-    results[at + 2u] = t2;
-    results[at + 3u] = t3;
+  let part = group % SPLIT * FOURS + four;
+  let at = part * ROWS + group / SPLIT * R;
+  let t0 = sum_lanes(s.a0);
+  if (lane == 0u) { results[at] = t0; }
+  if (R > 1u) {
+    let t1 = sum_lanes(s.a1);
+    if (lane == 0u) { results[at + 1u] = t1; }
   }
-  if (NORM == 1u) {
-    let m0 = subgroupAdd(s.sum);
-    let m1 = subgroupAdd(s.squares);
-    if (group == 0u && lane == 0u) {
-      moments[2u * four] = m0;
-      moments[2u * four + 1u] = m1;
+  if (R > 2u) {
+    let t2 = sum_lanes(s.a2);
+    let t3 = sum_lanes(s.a3);
+    if (lane == 0u) {
+      results[at + 2u] = t2;
+      results[at + 3u] = t3;
     }
   }
+  if (NORM == 1u && group / SPLIT == 0u) {
+    let m0 = sum_lanes(s.sum);
+    let m1 = sum_lanes(s.squares);
+    if (lane == 0u) {
+      moments[2u * part] = m0;
+      moments[2u * part + 1u] = m1;
+    }
+  }
+}
+
+/// The sums of as many components as there are rows of x: each costs a shuffle for every power of two below the lanes.
+fn sum_lanes(v: vec4<f32>) -> vec4<f32> {
+  if (SHARE == 1u) { return vec4<f32>(subgroupAdd(v.x), 0.0, 0.0, 0.0); }
+  if (SHARE == 2u) { return vec4<f32>(subgroupAdd(v.xy), 0.0, 0.0); }
+  return subgroupAdd(v);
 }

@@ -15,16 +15,21 @@ fn offset() -> u32 {
   return select(sizes.even, sizes.odd, (state[0].step & 1u) == 1u); // the sentences of a batch step together
 }
 
-fn store(first: u32, batch: u32, thread: u32) {
-  for (var r = thread; r < ROWS && first + r < sizes.count; r += WG) {
-    for (var four = 0u; four < FOURS; four++) {
-      var v = finished(offset() + first, r, four);
-      if (sizes.gelu == 1u) { v = gelu(v); }
-      for (var j = 4u * four; j < min(4u * four + 4u, tile_rows(batch)); j++) {
-        if (state[batch + j].done == 1u) { continue; }
-        let at = (batch + j) * sizes.count + first + r;
-        if (sizes.residual == 1u) { y[at] += v[j % 4u]; } else { y[at] = v[j % 4u]; }
-      }
+/// The terms of the row that `thread` will store.
+fn terms_ahead(first: u32, thread: u32) -> vec2<f32> {
+  if (thread < ROWS) { return terms_of(offset() + first + thread); }
+  return vec2<f32>();
+}
+
+fn store(first: u32, batch: u32, r: u32, own: vec2<f32>) {
+  if (r >= ROWS || first + r >= sizes.count) { return; }
+  for (var four = 0u; four < fours(); four++) {
+    var v = finished(r, four, own);
+    if (sizes.gelu == 1u) { v = gelu(v); }
+    for (var j = four * SHARE; j < min((four + 1u) * SHARE, tile_rows(batch)); j++) {
+      if (state[batch + j].done == 1u) { continue; }
+      let at = (batch + j) * sizes.count + first + r;
+      if (sizes.residual == 1u) { y[at] += v[j - four * SHARE]; } else { y[at] = v[j - four * SHARE]; }
     }
   }
 }

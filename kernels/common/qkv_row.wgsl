@@ -16,23 +16,28 @@
 @group(0) @binding(9) var<storage, read_write> values: array<u32>;      // (B, heads, capacity, head_dim)
 #include "common/qkv.wgsl"
 
-fn store(first: u32, batch: u32, thread: u32) {
-  // A thread takes two neighbouring rows: the cache holds halves in pairs.
-  for (var r = 2u * thread; r < ROWS && first + r < sizes.n; r += 2u * WG) {
-    let n = first + r;
-    for (var four = 0u; four < FOURS; four++) {
-      let even = finished(first, r, four);
-      let odd = finished(first, r + 1u, four);
-      for (var j = 4u * four; j < min(4u * four + 4u, tile_rows(batch)); j++) {
-        let b = batch + j;
-        if (state[b].done == 1u) { continue; }
-        let pair = vec2<f32>(even[j % 4u], odd[j % 4u]);
-        if (n < sizes.k) {
-          q[b * sizes.k + n] = pair.x;
-          q[b * sizes.k + n + 1u] = pair.y;
-        } else if (state[b].position < cache.capacity) {
-          store_kv(b, state[b].position, n - sizes.k, pair);
-        }
+/// The terms of the two neighbouring rows that `thread` will store: the cache holds halves in pairs.
+fn terms_ahead(first: u32, thread: u32) -> vec4<f32> {
+  if (2u * thread < ROWS) { return vec4<f32>(terms_of(first + 2u * thread), terms_of(first + 2u * thread + 1u)); }
+  return vec4<f32>();
+}
+
+fn store(first: u32, batch: u32, thread: u32, own: vec4<f32>) {
+  let r = 2u * thread;
+  let n = first + r;
+  if (r >= ROWS || n >= sizes.n) { return; }
+  for (var four = 0u; four < fours(); four++) {
+    let even = finished(r, four, own.xy);
+    let odd = finished(r + 1u, four, own.zw);
+    for (var j = four * SHARE; j < min((four + 1u) * SHARE, tile_rows(batch)); j++) {
+      let b = batch + j;
+      if (state[b].done == 1u) { continue; }
+      let pair = vec2<f32>(even[j - four * SHARE], odd[j - four * SHARE]);
+      if (n < sizes.k) {
+        q[b * sizes.k + n] = pair.x;
+        q[b * sizes.k + n + 1u] = pair.y;
+      } else if (state[b].position < cache.capacity) {
+        store_kv(b, state[b].position, n - sizes.k, pair);
       }
     }
   }

@@ -4,13 +4,22 @@ override WEIGHTS_F32: u32 = 0u; // 1: f32, 0: f16
 
 struct Eight { lo: vec4<f32>, hi: vec4<f32> }
 
+/// Eight weights as they are stored; of f16 there is only `lo`. Half the registers, for weights that are asked for before they are needed.
+struct Stored { lo: vec4<u32>, hi: vec4<u32> }
+
+fn stored8(i: u32) -> Stored {
+  if (WEIGHTS_F32 == 1u) { return Stored(w[2u * i], w[2u * i + 1u]); }
+  return Stored(w[i], vec4<u32>());
+}
+
+fn eight(s: Stored) -> Eight {
+  if (WEIGHTS_F32 == 1u) { return Eight(bitcast<vec4<f32>>(s.lo), bitcast<vec4<f32>>(s.hi)); }
+  return Eight(vec4<f32>(unpack2x16float(s.lo.x), unpack2x16float(s.lo.y)), vec4<f32>(unpack2x16float(s.lo.z), unpack2x16float(s.lo.w)));
+}
+
 /// Weights 8i … 8i + 7.
 fn weights8(i: u32) -> Eight {
-  if (WEIGHTS_F32 == 1u) {
-    return Eight(bitcast<vec4<f32>>(w[2u * i]), bitcast<vec4<f32>>(w[2u * i + 1u]));
-  }
-  let h = w[i];
-  return Eight(vec4<f32>(unpack2x16float(h.x), unpack2x16float(h.y)), vec4<f32>(unpack2x16float(h.z), unpack2x16float(h.w)));
+  return eight(stored8(i));
 }
 
 /// Weights 4i … 4i + 3.

@@ -10,6 +10,7 @@ import { codecName, openCodecCheckpoint, readCodecConfig } from '../../encodec/c
 import { EncodecModel } from '../../encodec/model.ts';
 import type { Checkpoint } from '../../runtime/checkpoint.ts';
 import { joined, prefixed, renamed } from '../../runtime/checkpoint_views.ts';
+import { Device } from '../../runtime/device.ts';
 import { WeightsError } from '../../runtime/errors.ts';
 import { safetensorsLayout, writeSafetensors, type TensorToWrite } from '../../runtime/safetensors_write.ts';
 import { openSafetensors } from '../../runtime/safetensors.ts';
@@ -62,6 +63,20 @@ test('HF\'s names and Meta\'s, in each spelling of weight norm, give the audio o
       await assertSpeaks(folder, codec, `${naming} ${weightNorm}`);
     }
   }
+});
+
+test('an abort behind the last weight, while pipelines compile, leaves nothing on a device of others', async () => {
+  const device = await Device.request({ tuning: {} });
+  const pipeline = device.pipeline.bind(device);
+  device.pipeline = (...asked) => new Promise<void>((resolve) => setTimeout(resolve, 1000)).then(() => pipeline(...asked));
+  const folder = new Map([['config.json', json(codec.config.codec_config)], ['model.safetensors', await safetensors({}, (hf) => hf)]]);
+  const control = new AbortController();
+  setTimeout(() => control.abort(new Error('no more')), 500);
+  const error = await EncodecModel.fromPretrained(folder, { device, codebooks: codec.runs[0]!.codes.length, signal: control.signal }).then(() => undefined, (thrown: Error) => thrown);
+  assert.is(error?.message, 'no more');
+  assert.ok(device.memory().peak > 0, 'weights had come');
+  assert.is(device.memory().current, 0);
+  device.dispose();
 });
 
 test('Meta\'s own file holds the weights of transformers\' EncodecModel', async () => {

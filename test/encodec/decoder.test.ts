@@ -12,6 +12,7 @@ import type { Tensor } from '../../runtime/tensor.ts';
 import { walkWeights } from '../../runtime/weights.ts';
 import { assertClose } from '../assert_close.ts';
 import { testDevice } from '../device.ts';
+import { elu } from '../reference.ts';
 import { f32, formulaIds, formulaWeights, readFixture, type FormulaOptions } from '../formula.ts';
 import type { CodecFixture, StagesFixture } from '../fixtures/fixture.ts';
 
@@ -72,8 +73,14 @@ for (const codec of codecs.filter(({ name }) => !refused.includes(name))) {
     model.dispose();
     for (const run of codec.runs.filter((run) => run.stages)) {
       const stages = await stagesOf(codec, run.codes);
-      assert.equal([...stages.keys()].sort(), Object.keys(run.stages!).sort());
-      for (const [stage, expected] of Object.entries(run.stages!)) assertAudio(stages.get(stage)!, f32(expected), `${run.codes[0]!.length} frames, stage ${stage}`);
+      // An ELU's index, where the fixture has the layer in front of it: the two are one here.
+      const fused = new Set([...stages.keys()].filter((stage) => !(stage in run.stages!)));
+      const before = (stage: string): string => (fused.has(stage) ? `${Number(stage) - 1}` : stage);
+      assert.equal([...stages.keys()].map(before).sort(), Object.keys(run.stages!).sort());
+      for (const [stage, value] of stages) {
+        const expected = f32(run.stages![before(stage)]!);
+        assertAudio(value, fused.has(stage) ? expected.map(elu) : expected, `${run.codes[0]!.length} frames, stage ${stage}`);
+      }
     }
   });
 }

@@ -3,7 +3,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { attentionRow } from '../../kernels/attention.ts';
+import { attentionRow, type AttentionRowForm } from '../../kernels/attention.ts';
 import { ShapeError, UnsupportedError } from '../../runtime/errors.ts';
 import { record } from '../../runtime/program.ts';
 import { testDevice } from '../device.ts';
@@ -15,7 +15,7 @@ import { assertWithin, attentionError, download, filled, free, onlyFull, stored,
 const test = suite('attention_row');
 const device = await testDevice();
 
-interface Case {
+interface Case extends AttentionRowForm {
   heads: number;
   headDim: number;
   dtype: 'f16' | 'f32';
@@ -36,7 +36,7 @@ async function compare(c: Case): Promise<void> {
   const cache = { keys: await upload(ks, shape, dtype), values: await upload(vs, shape, dtype) };
   const [q, y] = [await upload(qs, [batch, hidden]), await upload(filled(batch * hidden), [batch, hidden])];
   const state = stateOf(device, positions.map((position, b) => ({ position, done: done.includes(b) })));
-  const program = await record(device, (r) => attentionRow(r, y, q, cache, state), { label: 'attention_row' });
+  const program = await record(device, (r) => attentionRow(r, y, q, cache, state, c), { label: 'attention_row' });
   program.run();
   const expected = new Float64Array(batch * hidden).fill(UNTOUCHED);
   const allowed = new Float64Array(batch * hidden);
@@ -56,7 +56,14 @@ const cases: Case[] = [
   { heads: 3, headDim: 40, dtype: 'f16', capacity: 130, positions: [0, 129, 64, 1, 63, 2, 100, 65, 31], done: [2, 7] },
   { heads: 2, headDim: 72, dtype: 'f32', capacity: 33, positions: [32, 0, 7] },
   { heads: 3, headDim: 40, dtype: 'f16', capacity: 130, positions: [129, 70], scale: 300 },
+  { heads: 3, headDim: 24, dtype: 'f16', capacity: 130, positions: [129, 0, 40, 77], done: [2], threads: 64 },
+  { heads: 3, headDim: 40, dtype: 'f16', capacity: 130, positions: [129, 70, 3], subgroups: false, threads: 128 },
   ...onlyFull<Case>(
+    ...[8, 16, 32, 128, 256, 1024].flatMap((threads): Case[] => [
+      { heads: 2, headDim: 64, dtype: 'f16', capacity: 1500, positions: [1499, 300, 0], threads },
+      { heads: 2, headDim: 16, dtype: 'f32', capacity: 200, positions: [199, 7], threads },
+      { heads: 2, headDim: 128, dtype: 'f16', capacity: 200, positions: [199, 7], threads, subgroups: false },
+    ]),
     { heads: 5, headDim: 8, dtype: 'f16', capacity: 65, positions: [64, 3] },
     { heads: 1, headDim: 16, dtype: 'f32', capacity: 1024, positions: [1023] },
     { heads: 4, headDim: 24, dtype: 'f32', capacity: 8, positions: [7, 0, 1, 2] },
@@ -75,7 +82,7 @@ test('caches that do not fit, and those too long for workgroup memory, are refus
   const state = stateOf(device, [{}, {}]);
   const refuse = async (shape: number[]): Promise<Error> => {
     const t = { ...keys, shape };
-    return (await record(device, (r) => attentionRow(r, q, q, { keys: t, values: t }, state), { label: 'refused' }).catch((e: unknown) => e)) as Error;
+    return (await record(device, (r) => attentionRow(r, q, q, { keys: t, values: t }, state, { subgroups: false }), { label: 'refused' }).catch((e: unknown) => e)) as Error;
   };
   const batch = await refuse([3, 1, 4, 24]);
   assert.instance(batch, ShapeError);

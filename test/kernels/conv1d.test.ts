@@ -1,9 +1,10 @@
-// conv1d against plain loops: reflected padding where the input is shorter than it, strides, dilations, odd channels, ELU in front,
-// bias and residual behind, slices of time.
+// conv1d against plain loops, in every form there is: reflected padding where the input is shorter than it, strides, dilations, odd channels, ELU
+// in front, bias, residual and ELU behind, slices of time.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ShapeError } from '../../runtime/errors.ts';
+import { formsOf, type Choices } from '../../kernels/choice.ts';
 import { conv1d, conv1dPadding, packConv1d, padTo4, type Conv1d, type Conv1dOptions } from '../../kernels/conv1d.ts';
 import { record } from '../../runtime/program.ts';
 import { elements, type Tensor } from '../../runtime/tensor.ts';
@@ -14,6 +15,7 @@ import * as reference from '../reference.ts';
 
 const test = suite('conv1d');
 const device = await testDevice();
+const forms = formsOf(device).filter((form): form is Choices['conv'] => form !== 'matrix');
 const TOLERANCE = { rtol: 2e-5, atol: 2e-5 };
 
 function upload(shape: number[], data: Float32Array): Tensor {
@@ -22,7 +24,7 @@ function upload(shape: number[], data: Float32Array): Tensor {
   return t;
 }
 
-type Shape = reference.ConvShape & { bias?: boolean; residual?: boolean };
+type Shape = reference.ConvShape & { bias?: boolean; residual?: boolean; activate?: boolean };
 
 function arrays(shape: Shape) {
   const { batch, frames, inChannels, outChannels, kernelSize } = shape;
@@ -45,35 +47,41 @@ async function run(conv: Conv1d, x: Float32Array, shape: Shape, yFrames: number,
   program.run();
   const result = await device.readFloat32(y);
   program.dispose();
-  for (const t of [input, y, conv.weight, conv.bias]) if (t) device.destroyBuffer(t.buffer);
+  for (const t of [input, y]) device.destroyBuffer(t.buffer);
   return result;
 }
 
 async function compare(shape: Shape): Promise<void> {
   const { x, weight, bias, conv } = arrays(shape);
   const expected = reference.conv1d(x, weight, bias, shape);
-  const { elu = false, causal = true, residual = false } = shape;
-  const actual = await run(conv, x, shape, expected.frames, { elu, causal, residual });
-  assertClose(actual, expected.data.map((v) => v + (residual ? 0.5 : 0)), TOLERANCE, JSON.stringify(shape));
+  const { elu = false, causal = true, residual = false, activate = false } = shape;
+  const wanted = expected.data.map((v) => v + (residual ? 0.5 : 0)).map((v) => (activate ? reference.elu(v) : v));
+  for (const form of forms) {
+    assertClose(await run(conv, x, shape, expected.frames, { elu, causal, residual, activate, form }), wanted, TOLERANCE, JSON.stringify({ form, ...shape }));
+  }
+  free(conv);
 }
+
+const free = ({ weight, bias }: Conv1d): void => [weight, bias].forEach((t) => t && device.destroyBuffer(t.buffer));
 
 test('inputs shorter and longer than the padding', async () => {
   for (const frames of [1, 2, 3, 4, 5, 6, 7, 8, 70]) {
-    await compare({ batch: 2, frames, inChannels: 6, outChannels: 12, kernelSize: 7, stride: 1 });
+    for (const inChannels of [6, 8]) await compare({ batch: 2, frames, inChannels, outChannels: 12, kernelSize: 7, stride: 1 });
+    await compare({ batch: 2, frames, inChannels: 8, outChannels: 2, kernelSize: 7, stride: 1 });
   }
 });
 
 test('padding on both sides', async () => {
   for (const frames of [1, 2, 3, 4, 5, 65]) {
     await compare({ batch: 1, frames, inChannels: 5, outChannels: 10, kernelSize: 7, stride: 1, causal: false });
-    await compare({ batch: 1, frames, inChannels: 4, outChannels: 6, kernelSize: 4, stride: 1, causal: false });
+    for (const outChannels of [4, 6, 8]) await compare({ batch: 1, frames, inChannels: 4, outChannels, kernelSize: 4, stride: 1, causal: false });
   }
 });
 
 test('dilation, with inputs shorter than it', async () => {
   for (const frames of [1, 2, 3, 4, 5, 7, 19]) {
     await compare({ batch: 1, frames, inChannels: 3, outChannels: 8, kernelSize: 3, stride: 1, dilation: 2 });
-    await compare({ batch: 1, frames, inChannels: 8, outChannels: 5, kernelSize: 3, stride: 1, dilation: 9, elu: true });
+    for (const outChannels of [5, 16]) await compare({ batch: 1, frames, inChannels: 8, outChannels, kernelSize: 3, stride: 1, dilation: 9, elu: true });
   }
 });
 
@@ -81,33 +89,34 @@ test('strides, where the last window is filled up on the right', async () => {
   for (const stride of [2, 4, 5, 8]) {
     for (const frames of [1, 3, stride, 2 * stride + 1, 41]) {
       await compare({ batch: 2, frames, inChannels: 5, outChannels: 7, kernelSize: 2 * stride, stride });
-      await compare({ batch: 1, frames, inChannels: 4, outChannels: 7, kernelSize: 2 * stride, stride, causal: false });
+      for (const outChannels of [7, 8]) await compare({ batch: 1, frames, inChannels: 4, outChannels, kernelSize: 2 * stride, stride, causal: false });
     }
   }
 });
 
 test('channels that fill no vec4 and no tile', async () => {
-  for (const [inChannels, outChannels] of [[1, 1], [1, 6], [6, 1], [5, 3], [10, 4], [12, 5], [16, 65], [48, 130], [63, 64]] as const) {
-    await compare({ batch: 1, frames: 67, inChannels, outChannels, kernelSize: 3, stride: 1, elu: true });
+  for (const [inChannels, outChannels] of [[1, 1], [1, 6], [6, 1], [5, 3], [10, 4], [12, 5], [16, 65], [48, 130], [63, 64], [4, 36], [64, 32], [128, 72], [64, 1], [12, 3]] as const) {
+    for (const frames of [67, 130]) await compare({ batch: 1, frames, inChannels, outChannels, kernelSize: 3, stride: 1, elu: true });
     await compare({ batch: 3, frames: 9, inChannels, outChannels, kernelSize: 1, stride: 1, bias: false });
   }
 });
 
-test('ELU, bias and residual in every combination', async () => {
-  for (const outChannels of [1, 9]) {
-    for (let bits = 0; bits < 8; bits++) {
-      await compare({ batch: 2, frames: 5, inChannels: 6, outChannels, kernelSize: 3, stride: 1, elu: (bits & 1) > 0, bias: (bits & 2) > 0, residual: (bits & 4) > 0 });
+test('ELU in front and behind, bias and residual in every combination', async () => {
+  for (const outChannels of [1, 9, 12]) {
+    for (let bits = 0; bits < 16; bits++) {
+      await compare({ batch: 2, frames: 5, inChannels: 12, outChannels, kernelSize: 3, stride: 1, elu: (bits & 1) > 0, bias: (bits & 2) > 0, residual: (bits & 4) > 0, activate: (bits & 8) > 0 });
     }
   }
 });
 
 test('a depth of thousands', async () => {
   await compare({ batch: 1, frames: 4, inChannels: 512, outChannels: 7, kernelSize: 7, stride: 1 });
+  await compare({ batch: 1, frames: 4, inChannels: 512, outChannels: 8, kernelSize: 7, stride: 1 });
 });
 
 test('a slice of the input, written into a part of the output', async () => {
-  for (const outChannels of [2, 9]) {
-    const shape: Shape = { batch: 2, frames: 20, inChannels: 6, outChannels, kernelSize: 3, stride: 1 };
+  for (const [inChannels, outChannels] of [[6, 2], [8, 2], [6, 9], [8, 12]] as const) {
+    const shape: Shape = { batch: 2, frames: 20, inChannels, outChannels, kernelSize: 3, stride: 1 };
     const { x, weight, bias, conv } = arrays(shape);
     const slice = { start: 7, count: 9 };
     const width = shape.inChannels;
@@ -115,16 +124,32 @@ test('a slice of the input, written into a part of the output', async () => {
     const whole = reference.conv1d(seen, weight, bias, { ...shape, frames: slice.count }).data;
     const expected = new Float64Array(2 * 12 * outChannels).fill(0.5);
     for (let b = 0; b < 2; b++) expected.set(whole.subarray((b * 9 + 2) * outChannels, (b * 9 + 2 + 5) * outChannels), (b * 12 + 4) * outChannels);
-    const actual = await run(conv, x, shape, 12, { from: slice, into: { skip: 2, start: 4, count: 5 } });
-    assertClose(actual, expected, TOLERANCE, `${outChannels} channels`);
+    for (const form of forms) {
+      const actual = await run(conv, x, shape, 12, { from: slice, into: { skip: 2, start: 4, count: 5 }, form });
+      assertClose(actual, expected, TOLERANCE, `${inChannels} to ${outChannels} channels, ${form}`);
+    }
+    free(conv);
   }
 });
 
 test('ELU keeps what is positive and bends what is negative, at any size', async () => {
   const values = Float32Array.of(-200, -88, -20, -1, -1e-3, -1e-8, 0, 1e-8, 0.5, 3, 1e30, -1e30);
-  const shape: Shape = { batch: 1, frames: values.length, inChannels: 1, outChannels: 1, kernelSize: 1, stride: 1 };
-  const conv: Conv1d = { weight: upload([1, 4], Float32Array.of(1, 0, 0, 0)), bias: null, inChannels: 1, outChannels: 1, kernelSize: 1, stride: 1, dilation: 1 };
-  assertClose(await run(conv, values, shape, values.length, { elu: true }), Array.from(values, reference.elu), { rtol: 1e-6, atol: 2e-7 });
+  const want = Array.from(values, reference.elu);
+  for (const [inChannels, outChannels] of [[1, 1], [1, 5], [4, 1], [4, 8]] as const) {
+    const weight = new Float32Array(inChannels * padTo4(outChannels));
+    weight[0] = 1; // the first channel of x is the first of y
+    const x = new Float32Array(values.length * inChannels);
+    values.forEach((v, i) => (x[i * inChannels] = v));
+    const shape: Shape = { batch: 1, frames: values.length, inChannels, outChannels, kernelSize: 1, stride: 1 };
+    const conv: Conv1d = { weight: upload([inChannels, padTo4(outChannels)], weight), bias: null, inChannels, outChannels, kernelSize: 1, stride: 1, dilation: 1 };
+    for (const form of forms) {
+      for (const options of [{ elu: true }, { activate: true }]) {
+        const y = await run(conv, x, shape, values.length, { ...options, form });
+        assertClose(want.map((_, i) => y[i * outChannels]!), want, { rtol: 1e-6, atol: 2e-7 }, JSON.stringify({ inChannels, outChannels, form, ...options }));
+      }
+    }
+    free(conv);
+  }
 });
 
 test('shapes that do not fit are named', async () => {

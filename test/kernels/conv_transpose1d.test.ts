@@ -1,7 +1,9 @@
-// convTranspose1d against plain loops: every trimming, kernels that are no multiple of the stride, odd channels, ELU in front.
+// convTranspose1d against plain loops, in every form there is: every trimming, kernels that are no multiple of the stride, odd channels, ELU in
+// front and behind.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { formsOf } from '../../kernels/choice.ts';
 import { convTranspose1d, convTranspose1dDepth, convTranspose1dTrim, packConvTranspose1d, packConvTranspose1dBias } from '../../kernels/conv_transpose1d.ts';
 import { padTo4 } from '../../kernels/conv1d.ts';
 import { record } from '../../runtime/program.ts';
@@ -20,7 +22,7 @@ function upload(shape: number[], data: Float32Array): Tensor {
   return t;
 }
 
-type Shape = Omit<reference.ConvShape, 'dilation'> & { trimRightRatio?: number; bias?: boolean };
+type Shape = Omit<reference.ConvShape, 'dilation'> & { trimRightRatio?: number; bias?: boolean; activate?: boolean };
 
 async function compare(shape: Shape, from?: { start: number; count: number }): Promise<void> {
   const { batch, frames, inChannels, outChannels, kernelSize, stride, causal = true, trimRightRatio = 1 } = shape;
@@ -37,23 +39,30 @@ async function compare(shape: Shape, from?: { start: number; count: number }): P
   const seen = from ? Array.from({ length: batch }, (_, b) => [...x.subarray((b * frames + from.start) * inChannels, (b * frames + from.start + count) * inChannels)]).flat() : x;
   const input = upload([batch, frames, inChannels], x);
   const y = device.createTensor([batch, count * stride, outChannels], 'f32', 'test');
-  const program = await record(device, (r) => convTranspose1d(r, y, input, conv, { elu: shape.elu ?? false, ...(from && { from }) }), { label: 'convTranspose1d test' });
-  program.run();
-  const actual = await device.readFloat32(y);
-  program.dispose();
+  const { elu = false, activate = false } = shape;
+  const expected = reference.convTranspose1d(seen, weight, bias, { ...shape, frames: count }).map((v) => (activate ? reference.elu(v) : v));
+  for (const form of formsOf(device)) {
+    if (form === 'matrix') continue;
+    const program = await record(device, (r) => convTranspose1d(r, y, input, conv, { elu, activate, form, ...(from && { from }) }), { label: 'convTranspose1d test' });
+    program.run();
+    const actual = await device.readFloat32(y);
+    program.dispose();
+    assertClose(actual, expected, { rtol: 2e-5, atol: 2e-5 }, JSON.stringify({ form, ...shape }));
+  }
   for (const t of [input, y, conv.weight, conv.bias]) if (t) device.destroyBuffer(t.buffer);
-  assertClose(actual, reference.convTranspose1d(seen, weight, bias, { ...shape, frames: count }), { rtol: 2e-5, atol: 2e-5 }, JSON.stringify(shape));
 }
 
 test('kernels of twice the stride, as EnCodec has them', async () => {
   for (const stride of [1, 2, 3, 4, 5, 8]) {
     for (const frames of [1, 2, 3, 66]) await compare({ batch: 2, frames, inChannels: 12, outChannels: 6, kernelSize: 2 * stride, stride, elu: true });
+    await compare({ batch: 2, frames: 67, inChannels: 16, outChannels: 8, kernelSize: 2 * stride, stride, activate: true });
   }
 });
 
 test('kernels of any other length', async () => {
   for (const [kernelSize, stride] of [[1, 1], [3, 3], [5, 2], [7, 3], [9, 2], [4, 3], [3, 1]] as const) {
     for (const frames of [1, 2, 7]) await compare({ batch: 1, frames, inChannels: 5, outChannels: 3, kernelSize, stride });
+    await compare({ batch: 1, frames: 7, inChannels: 8, outChannels: 4, kernelSize, stride, elu: true });
   }
 });
 
@@ -61,6 +70,7 @@ test('trimming on the left, on the right and on both sides', async () => {
   for (const [kernelSize, stride] of [[8, 4], [10, 5], [4, 2], [7, 3], [9, 2]] as const) {
     for (const trimRightRatio of [0, 0.25, 0.5, 0.9, 1]) {
       for (const frames of [1, 4]) await compare({ batch: 1, frames, inChannels: 6, outChannels: 5, kernelSize, stride, trimRightRatio });
+      await compare({ batch: 1, frames: 4, inChannels: 4, outChannels: 4, kernelSize, stride, trimRightRatio });
     }
     await compare({ batch: 2, frames: 5, inChannels: 6, outChannels: 5, kernelSize, stride, causal: false });
   }
@@ -74,7 +84,7 @@ test('channels that fill no vec4 and no tile', async () => {
 });
 
 test('a slice of the input', async () => {
-  await compare({ batch: 2, frames: 12, inChannels: 6, outChannels: 4, kernelSize: 6, stride: 3, elu: true }, { start: 5, count: 4 });
+  for (const inChannels of [6, 8]) await compare({ batch: 2, frames: 12, inChannels, outChannels: 4, kernelSize: 6, stride: 3, elu: true }, { start: 5, count: 4 });
   await compare({ batch: 2, frames: 12, inChannels: 6, outChannels: 4, kernelSize: 6, stride: 3, causal: false }, { start: 8, count: 4 });
 });
 

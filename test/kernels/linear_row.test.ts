@@ -3,10 +3,10 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { linearRow, type RowWindow } from '../../kernels/linear.ts';
+import { gemvVariant, linearRow, type Linear, type RowWindow, type WalkForm } from '../../kernels/linear.ts';
 import { writeRow } from '../../kernels/state.ts';
 import { ShapeError } from '../../runtime/errors.ts';
-import { record } from '../../runtime/program.ts';
+import { record, type Recorder } from '../../runtime/program.ts';
 import { testDevice } from '../device.ts';
 import { randomFloats } from '../random.ts';
 import * as reference from '../reference.ts';
@@ -16,7 +16,7 @@ import { assertWithin, download, filled, free, onlyFull, ROUNDING, upload } from
 const test = suite('linear_row');
 const device = await testDevice();
 
-interface Case {
+interface Case extends WalkForm {
   batch: number;
   k: number;
   n: number;
@@ -28,8 +28,6 @@ interface Case {
   residual?: boolean;
   window?: RowWindow;
   done?: number[];
-  /** Rows of x that share a walk over the matrix. */
-  tile?: number;
   /** Added to all of x. */
   offset?: number;
 }
@@ -42,7 +40,7 @@ async function compare(c: Case): Promise<void> {
   const before = residual ? randomFloats(batch * count, 4, 8) : filled(batch * count);
   const [x, y] = [await upload(xs, [batch, k]), await upload(before, [batch, count])];
   const state = stateOf(device, Array.from({ length: batch }, (_, b) => ({ done: done.includes(b) })));
-  const program = await record(device, (r) => linearRow(r, y, x, layer.gpu, state, { gelu, residual, ...(window && { window }), ...(c.tile && { tile: c.tile }) }), { label: 'linear_row' });
+  const program = await record(device, (r) => linearRow(r, y, x, layer.gpu, state, c), { label: 'linear_row' });
   const all = folded(xs, layer, batch);
   for (const step of window ? [0, 1, 2, 7] : [0]) {
     const first = window ? (step % 2 ? window.odd : window.even) : 0;
@@ -65,11 +63,15 @@ async function compare(c: Case): Promise<void> {
 
 const cases: Case[] = [
   { batch: 1, k: 768, n: 130, dtype: 'f16', norm: true, beta: true, bias: true, gelu: true },
-  { batch: 9, k: 72, n: 33, dtype: 'f16', norm: true, bias: true, done: [0, 2, 3, 4, 5, 8] },
+  { batch: 9, k: 72, n: 33, dtype: 'f16', norm: true, bias: true, tile: 4, done: [0, 2, 3, 4, 5, 8] },
   { batch: 8, k: 120, n: 65, dtype: 'f32', residual: true, bias: true, done: [1, 4, 5, 6, 7] },
   { batch: 2, k: 24, n: 100, dtype: 'f16', norm: true, window: { even: 10, odd: 61, count: 39 } },
-  { batch: 7, k: 8, n: 1, dtype: 'f32', norm: true, beta: true },
+  { batch: 7, k: 8, n: 1, dtype: 'f32', norm: true, beta: true, tile: 4 },
   { batch: 13, k: 104, n: 37, dtype: 'f16', norm: true, beta: true, tile: 8, done: [5, 12] },
+  // What GPUs are given: split rows, one or two of them a group, weights asked for ahead.
+  { batch: 1, k: 776, n: 37, dtype: 'f16', norm: true, beta: true, bias: true, rows: 4, threads: 128, split: 4, ahead: 1 },
+  { batch: 2, k: 264, n: 35, dtype: 'f16', residual: true, rows: 1, threads: 64, split: 8, ahead: 1, window: { even: 1, odd: 14, count: 21 } },
+  { batch: 5, k: 136, n: 9, dtype: 'f16', norm: true, rows: 1, threads: 64, split: 2, tile: 8, ahead: 1, done: [1] },
   ...onlyFull<Case>(
     { batch: 1, k: 8, n: 7, dtype: 'f16' },
     { batch: 2, k: 40, n: 8, dtype: 'f32', gelu: true, residual: true },
@@ -80,6 +82,11 @@ const cases: Case[] = [
     { batch: 16, k: 72, n: 130, dtype: 'f16', norm: true, done: [0, 1, 2, 3, 15] },
     { batch: 3, k: 72, n: 64, dtype: 'f32', norm: true, beta: true, bias: true, window: { even: 31, odd: 0, count: 33 } },
     { batch: 1, k: 72, n: 64, dtype: 'f16', window: { even: 0, odd: 63, count: 1 } },
+    ...([[64, 1], [64, 4], [256, 16]] as const).flatMap(([threads, split]): Case[] => [
+      { batch: 1, k: 520, n: 67, dtype: 'f16', norm: true, bias: true, rows: 1, threads, split, ahead: 1 },
+      { batch: 3, k: 1032, n: 19, dtype: 'f32', residual: true, rows: 2, threads, split, ahead: 1 },
+      { batch: 8, k: 264, n: 41, dtype: 'f16', norm: true, beta: true, rows: 4, threads, split, ahead: 1, done: [3] },
+    ]),
   ),
 ];
 for (const c of cases) test(JSON.stringify(c), () => compare(c));
@@ -119,6 +126,50 @@ test('rows without variance stay finite', async () => {
   program.dispose();
   await freeLinear(layer);
   await free(x, y, state);
+});
+
+for (const form of [{}, ...onlyFull<WalkForm>({ rows: 4, threads: 128, split: 4, ahead: 1 })]) test(`a sentence says the same, bit for bit, alone and in a batch: ${JSON.stringify(form)}`, async () => {
+  const [n, k, batch] = [37, 776, 7];
+  const layer = await randomLinear(device, n, k, 'f16', { norm: true, beta: true, bias: true });
+  const xs = randomFloats(batch * k, 1, 2);
+  const said = async (rows: Float32Array, tile: number): Promise<Float32Array> => {
+    const m = rows.length / k;
+    const [x, y] = [await upload(rows, [m, k]), await upload(filled(m * n), [m, n])];
+    const state = stateOf(device, Array.from({ length: m }, () => ({})));
+    const program = await record(device, (r) => linearRow(r, y, x, layer.gpu, state, { ...form, tile }), { label: 'linear_row' });
+    program.run();
+    const values = await download(y);
+    program.dispose();
+    await free(x, y, state);
+    return values;
+  };
+  const [together, apart] = [await said(xs, 8), await said(xs, 1)];
+  assert.equal(together, apart);
+  for (const b of [0, 6]) assert.equal(together.subarray(b * n, (b + 1) * n), await said(xs.subarray(b * k, (b + 1) * k), 8), `sentence ${b}`);
+  await freeLinear(layer);
+});
+
+test('on any adapter the batch has no part in the order of sums, and rows are split into halves, quarters, …', () => {
+  const adapters = [['NVIDIA H200', 32, 49152, 1024], ['Adreno', 128, 32768, 1024], ['Intel Arc', 32, 32768, 1024], ['no subgroups', 0, 16384, 256], ['no subgroups', 0, 32768, 1024], ['llvmpipe', 8, 32768, 1024], ['SwiftShader', 4, 16384, 256]] as const;
+  for (const [description, lanes, memory, invocations] of adapters) {
+    const device = {
+      info: { description, vendor: '', architecture: '', device: '' }, tuning: {}, limits: { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: invocations },
+      capabilities: { subgroups: lanes > 0, subgroupMinSize: Math.min(lanes, 8), subgroupMaxSize: lanes, f16: false, timestamps: false, matrices: [] },
+    };
+    for (const [n, k] of [[3072, 1024], [1024, 1024], [4096, 1024], [1024, 4096], [10048, 1024], [2304, 768], [6, 8], [1, 72]] as const) {
+      for (const rows of [1, 2, 4]) {
+        const weight = { shape: [n, k], dtype: 'f16', label: 'w', offset: 0 } as unknown as Linear['weight'];
+        const variants = [1, 2, 5, 8, 16].map((batch) => gemvVariant({ device } as unknown as Recorder, 'linear_row', { weight, bias: null, norm: null, terms: null }, batch, n, { rows }));
+        const what = `${description}, (${n}, ${k}), ${rows} rows`;
+        for (const { overrides: { WG = 0, LANES = 0, SPLIT = 0, R = 0 }, ...variant } of variants) {
+          assert.equal([WG, SPLIT], [variants[0]!.overrides.WG, variants[0]!.overrides.SPLIT], what);
+          assert.ok(Number.isInteger(Math.log2(SPLIT)) && (WG / LANES) % SPLIT === 0 && SPLIT * LANES <= Math.max(LANES, k / 8), `${what}: split ${SPLIT}`);
+          assert.is(variant.rows, (R * WG) / LANES / SPLIT, what);
+          assert.is(variant.rows % 2, 0, what);
+        }
+      }
+    }
+  }
 });
 
 test('a layer without its terms, and shapes that do not fit, are refused', async () => {

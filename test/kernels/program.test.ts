@@ -66,6 +66,33 @@ test('recording makes all there is to make, running only encodes, and both are c
   await free(x, y);
 });
 
+test('what is repeated is made once and encoded as often as asked, in order, and rounds may hold rounds', async () => {
+  const [x, y, z] = [await upload(filled(4, 1), [4]), await upload(filled(4, 0), [4]), await upload(filled(4, 0), [4])];
+  let program!: Awaited<ReturnType<typeof record>>;
+  const made = await counted(async () => {
+    program = await record(device, (r) => {
+      axpy(r, y, x, 1);
+      r.repeat(3, () => {
+        axpy(r, z, y, 1); // z += y
+        axpy(r, y, z, 1); // y += z
+      });
+      r.repeat(0, () => axpy(r, y, x, 1000));
+      r.repeat(2, () => {
+        r.repeat(2, () => axpy(r, y, x, 1));
+        axpy(r, y, z, 0, 2); // y += 2
+      });
+    }, { label: 'rounds' });
+  });
+  assert.equal(made, { bindGroups: 1 + 2 + 1 + 2, buffers: 1, bufferBytes: 6 * 256 });
+  assert.is(program.dispatches, 1 + 3 * 2 + 2 * (2 + 1));
+  assert.equal(await counted(() => program.run()), { dispatches: 13, passes: 1, submits: 1 });
+  // Fibonacci: z, y = 1, 2; 3, 5; 8, 13
+  assert.equal(await download(z), filled(4, 8));
+  assert.equal(await download(y), filled(4, 13 + 2 * (2 + 2)));
+  program.dispose();
+  await free(x, y, z);
+});
+
 test('two programs share an encoder, and reads and writes are counted', async () => {
   const [x, y] = [await upload(filled(4, 2), [4]), await upload(filled(4, 0), [4])];
   const a = await record(device, (r) => axpy(r, y, x, 1), { label: 'a' });

@@ -3,6 +3,8 @@
 
 import { writeSync } from 'node:fs';
 
+const DAWN_FEATURES = 'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'; // as in runtime/platform.ts, so that this lists what a device can have
+
 // Dawn's threads can outlive the answer, so the process ends by itself; writeSync, because exit() does not wait for console.log on a pipe.
 function end(text, code) {
   writeSync(1, `${text}\n`);
@@ -12,7 +14,7 @@ function end(text, code) {
 let gpu;
 try {
   const { create } = await import('webgpu');
-  gpu = create([]);
+  gpu = create([DAWN_FEATURES]);
 } catch (error) {
   const libc = process.report?.getReport().header.glibcVersionRuntime;
   const host = `${process.platform} ${process.arch}${process.platform === 'linux' ? (libc ? `, glibc ${libc}` : ', no glibc') : ''}`;

@@ -2,7 +2,7 @@
 // adapter, a software Vulkan driver (driver.ts). It says nothing when nothing is missing, and may be run as often as one likes.
 // JavaScript, not TypeScript, and built-in modules only: it runs before anything is installed, under any shell, Windows included.
 //
-//   node test/setup/setup.mjs [--with-swiftshader] [--dry-run]
+//   node test/setup/setup.mjs [--with-swiftshader] [--with-matrices] [--dry-run]
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -13,9 +13,10 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = join(HERE, '..', '..');
 const MIN_NODE = 20;
 
+const MORE_DRIVERS = ['--with-swiftshader', '--with-matrices'];
 const flags = process.argv.slice(2);
-const unknown = flags.find((flag) => !['--with-swiftshader', '--dry-run'].includes(flag));
-if (unknown) stop(`got the flag '${unknown}', expected --with-swiftshader or --dry-run.`, 2);
+const unknown = flags.find((flag) => ![...MORE_DRIVERS, '--dry-run'].includes(flag));
+if (unknown) stop(`got the flag '${unknown}', expected ${MORE_DRIVERS.join(', ')} or --dry-run.`, 2);
 
 const major = Number(process.versions.node.split('.')[0]);
 if (major < MIN_NODE) stop(`got Node ${process.versions.node}, expected ${MIN_NODE} or newer. Install it from your distribution or the Node.js site, then run this again.`);
@@ -31,7 +32,7 @@ if (missing) {
 if (process.platform === 'linux' && existsSync(join(ROOT, 'node_modules', 'webgpu'))) {
   const adapter = spawnSync(process.execPath, [join(HERE, 'adapter.mjs')], { cwd: ROOT, encoding: 'utf8', timeout: 60_000 });
   if (adapter.status === 4) stop(adapter.stdout.trim()); // the npm package itself cannot run here; no driver would help
-  if (adapter.status !== 0 || flags.includes('--with-swiftshader')) {
+  if (adapter.status !== 0 || flags.some((flag) => MORE_DRIVERS.includes(flag))) {
     // The driver script looks for itself; only its need is decided here, so that the usual run stays under half a second.
     const driver = spawnSync(process.execPath, ['--import', 'tsx', join(HERE, 'driver.ts'), ...flags], { cwd: ROOT, stdio: 'inherit' });
     if (driver.status !== 0) process.exit(driver.status ?? 1);
