@@ -9,13 +9,15 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-export type Command = 'say' | 'voices' | 'convert' | 'doctor';
+export type Command = 'say' | 'voices' | 'convert' | 'doctor' | 'bench';
 
 interface Option {
   readonly short?: string;
   /** What stands for the value in the help; without it the option is a switch. */
   readonly value?: string;
   readonly about: string;
+  /** Where a command takes it for something else. */
+  readonly otherwise?: Readonly<Partial<Record<Command, string>>>;
   readonly of: readonly Command[];
   /** Makes the value of a text; undefined where it is none. */
   readonly read?: (text: string) => unknown;
@@ -33,7 +35,7 @@ const oneOf = (...names: string[]) => ({ read: (text: string) => (names.includes
 const OPTIONS = {
   voice: { short: 'v', value: 'NAME', about: "one of the model's voices ('bark voices' lists them), or the path of a .npz", of: ['say'] },
   output: { short: 'o', value: 'FILE', about: 'write a WAV file; - for standard output', of: ['say'] },
-  model: { short: 'm', value: 'MODEL', about: "a folder or a Hub id, such as suno/bark-small; without it, the built-in demo voice", of: ['say', 'voices'] },
+  model: { short: 'm', value: 'MODEL', about: "a folder or a Hub id, such as suno/bark-small; without it, the built-in demo voice", otherwise: { bench: 'small (default), large, tiny, or the path of a folder' }, of: ['say', 'voices', 'bench'] },
   revision: { value: 'NAME', about: 'branch, tag or commit of a Hub model; default: main', of: ['say', 'voices', 'convert'] },
   'cache-dir': { value: 'FOLDER', about: "where Hub files are kept; default: the one of Python, see HF_HOME below", of: ['say', 'voices', 'convert'] },
   offline: { about: 'use only Hub files that are here already, and no network', of: ['say', 'voices', 'convert'] },
@@ -44,15 +46,20 @@ const OPTIONS = {
   temperature: { value: 'T', about: "of all stages, above 0; default: the model's own", of: ['say'], read: number((n) => n > 0), expected: 'a number above 0' },
   greedy: { about: 'always the likeliest token, as transformers does without sampling', of: ['say'] },
   'max-new-tokens': { value: 'N', about: 'cut the speech after N semantic tokens', of: ['say'], ...wholeFrom(1) },
-  dtype: { value: 'TYPE', about: 'how weights are stored: float16 (default) or float32', of: ['say', 'convert'], ...oneOf('float16', 'float32') },
+  dtype: { value: 'TYPE', about: 'how weights are stored: float16 (default) or float32', otherwise: { bench: 'float16 or float32; default: both' }, of: ['say', 'convert', 'bench'], ...oneOf('float16', 'float32') },
   offload: { about: "keep only the running stage's weights on the GPU", of: ['say'] },
   portable: { about: 'use only core WebGPU: no subgroups, no shader-f16', of: ['say', 'doctor'] },
   force: { about: 'write over what is in OUT', of: ['convert'] },
   'no-voices': { about: 'leave the voices out', of: ['convert'] },
-  json: { about: 'print JSON on standard output', of: ['say', 'voices', 'convert', 'doctor'] },
+  quick: { about: 'few repetitions: under a minute a suite on a software adapter', of: ['bench'] },
+  tune: { about: 'find out in 30 s what suits this adapter best, and remember it', of: ['bench'] },
+  repeats: { value: 'N', about: 'measure so often; default: 5, with --quick 3', of: ['bench'], read: number((n) => Number.isInteger(n) && n >= 1 && n <= 999), expected: 'a whole number from 1 to 999' },
+  cold: { about: 'load: also with the file not in memory (Linux)', of: ['bench'] },
+  dir: { value: 'FOLDER', about: "where checkpoints made on the fly are kept; default: in the system's temporary one", of: ['bench'] },
+  json: { about: 'print JSON on standard output', otherwise: { bench: 'print one JSON object a line' }, of: ['say', 'voices', 'convert', 'doctor', 'bench'] },
   quiet: { short: 'q', about: 'no progress; warnings and errors only', of: ['say', 'voices', 'convert'] },
-  help: { short: 'h', about: 'show this', of: ['say', 'voices', 'convert', 'doctor'] },
-  version: { about: 'show the version', of: ['say', 'voices', 'convert', 'doctor'] },
+  help: { short: 'h', about: 'show this', of: ['say', 'voices', 'convert', 'doctor', 'bench'] },
+  version: { about: 'show the version', of: ['say', 'voices', 'convert', 'doctor', 'bench'] },
 } satisfies Record<string, Option>;
 
 type Name = keyof typeof OPTIONS;
@@ -61,13 +68,12 @@ export type Values = { [K in Exclude<Name, 'dtype'>]?: Read<(typeof OPTIONS)[K]>
 
 export interface Arguments {
   command: Command;
-  /** The words that are no options and no command: the text, or the two places of a conversion. */
+  /** The words that are no options and no command: the text, the two places of a conversion, or suites. */
   words: string[];
   values: Values;
 }
 
-const COMMANDS: Readonly<Record<string, Command>> = { voices: 'voices', convert: 'convert', doctor: 'doctor' };
-const LATER = ['bench'];
+const COMMANDS: Readonly<Record<string, Command>> = { voices: 'voices', convert: 'convert', doctor: 'doctor', bench: 'bench' };
 
 /** Throws `UsageError`. A word after `--` is text, whatever it looks like. */
 export function readArguments(args: readonly string[]): Arguments {
@@ -77,7 +83,6 @@ export function readArguments(args: readonly string[]): Arguments {
   const words = tokens.flatMap((token) => (token.kind === 'positional' ? [token.value] : []));
   const first = tokens.find((token) => token.kind === 'positional');
   const named = first && first.index < end ? first.value : '';
-  if (LATER.includes(named)) throw new UsageError(`bark ${named}: is not here yet, expected text, voices, convert or doctor. To speak the word: bark -- ${named}`);
   const command = Object.hasOwn(COMMANDS, named) ? COMMANDS[named]! : 'say';
 
   const values: Record<string, unknown> = {};
@@ -94,7 +99,7 @@ export function readArguments(args: readonly string[]): Arguments {
       if (words.length !== 2 && !values.help && !values.version) {
         throw new UsageError(`bark convert: got ${words.length === 0 ? 'no arguments' : words.map((word) => JSON.stringify(word)).join(' ')}, expected two, the model and the folder to write: bark convert suno/bark-small ./bark-small. To speak the word: bark -- convert`);
       }
-    } else if (words.length > 0) throw new UsageError(`bark ${command}: got the argument ${JSON.stringify(words[0])}, expected none. To speak these words, put them in quotes: bark "${[command, ...words].join(' ')}"`);
+    } else if (command !== 'bench' && words.length > 0) throw new UsageError(`bark ${command}: got the argument ${JSON.stringify(words[0])}, expected none. To speak these words, put them in quotes: bark "${[command, ...words].join(' ')}"`);
   }
   if (command !== 'convert' && values.model === undefined) {
     for (const name of ['revision', 'codec', 'tokenizer']) if (values[name] !== undefined) throw new UsageError(`--${name}: got it without --model, expected both: the demo voice is whole, and has no revisions. Add --model.`);
@@ -130,7 +135,7 @@ const optionsOf = (command: Command): [string, Option][] => Object.entries<Optio
 
 /** The text of --help. */
 export function help(command: Command): string {
-  const rows = optionsOf(command).map(([name, { short, value, about }]) => [`  ${short ? `-${short}, ` : '    '}--${name}${value ? ` ${value}` : ''}`, about] as const);
+  const rows = optionsOf(command).map(([name, { short, value, about, otherwise }]) => [`  ${short ? `-${short}, ` : '    '}--${name}${value ? ` ${value}` : ''}`, otherwise?.[command] ?? about] as const);
   const width = Math.max(...rows.map(([left]) => left.length)) + 2;
   return [...HEADS[command], '', 'Options', ...rows.map(([left, about]) => left.padEnd(width) + about), ...(ENVIRONMENT[command] ?? [])].join('\n');
 }
@@ -142,6 +147,7 @@ const HEADS: Readonly<Record<Command, readonly string[]>> = {
     '       bark voices             lists the voices of a model, by language',
     '       bark convert IN OUT     makes any Bark checkpoint a folder of safetensors',
     '       bark doctor             tells what this machine can do, for bug reports',
+    '       bark bench              measures how fast it does it; --tune: finds out what suits it best',
     '',
     'The text comes from the arguments, from --file, or from standard input.',
   ],
@@ -151,6 +157,13 @@ const HEADS: Readonly<Record<Command, readonly string[]>> = {
     '',
     'IN   a folder or a Hub id: pytorch_model.bin, safetensors, or suno\'s text, coarse and fine .pt files',
     'OUT  the folder to write, in Hugging Face layout, for this command and for transformers',
+  ],
+  bench: [
+    'Usage: bark bench [SUITE …]',
+    '       bark bench --tune',
+    '',
+    'Times this library on this adapter. Nothing is timed before its result has been checked.',
+    'With --tune, which kernels and sizes to use is measured and remembered, by adapter and version.',
   ],
   doctor: ['Usage: bark doctor', '', 'Prints the versions, the adapter with its features and limits, and the result of a small self-test.'],
 };
@@ -169,6 +182,7 @@ const ENVIRONMENT: Readonly<Partial<Record<Command, readonly string[]>>> = {
     'Environment',
     ...HUB_ENVIRONMENT,
     '  BARK_ADAPTER   part of the name of the adapter to use',
+    '  BARK_TUNING    the file of bark bench --tune, or off',
     '  BARK_DEBUG     any value: errors show where they came from',
     '  NO_COLOR       any value: no colours',
     '',
@@ -176,4 +190,11 @@ const ENVIRONMENT: Readonly<Partial<Record<Command, readonly string[]>>> = {
   ],
   voices: ['', 'Environment', ...HUB_ENVIRONMENT],
   convert: ['', 'Environment', ...HUB_ENVIRONMENT],
+  bench: [
+    '',
+    'Environment',
+    '  BARK_TUNING    the file that --tune writes and every device reads, or off to use none;',
+    '                 default: bark-webgpu/tuning.json in the cache folder of the user',
+    '  BARK_ADAPTER   part of the name of the adapter to use',
+  ],
 };

@@ -1,4 +1,4 @@
-// Makes the package in dist/ from the sources: bundles for Node and Deno that share their chunks, one file for browsers, and declarations.
+// Makes the package in dist/ from the sources: bundles for Node and Deno that share their chunks, the bench among them, one file for browsers, and declarations.
 // It stands here because it bundles this floor's doors, as kernels/build.ts, which runs before it, stands with the shaders it builds.
 
 import { spawnSync } from 'node:child_process';
@@ -7,13 +7,31 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type BuildOptions, type Plugin } from 'esbuild';
+import { bindingsOf } from '../kernels/build.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
+const BENCH = ['bench/run.ts', 'bench/load_child.ts'];
 const DOORS = ['bark/index.ts', 'runtime/index.ts', 'encodec/index.ts'];
 const COMMON: BuildOptions = { absWorkingDir: ROOT, bundle: true, format: 'esm', target: 'es2022', logLevel: 'warning', outbase: ROOT };
 
+// The bench reads the shaders that only it has from their files, through what builds shaders; the package has neither.
+const benchShaders: Plugin = {
+  name: 'bench-shaders',
+  setup(bundler) {
+    bundler.onLoad({ filter: /[\\/]bench[\\/]shaders\.ts$/ }, ({ path }) => {
+      const folder = join(dirname(path), 'shaders');
+      const shaders = readdirSync(folder).filter((file) => file.endsWith('.wgsl')).map((file) => {
+        const name = file.slice(0, -'.wgsl'.length);
+        const code = readFileSync(join(folder, file), 'utf8');
+        return [name, { name: `bench ${name}`, code, bindings: bindingsOf(file, code), runs: [{ at: 1, file: `../bench/shaders/${file}`, line: 1 }] }];
+      });
+      return { contents: `const shaders = ${JSON.stringify(Object.fromEntries(shaders))};\nexport const benchShader = (name) => shaders[name];` };
+    });
+  },
+};
+
 /** For Node and Deno: packages stay imports, so that a user's own copies and updates count. */
-export const HOST_BUNDLES: BuildOptions = { ...COMMON, entryPoints: [...DOORS, 'bark/cli.ts'], outdir: 'dist', splitting: true, platform: 'node', packages: 'external' };
+export const HOST_BUNDLES: BuildOptions = { ...COMMON, entryPoints: [...DOORS, 'bark/cli.ts', ...BENCH], outdir: 'dist', splitting: true, platform: 'node', packages: 'external', plugins: [benchShaders] };
 
 // Files and npm `webgpu` are only reached for outside a browser, through import(); bundlers would still stumble over the names.
 const withoutNode: Plugin = {

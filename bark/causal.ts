@@ -3,7 +3,7 @@
 
 import { withStaging } from '../kernels/cast.ts';
 import type { Linear } from '../kernels/linear.ts';
-import { uploadMatrix, type RowRange, type WeightDType } from '../kernels/upload.ts';
+import { uploadMatrix, type WeightDType } from '../kernels/upload.ts';
 import { createUniform, writeCall } from '../kernels/state.ts';
 import type { Device } from '../runtime/device.ts';
 import { InputError } from '../runtime/errors.ts';
@@ -13,8 +13,9 @@ import type { Tensor } from '../runtime/tensor.ts';
 import { Resident, type LoadProgress } from '../runtime/resident.ts';
 import { readRows, type TensorRef, type Weights } from '../runtime/weights.ts';
 import type { BarkSubModelConfig } from './config.ts';
+import { toGpu, toNowhere } from './destination.ts';
 import { hostTensor, type HostTensor, type TensorLike } from './host_tensor.ts';
-import { createCache, destroyCache, headLogits, loadCausalGpt, runTokens, trunkTensors, type CausalGpt, type KvCache } from './gpt.ts';
+import { createCache, destroyCache, headLogits, loadCausalGpt, runTokens, trunkTensors, type CausalGpt, type KvCache, type Rows } from './gpt.ts';
 
 /** Keys and values of past positions, on the GPU. `dispose()` it when it is not continued any more. */
 export class PastKeyValues {
@@ -77,16 +78,21 @@ export class BarkCausalModel {
   protected readonly stage: string;
   readonly #weights: Weights;
   readonly #dtype: WeightDType;
+  readonly #rows: Rows;
   readonly #loaded: Resident<Loaded>;
 
   /** `rows`: the rows of table and head that generation can meet; only these are uploaded. */
-  constructor({ device, weights, dtype }: StageOptions, config: BarkSubModelConfig, rows: { table: readonly RowRange[]; head: readonly RowRange[] }) {
+  constructor({ device, weights, dtype }: StageOptions, config: BarkSubModelConfig, rows: Rows) {
     this.device = device;
     this.config = config;
     this.stage = weights.path;
     this.#weights = weights;
     this.#dtype = dtype;
-    this.#loaded = new Resident(device, `${weights.path}.weights`, async (owner, progress) => ({ gpt: await withStaging(device, () => loadCausalGpt(device, weights, config, rows, { dtype, owner, ...progress })), owner }));
+    this.#rows = rows;
+    this.#loaded = new Resident(device, `${weights.path}.weights`, async (owner, progress) => ({
+      gpt: await withStaging(device, () => loadCausalGpt(toGpu(device, { dtype, owner, ...progress }), weights, config, rows)),
+      owner,
+    }));
   }
 
   /** How often `upload` calls `onTensor`. */
@@ -107,6 +113,11 @@ export class BarkCausalModel {
   /** Runs on the weights, which come if they are not there and stay meanwhile. */
   protected use<R>(run: (gpt: CausalGpt) => Promise<R>, progress: LoadProgress = {}): Promise<R> {
     return this.#loaded.use(({ gpt }) => run(gpt), progress);
+  }
+
+  /** The model without its weights, to see what it will need. Throws `WeightsError` where the checkpoint has not what it should. */
+  protected shape(): Promise<CausalGpt> {
+    return loadCausalGpt(toNowhere(this.#dtype), this.#weights, this.config, this.#rows);
   }
 
   protected get table(): TensorRef {
@@ -154,7 +165,7 @@ export class BarkCausalModel {
       const x = device.createTensor([T, H], 'f32', owner, 'embeds');
       device.write(places, Uint32Array.from({ length: T }, (_, i) => i));
       let logits: Tensor | undefined;
-      const program = await record(device, (r) => (logits = headLogits(r, gpt, runTokens(r, gpt, x, places, cache, call, { causal: true }), head, call)), { label: owner.name });
+      const program = await record(device, (r) => (logits = headLogits(r, gpt, runTokens(r, gpt, x, places, cache, call, { causal: true }), head, { from: 0, call })), { label: owner.name });
       const data = new Float32Array(B * T * V);
       try {
         for (let b = 0; b < B; b++) {

@@ -4,13 +4,13 @@
 
 import { InputError } from '../runtime/errors.ts';
 import { env } from '../runtime/platform.ts';
+import { packageVersion } from '../runtime/version.ts';
 import { help, hubOptions, readArguments, UsageError, type Command } from './arguments.ts';
 import { describe, diagnose } from './doctor.ts';
 import type { ProgressEvent } from './options.ts';
 import { BarkProcessor } from './processor.ts';
 import { printable, Progress } from './progress.ts';
 import { say } from './say.ts';
-import { packageVersion } from './version.ts';
 import { groupVoices, voiceLanguage } from './voice_list.ts';
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
@@ -26,6 +26,10 @@ async function run(args: readonly string[]): Promise<number> {
   const { command, words, values } = readArguments(args);
   running = command;
   progress = new Progress(process.stderr, { quiet: values.quiet ?? false });
+  if (command === 'bench' && !values.version) {
+    const { runBench } = await import('./bench_command.ts');
+    return runBench({ command, words, values }, abort.signal);
+  }
   if (values.help || values.version) {
     await print(values.help ? `${help(command)}\n` : `${await packageVersion()}\n`);
     return 0;

@@ -10,7 +10,7 @@ import type { BarkCoarseConfig } from './config.ts';
 import type { BarkCoarseGenerationConfig, BarkGenerationConfig } from './generation_config.ts';
 import type { Draw, StageHooks } from './semantic.ts';
 import type { CausalGpt } from './gpt.ts';
-import { createSession, Pacer, warmUp, type Session } from './session.ts';
+import { compileSession, createSession, Pacer, warmUp, type Session, type SessionOptions } from './session.ts';
 import { UnsupportedError } from '../runtime/errors.ts';
 
 /** What a voice brings to this stage. */
@@ -79,7 +79,7 @@ export class BarkCoarseModel extends BarkCausalModel {
     const { device } = this;
     const longest = Math.max(...rows.map((row) => row.length));
     const pitch = Math.max(...rows.map((row) => row.coarse.length)) + longest;
-    const session = await this.#session(gpt, rows.length, pitch, options);
+    const session = await createSession(device, gpt, this.#session(rows.length, pitch, options));
     try {
       const pacer = new Pacer(device, options.signal);
       for (let total = 0; total < longest; total += sliding_window_len) {
@@ -104,15 +104,19 @@ export class BarkCoarseModel extends BarkCausalModel {
     }
   }
 
-  /** Has the driver compile the shaders of `generate` for one sentence. */
-  warmUp(): Promise<void> {
-    const idle = { temperature: null, topK: null, topP: null, strictMask: true };
-    return this.use(async (gpt) => warmUp(this.device, await this.#session(gpt, 1, 1, idle)));
+  /** Has the driver compile the pipelines of `generate` for one sentence; needs no weights. */
+  async compile(): Promise<void> {
+    await compileSession(this.device, await this.shape(), this.#session(1, 1, IDLE));
   }
 
-  #session(gpt: CausalGpt, batch: number, pitch: number, options: Draw & { strictMask: boolean }): Promise<Session> {
+  /** Runs these pipelines once, with nothing to do: some drivers finish compiling only then. */
+  warmUp(): Promise<void> {
+    return this.use(async (gpt) => warmUp(this.device, await createSession(this.device, gpt, this.#session(1, 1, IDLE))));
+  }
+
+  #session(batch: number, pitch: number, options: Draw & { strictMask: boolean }): SessionOptions {
     const { max_coarse_input_length, max_coarse_history } = this.generation_config;
-    return createSession(this.device, gpt, { owner: this.stage, batch, prompt: max_coarse_input_length + max_coarse_history, pitch, ...this.#drawing(options) });
+    return { owner: this.stage, batch, prompt: max_coarse_input_length + max_coarse_history, pitch, ...this.#drawing(options) };
   }
 
   /** Codes (2, T), row-major, of coarse ids; ids past the codebooks fold back as in the reference's fine stage. */
@@ -212,6 +216,8 @@ export class BarkCoarseModel extends BarkCausalModel {
 }
 
 const STEPS = 20; // of one submit
+
+const IDLE = { temperature: null, topK: null, topP: null, strictMask: true };
 
 /** Python's round(): halves go to the even neighbour. */
 function roundHalfEven(x: number): number {

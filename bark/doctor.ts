@@ -4,20 +4,23 @@ import { statfs } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { linear } from '../kernels/linear.ts';
+import { matrixUnit } from '../kernels/matrix.ts';
+import { checkMatrixForm } from '../kernels/matrix_check.ts';
 import { createUniform, writeCall } from '../kernels/state.ts';
 import { Device, isSoftware } from '../runtime/device.ts';
 import { float32ToFloat16 } from '../runtime/half.ts';
 import { cacheFolder, hubSettings } from '../runtime/hub_settings.ts';
 import { env } from '../runtime/platform.ts';
 import { record } from '../runtime/program.ts';
+import { findTuning, type Measured } from '../runtime/tuning.ts';
+import { packageVersion } from '../runtime/version.ts';
 import { players } from './play.ts';
 import { byteCount } from './progress.ts';
 import { checkSupport } from './support.ts';
-import { packageVersion } from './version.ts';
 
 const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage', 'maxComputeWorkgroupStorageSize', 'maxComputeInvocationsPerWorkgroup'] as const;
 // No HF_TOKEN: this is text to paste into a public report.
-const VARIABLES = ['BARK_ADAPTER', 'VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'HF_HOME', 'HF_HUB_CACHE', 'HF_HUB_OFFLINE', 'HF_ENDPOINT'];
+const VARIABLES = ['BARK_ADAPTER', 'BARK_TUNING', 'VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'HF_HOME', 'HF_HUB_CACHE', 'HF_HUB_OFFLINE', 'HF_ENDPOINT'];
 
 export interface Diagnosis {
   ok: boolean;
@@ -31,7 +34,9 @@ export interface Diagnosis {
   features: string[];
   limits: Record<string, number>;
   /** Which variants of kernels run here. */
-  kernels: { f16: boolean; subgroups: string; timestamps: boolean } | null;
+  kernels: { f16: boolean; subgroups: string; matrices: string; timestamps: boolean } | null;
+  /** What `bark bench --tune` measured on this adapter, and where that is remembered; null where nothing was, or where it is not used. */
+  tuning: Measured | null;
   selfTest: string;
   players: string[];
   hub: HubState;
@@ -64,6 +69,7 @@ export async function diagnose({ portable = false }: { portable?: boolean } = {}
     features: support.features,
     limits: {},
     kernels: null,
+    tuning: null,
     selfTest: 'not run',
     players: players(),
     hub: await hubState(),
@@ -76,10 +82,14 @@ export async function diagnose({ portable = false }: { portable?: boolean } = {}
   try {
     device = await Device.request({ portable });
     const { f16, subgroups, subgroupMinSize: least, subgroupMaxSize: most, timestamps } = device.capabilities;
+    const unit = matrixUnit(device);
     found.software = isSoftware(device.info);
     for (const name of LIMITS) found.limits[name] = device.limits[name];
-    found.kernels = { f16, subgroups: !subgroups ? 'none' : least === most ? `of ${most}` : `of ${least} to ${most}`, timestamps };
+    found.kernels = { f16, subgroups: !subgroups ? 'none' : least === most ? `of ${most}` : `of ${least} to ${most}`, matrices: unit ? `${unit.M} × ${unit.N} × ${unit.K}` : 'none', timestamps };
+    if (!portable) found.tuning = (await findTuning(device.info)) ?? null;
     const start = performance.now();
+    const slower = await checkMatrixForm(device);
+    if (slower) found.problems.push(slower);
     for (const dtype of ['f32', 'f16'] as const) await selfTest(device, dtype);
     found.selfTest = `a matrix product with f32 and with f16 weights is exact (${(performance.now() - start).toFixed(0)} ms)`;
     found.ok = true;
@@ -145,13 +155,15 @@ export function describe(found: Diagnosis): string {
   const { kernels, hub } = found;
   const list = (names: readonly string[]) => (names.length > 0 ? names.join(', ') : 'none');
   const pairs = (record: Record<string, unknown>) => Object.entries(record).map(([name, value]) => `${name} ${String(value)}`);
+  const tuned = ({ tuning }: Measured) => (Object.keys(tuning).length > 0 ? list(pairs(tuning)) : 'nothing beats the defaults');
   const lines: [string, string][] = [
     ['package', found.package],
     ['host', `${found.host}, ${found.system}${found.webgpu ? `, webgpu ${found.webgpu}` : ''}`],
     ['adapter', found.adapter ? `${found.adapter}${found.software ? ' (computes on the CPU)' : ''}` : 'none'],
     ['features', list(found.features)],
     ['limits', list(pairs(found.limits))],
-    ['kernels', kernels ? `shader-f16 ${kernels.f16 ? 'yes' : 'no'}, subgroups ${kernels.subgroups}, timestamps ${kernels.timestamps ? 'yes' : 'no'}` : 'none can run'],
+    ['kernels', kernels ? `shader-f16 ${kernels.f16 ? 'yes' : 'no'}, subgroups ${kernels.subgroups}, matrices ${kernels.matrices}, timestamps ${kernels.timestamps ? 'yes' : 'no'}` : 'none can run'],
+    ['tuning', found.tuning ? `${tuned(found.tuning)}, measured ${found.tuning.date.slice(0, 10)}, ${found.tuning.file}` : 'none in use (bark bench --tune)'],
     ['self-test', found.selfTest],
     ['players', list(found.players)],
     ['Hub', `${hub.cache}, ${hub.free === null ? 'free space unknown' : `${byteCount(hub.free)} free`}; token ${hub.token ? 'yes' : 'no'}; ${hub.offline ? 'offline' : 'online'}`],

@@ -6,24 +6,27 @@ import { withStaging } from '../kernels/cast.ts';
 import type { Words } from '../kernels/random.ts';
 import { sampleCodes, samplingCodesParams, SAMPLING_CODES_WORDS } from '../kernels/sample_codes.ts';
 import { createUniform, writeCall } from '../kernels/state.ts';
-import { uploadMatrix, uploadRows, type WeightDType } from '../kernels/upload.ts';
+import type { WeightDType } from '../kernels/upload.ts';
 import { Arena } from '../runtime/arena.ts';
 import type { Device } from '../runtime/device.ts';
 import { InputError } from '../runtime/errors.ts';
-import { record, type Program, type Recorder } from '../runtime/program.ts';
+import { NOWHERE, type Allocator } from '../runtime/nowhere.ts';
+import { compileAll, record, type Program, type Recorder } from '../runtime/program.ts';
 import { bytesPerElement, type Tensor } from '../runtime/tensor.ts';
 import { Resident, type LoadProgress } from '../runtime/resident.ts';
-import { sameValues, type Weights } from '../runtime/weights.ts';
+import type { Weights } from '../runtime/weights.ts';
 import type { StageOptions } from './causal.ts';
 import type { BarkFineConfig } from './config.ts';
+import { toGpu, toNowhere, type Destination } from './destination.ts';
 import { hostTensor, type HostTensor, type TensorLike } from './host_tensor.ts';
 import type { BarkGenerationConfig } from './generation_config.ts';
-import { createCache, destroyCache, headLogits, loadTrunk, runTokens, trunkTensors, type KvCache, type Trunk } from './gpt.ts';
+import { createCache, destroyCache, headLogits, loadTrunk, runTokens, trunkTensors, type KvCache, type LastRows, type Trunk } from './gpt.ts';
 import type { StageHooks } from './semantic.ts';
 import { Pacer } from './session.ts';
 
 /** The fine model: a table for each codebook, and heads that are, as a rule, the tables of all but the first. */
 interface FineGpt extends Trunk {
+  readonly config: BarkFineConfig;
   readonly tables: Tensor; // (n_codes_total · vocab, H): table c from row c · vocab on
   readonly vocab: number; // rows from one table to the next: input_vocab_size, and what keeps tables at multiples of 256 bytes
   readonly heads: readonly Tensor[]; // (output_vocab_size, H) each; head i predicts codebook i + n_codes_given
@@ -39,13 +42,15 @@ export class BarkFineModel {
   readonly config: BarkFineConfig;
   readonly generation_config: BarkGenerationConfig;
   readonly #device: Device;
+  readonly #weights: Weights;
   readonly #dtype: WeightDType;
   readonly #loaded: Resident<FineGpt>;
 
   constructor({ device, weights, dtype }: StageOptions, config: BarkFineConfig, generation: BarkGenerationConfig) {
     this.#device = device;
+    this.#weights = weights;
     this.#dtype = dtype;
-    this.#loaded = new Resident(device, `${weights.path}.weights`, (owner, progress) => withStaging(device, () => loadFineGpt(device, weights, config, { dtype, owner, ...progress })));
+    this.#loaded = new Resident(device, `${weights.path}.weights`, (owner, progress) => withStaging(device, () => loadFineGpt(toGpu(device, { dtype, owner, ...progress }), weights, config)));
     this.config = config;
     this.generation_config = generation;
   }
@@ -83,7 +88,7 @@ export class BarkFineModel {
       const code = codes.data[i]!;
       if (!Number.isInteger(code) || code < 0 || code >= input_vocab_size) throw new InputError(`fine_acoustics.forward: got the code ${code}, expected one from 0 to ${input_vocab_size - 1}.`);
     }
-    return this.#onWindow(T, 'fine_acoustics.forward', {}, async (window) => {
+    return this.#onWindow(T, 0, 'fine_acoustics.forward', {}, async (window) => {
       const data = new Float32Array(B * T * V);
       const { program, logits } = await window.logits(codebookIdx, V);
       for (let b = 0; b < B; b++) {
@@ -95,10 +100,10 @@ export class BarkFineModel {
     });
   }
 
-  /** Runs on a window of `frames` codes, and on the weights, which come if they are not there and stay meanwhile. */
-  #onWindow<R>(frames: number, owner: string, progress: LoadProgress, run: (window: FineWindow) => Promise<R>): Promise<R> {
+  /** Runs on a window of `frames` codes, of which those from `from` on are predicted, and on the weights, which come if they are not there and stay meanwhile. */
+  #onWindow<R>(frames: number, from: number, owner: string, progress: LoadProgress, run: (window: FineWindow) => Promise<R>): Promise<R> {
     return this.#loaded.use(async (gpt) => {
-      const window = new FineWindow(this.#device, gpt, frames, this.#dtype, owner);
+      const window = new FineWindow(this.#device, gpt, frames, from, this.#dtype, owner);
       try {
         return await run(window);
       } finally {
@@ -107,12 +112,21 @@ export class BarkFineModel {
     }, progress);
   }
 
-  /** Has the driver compile the shaders of `generate`. */
+  /** Has the driver compile the pipelines of `generate`; needs no weights. */
+  async compile(): Promise<void> {
+    const { fine_acoustics_config, coarse_acoustics_config, codebook_size } = this.generation_config;
+    const gpt = await loadFineGpt(toNowhere(this.#dtype), this.#weights, this.config);
+    const tensors = createTensors(NOWHERE, gpt, fine_acoustics_config.max_fine_input_length, 0, this.#dtype, 'fine_acoustics');
+    const settings = createUniform(NOWHERE, SAMPLING_CODES_WORDS, 'nowhere', 'sampling');
+    await compileAll(this.#device, (r) => recordPass(r, gpt, tensors, coarse_acoustics_config.n_coarse_codebooks, codebook_size, settings));
+  }
+
+  /** Runs these pipelines once, with nothing to do: some drivers finish compiling only then. */
   warmUp(): Promise<void> {
     const { n_coarse_codebooks: given } = this.generation_config.coarse_acoustics_config;
     const { max_fine_input_length: M } = this.generation_config.fine_acoustics_config;
-    return this.#onWindow(M, 'fine_acoustics', {}, async (window) => {
-      const [pass] = await window.passes(given, given + 1, 1);
+    return this.#onWindow(M, 0, 'fine_acoustics', {}, async (window) => {
+      const [pass] = await window.passes(given, given + 1, this.generation_config.codebook_size);
       window.idle();
       this.#device.write(pass!.settings, samplingCodesParams({ temperature: null, start: M, column: given, count: 1, seed: [0, 0], window: 0 }));
       pass!.program.run();
@@ -146,10 +160,13 @@ export class BarkFineModel {
       if (c < given) for (let t = 0; t < T; t++) frames[(past + t) * pitch + c] = coarse[c * T + t]!;
     }
 
-    await this.#onWindow(M, 'fine_acoustics', { signal }, async (window) => {
+    const windows = fineWindows(T, past, total, M, longest);
+    // Programs are recorded once, for all windows. Rows begin where bindings can, at multiples of 64 numbers.
+    let first = Math.min(...windows.map(({ from }) => from));
+    while ([this.config.hidden_size, codebook_size].some((width) => (first * width) % 64 !== 0)) first--;
+    await this.#onWindow(M, first, 'fine_acoustics', { signal }, async (window) => {
       const passes = await window.passes(given, C, codebook_size);
       const pacer = new Pacer(this.#device, signal);
-      const windows = fineWindows(T, past, total, M, longest);
       const drawn = temperature === 1 ? null : temperature;
       for (const [w, { start, from }] of windows.entries()) {
         this.#device.write(window.codes, frames.subarray(start * pitch, (start + M) * pitch));
@@ -175,39 +192,68 @@ export function fineWindows(T: number, past: number, total: number, M: number, h
   });
 }
 
+/** What programs over a window of M frames read and write, beside weights. */
+interface Tensors {
+  readonly codes: Tensor; // (M, n_codes_total) u32
+  readonly call: Tensor;
+  readonly last: LastRows; // what is predicted; frames before it are seen
+  readonly cache: KvCache; // keys and values of the window, in one place for all layers: read by the layer that wrote them and never again
+}
+
+function createTensors(on: Allocator, { config, blocks }: FineGpt, frames: number, from: number, dtype: WeightDType, owner: string): Tensors {
+  const layer = createCache(on, { ...config, num_layers: 1 }, 1, frames, dtype, `${owner}.activations`)[0]!;
+  return {
+    codes: on.createTensor([frames, config.n_codes_total], 'u32', `${owner}.state`, 'codes'),
+    call: createUniform(on, 3, `${owner}.state`, 'call'),
+    last: { from, call: createUniform(on, 3, `${owner}.state`, 'call of the last rows') },
+    cache: blocks.map(() => layer),
+  };
+}
+
+/** Logits of a codebook, the first `count` columns. */
+function recordLogits(r: Recorder, gpt: FineGpt, { codes, call, last, cache }: Tensors, codebook: number, count: number): Tensor {
+  const head = gpt.heads[codebook - gpt.config.n_codes_given]!;
+  const x = runTokens(r, gpt, gpt.tables, codes, cache, call, { causal: false, last, columns: codebook + 1, vocab: gpt.vocab });
+  return headLogits(r, gpt, x, { weight: { ...head, shape: [count, head.shape[1]!] }, bias: null }, last);
+}
+
+/** The same, and the draw into the window. */
+const recordPass = (r: Recorder, gpt: FineGpt, tensors: Tensors, codebook: number, count: number, settings: Tensor): void => sampleCodes(r, tensors.codes, recordLogits(r, gpt, tensors, codebook, count), settings);
+
 /** A window of codes on the GPU and what records programs over it. */
 class FineWindow {
-  readonly codes: Tensor; // (M, n_codes_total) u32
   readonly #device: Device;
   readonly #gpt: FineGpt;
-  readonly #call: Tensor;
-  readonly #cache: KvCache; // keys and values of the window; read by the layer that wrote them and never again
+  readonly #tensors: Tensors;
   readonly #arena: Arena;
   readonly #owner: string;
   readonly #settings: Tensor[] = [];
   readonly #programs: Program[] = [];
 
-  constructor(device: Device, gpt: FineGpt, frames: number, dtype: WeightDType, owner: string) {
+  constructor(device: Device, gpt: FineGpt, frames: number, from: number, dtype: WeightDType, owner: string) {
     this.#device = device;
     this.#gpt = gpt;
     this.#owner = owner;
-    this.codes = device.createTensor([frames, (gpt.config as BarkFineConfig).n_codes_total], 'u32', `${owner}.state`, 'codes');
-    this.#call = createUniform(device, 3, `${owner}.state`, 'call');
-    const layer = createCache(device, { ...gpt.config, num_layers: 1 }, 1, frames, dtype, `${owner}.activations`)[0]!;
-    this.#cache = gpt.blocks.map(() => layer);
+    this.#tensors = createTensors(device, gpt, frames, from, dtype, owner);
     this.#arena = new Arena(device, `${owner}.activations`);
-    writeCall(device, this.#call, { count: frames });
+    writeCall(device, this.#tensors.call, { count: frames });
+    writeCall(device, this.#tensors.last.call, { start: from, count: frames - from });
+  }
+
+  /** (M, n_codes_total) u32. */
+  get codes(): Tensor {
+    return this.#tensors.codes;
   }
 
   /** Makes every run from now on end at once. */
   idle(): void {
-    writeCall(this.#device, this.#call, { count: 0 });
+    for (const call of [this.#tensors.call, this.#tensors.last.call]) writeCall(this.#device, call, { count: 0 });
   }
 
   /** Records the logits of a codebook, the first `count` columns. */
   async logits(codebook: number, count: number): Promise<{ program: Program; logits: Tensor }> {
     let logits: Tensor | undefined;
-    const program = await this.#record((r) => (logits = this.#forward(r, codebook, count)), this.#owner);
+    const program = await this.#record((r) => (logits = recordLogits(r, this.#gpt, this.#tensors, codebook, count)), this.#owner);
     return { program, logits: logits! };
   }
 
@@ -218,7 +264,7 @@ class FineWindow {
       columns.map(async (column) => {
         const settings = createUniform(this.#device, SAMPLING_CODES_WORDS, `${this.#owner}.state`, 'sampling');
         this.#settings.push(settings);
-        const program = await this.#record((r) => sampleCodes(r, this.codes, this.#forward(r, column, count), settings), `${this.#owner} codebook ${column}`);
+        const program = await this.#record((r) => recordPass(r, this.#gpt, this.#tensors, column, count, settings), `${this.#owner} codebook ${column}`);
         return { column, program, settings };
       }),
     );
@@ -230,35 +276,29 @@ class FineWindow {
     return program;
   }
 
-  #forward(r: Recorder, codebook: number, count: number): Tensor {
-    const gpt = this.#gpt;
-    const head = gpt.heads[codebook - (gpt.config as BarkFineConfig).n_codes_given]!;
-    const x = runTokens(r, gpt, gpt.tables, this.codes, this.#cache, this.#call, { causal: false, columns: codebook + 1, vocab: gpt.vocab });
-    return headLogits(r, gpt, x, { weight: { ...head, shape: [count, head.shape[1]!] }, bias: null }, this.#call);
-  }
-
   dispose(): void {
     for (const program of this.#programs) program.dispose();
     this.#arena.dispose();
-    destroyCache(this.#device, this.#cache.slice(0, 1));
-    for (const t of [this.codes, this.#call, ...this.#settings]) this.#device.destroyBuffer(t.buffer);
+    const { codes, call, last, cache } = this.#tensors;
+    destroyCache(this.#device, cache.slice(0, 1));
+    for (const t of [codes, call, last.call, ...this.#settings]) this.#device.destroyBuffer(t.buffer);
   }
 }
 
-async function loadFineGpt(device: Device, w: Weights, config: BarkFineConfig, options: Parameters<typeof loadTrunk>[4]): Promise<FineGpt> {
+async function loadFineGpt(to: Destination, w: Weights, config: BarkFineConfig): Promise<FineGpt> {
   const { n_codes_total, n_codes_given, input_vocab_size: V, output_vocab_size, hidden_size: H } = config;
-  const trunk = await loadTrunk(device, w, config, true, options);
+  const trunk = await loadTrunk(to, w, config, true);
   // Heads are views into the tables, and bindings start at multiples of 256 bytes.
-  const rowBytes = H * bytesPerElement(options.dtype);
+  const rowBytes = H * bytesPerElement(to.dtype);
   let vocab = V;
   while ((vocab * rowBytes) % 256 !== 0) vocab++;
-  const tables = device.createTensor([n_codes_total * vocab, H], options.dtype, options.owner, `${w.path} tables`);
+  const tables = to.room([n_codes_total * vocab, H], `${w.path} tables`);
   const heads: Tensor[] = [];
   for (let c = 0; c < n_codes_total; c++) {
     // Head c - 1 and table c are one tensor, which a file may have under either name. (The last heads of n_codes_given > 1 do not exist.)
     const name = c > 0 && !w.has(`input_embeds_layers.${c}.weight`) ? w.either(`input_embeds_layers.${c}.weight`, `lm_heads.${c - 1}.weight`) : `input_embeds_layers.${c}.weight`;
-    await uploadRows(device, tables, w.tensor(name, [V, H], 'input_vocab_size'), options, [[0, V]], c * vocab);
-    options.onTensor?.();
+    await to.fill(tables, w.tensor(name, [V, H], 'input_vocab_size'), c * vocab);
+    to.arrived();
     if (c > 0 && c <= n_codes_total - n_codes_given) heads.push({ ...tables, offset: c * vocab * rowBytes, shape: [output_vocab_size, H], label: `${w.path} head ${c - 1}` });
   }
   // A head of its own where the config says so, and where a file has both names with different values: so does the reference.
@@ -267,8 +307,8 @@ async function loadFineGpt(device: Device, w: Weights, config: BarkFineConfig, o
     const tied = config.tie_word_embeddings && output_vocab_size === V;
     if (tied && !(w.has(own) && w.has(table))) continue;
     const head = w.tensor(own, [output_vocab_size, H], 'output_vocab_size');
-    if (tied && (await sameValues(head, w.tensor(table, [V, H], 'input_vocab_size')))) continue;
-    heads[i] = await uploadMatrix(device, head, options);
+    if (tied && (await to.same(head, w.tensor(table, [V, H], 'input_vocab_size')))) continue;
+    heads[i] = await to.matrix(head);
   }
-  return { ...trunk, tables, vocab, heads };
+  return { ...trunk, config, tables, vocab, heads };
 }

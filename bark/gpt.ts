@@ -7,15 +7,16 @@ import { attention, attentionRow } from '../kernels/attention.ts';
 import { embedding, embeddingRow } from '../kernels/embedding.ts';
 import { layerNorm } from '../kernels/layer_norm.ts';
 import { linear, linearRow, type Linear, type Norm, type RowWindow } from '../kernels/linear.ts';
-import { linearTerms } from '../kernels/linear_terms.ts';
 import { qkv, qkvRow, type LayerCache } from '../kernels/qkv.ts';
-import { uploadMatrix, uploadVector, type RowRange, type UploadOptions, type WeightDType } from '../kernels/upload.ts';
+import type { RowRange, WeightDType } from '../kernels/upload.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Owner } from '../runtime/memory.ts';
+import type { Allocator } from '../runtime/nowhere.ts';
 import type { Recorder } from '../runtime/program.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import type { Weights } from '../runtime/weights.ts';
 import type { BarkSubModelConfig } from './config.ts';
+import type { Destination } from './destination.ts';
 
 // ---------------------------------------------------------------------------------------------------- weights
 
@@ -40,27 +41,21 @@ export interface CausalGpt extends Trunk {
   readonly head: Linear; //  (V_out, H) behind layernorm_final
 }
 
-export interface LoadOptions extends UploadOptions {
-  /** Called for each tensor that `trunkTensors` and the ends count. */
-  onTensor?: (() => void) | undefined;
-}
-
-/** Uploads the blocks. `normBias`: LayerNorms have biases, in the fine model always. `layers.n.attn.bias` is a mask and is not read. */
-export async function loadTrunk(device: Device, w: Weights, config: BarkSubModelConfig, normBias: boolean, options: LoadOptions): Promise<Trunk> {
+/** The blocks. `normBias`: LayerNorms have biases, in the fine model always. `layers.n.attn.bias` is a mask and is not read. */
+export async function loadTrunk(to: Destination, w: Weights, config: BarkSubModelConfig, normBias: boolean): Promise<Trunk> {
   const { hidden_size: H, block_size, bias, num_layers } = config;
-  const { owner } = options;
   const norm = async (name: string): Promise<Norm> => ({
-    weight: await uploadVector(device, w.tensor(`${name}.weight`, [H], 'hidden_size'), owner),
-    bias: normBias ? await uploadVector(device, w.tensor(`${name}.bias`, [H], 'hidden_size'), owner) : null,
+    weight: await to.vector(w.tensor(`${name}.weight`, [H], 'hidden_size')),
+    bias: normBias ? await to.vector(w.tensor(`${name}.bias`, [H], 'hidden_size')) : null,
   });
   const linearAt = async (name: string, n: number, k: number, before: Norm | null): Promise<Linear> => {
     const part = {
-      weight: await uploadMatrix(device, w.tensor(`${name}.weight`, [n, k], 'hidden_size'), options),
-      bias: bias ? await uploadVector(device, w.tensor(`${name}.bias`, [n], 'hidden_size'), owner) : null,
+      weight: await to.matrix(w.tensor(`${name}.weight`, [n, k], 'hidden_size')),
+      bias: bias ? await to.vector(w.tensor(`${name}.bias`, [n], 'hidden_size')) : null,
       norm: before,
     };
-    options.onTensor?.();
-    return { ...part, terms: await linearTerms(device, part, owner) };
+    to.arrived();
+    return { ...part, terms: await to.terms(part) };
   };
   const blocks: Block[] = [];
   for (let n = 0; n < num_layers; n++) {
@@ -72,27 +67,27 @@ export async function loadTrunk(device: Device, w: Weights, config: BarkSubModel
       mlpOut: await linearAt(`${at}.mlp.out_proj`, H, 4 * H, null),
     });
   }
-  const positions = await uploadVector(device, w.tensor('position_embeds_layer.weight', [block_size, H], 'block_size'), owner);
+  const positions = await to.vector(w.tensor('position_embeds_layer.weight', [block_size, H], 'block_size'));
   return { config, positions, blocks, normFinal: await norm('layernorm_final') };
 }
 
+/** Rows of a causal model's table and head. */
+export interface Rows {
+  readonly table: readonly RowRange[];
+  readonly head: readonly RowRange[];
+}
+
 /** A causal model with only these rows of its table and head. */
-export async function loadCausalGpt(device: Device, w: Weights, config: BarkSubModelConfig, rows: { table: readonly RowRange[]; head: readonly RowRange[] }, options: LoadOptions): Promise<CausalGpt> {
+export async function loadCausalGpt(to: Destination, w: Weights, config: BarkSubModelConfig, rows: Rows): Promise<CausalGpt> {
   const { hidden_size: H, input_vocab_size, output_vocab_size } = config;
-  const trunk = await loadTrunk(device, w, config, config.bias, options);
-  const table = await uploadMatrix(device, w.tensor('input_embeds_layer.weight', [input_vocab_size, H], 'input_vocab_size'), options, rows.table);
-  const head = await uploadHead(device, w.tensor('lm_head.weight', [output_vocab_size, H], 'output_vocab_size'), trunk.normFinal, options, rows.head);
-  return { ...trunk, table, head };
+  const trunk = await loadTrunk(to, w, config, config.bias);
+  const table = await to.matrix(w.tensor('input_embeds_layer.weight', [input_vocab_size, H], 'input_vocab_size'), rows.table);
+  const head = { weight: await to.matrix(w.tensor('lm_head.weight', [output_vocab_size, H], 'output_vocab_size'), rows.head), bias: null, norm: trunk.normFinal };
+  to.arrived();
+  return { ...trunk, table, head: { ...head, terms: await to.terms(head) } };
 }
 
-/** An output head: no bias, behind the final LayerNorm. */
-export async function uploadHead(device: Device, ref: Parameters<typeof uploadMatrix>[1], norm: Norm, options: LoadOptions, rows?: readonly RowRange[]): Promise<Linear> {
-  const part = { weight: await uploadMatrix(device, ref, options, rows), bias: null, norm };
-  options.onTensor?.();
-  return { ...part, terms: await linearTerms(device, part, options.owner) };
-}
-
-/** Tensors that `loadTrunk` and the two ends report to `onTensor`. */
+/** How often `loadTrunk` says that a tensor has arrived. */
 export const trunkTensors = (config: BarkSubModelConfig): number => 4 * config.num_layers;
 
 // ---------------------------------------------------------------------------------------------------- state
@@ -100,7 +95,7 @@ export const trunkTensors = (config: BarkSubModelConfig): number => 4 * config.n
 /** Keys and values of every layer, (B, heads, capacity, H / heads) each. */
 export type KvCache = readonly LayerCache[];
 
-export function createCache(device: Device, config: BarkSubModelConfig, batch: number, capacity: number, dtype: WeightDType, owner: Owner): KvCache {
+export function createCache(device: Allocator, config: BarkSubModelConfig, batch: number, capacity: number, dtype: WeightDType, owner: Owner): KvCache {
   const shape = [batch, config.num_heads, capacity, config.hidden_size / config.num_heads];
   return Array.from({ length: config.num_layers }, (_, n) => ({
     keys: device.createTensor(shape, dtype, owner, `keys ${n}`),
@@ -139,11 +134,25 @@ export function decodeStep(r: Recorder, gpt: CausalGpt, cache: KvCache, state: T
   return logits;
 }
 
-/**
- * Many positions of one sentence through the blocks, x (M, H) in place; keys and values go to row call.slot of the cache from call.start on.
- * `cacheOnly` stops where nothing but the cache is wanted: behind the last layer's keys and values.
- */
-export function runBlocks(r: Recorder, gpt: Trunk, x: Tensor, cache: KvCache, call: Tensor, { causal, cacheOnly = false }: { causal: boolean; cacheOnly?: boolean }): void {
+/** The rows of a run that are wanted: from `from` on. Bindings begin at multiples of 256 bytes, and so must these rows. */
+export interface LastRows {
+  readonly from: number;
+  /** `Call` of these rows alone: start from, count M - from. */
+  readonly call: Tensor;
+}
+
+const rowsFrom = (t: Tensor, from: number): Tensor => ({ ...t, offset: t.offset + 4 * from * t.shape[1]!, shape: [t.shape[0]! - from, t.shape[1]!] });
+
+export interface RunOptions {
+  causal: boolean;
+  /** Stops where nothing but the cache is wanted: behind the last layer's keys and values. */
+  cacheOnly?: boolean;
+  /** Leaves out what other rows would take behind the last layer's keys and values; they hold no result. Default: all rows. */
+  last?: LastRows;
+}
+
+/** Many positions of one sentence through the blocks, x (M, H) in place; keys and values go to row call.slot of the cache from call.start on. */
+export function runBlocks(r: Recorder, gpt: Trunk, x: Tensor, cache: KvCache, call: Tensor, { causal, cacheOnly = false, last }: RunOptions): void {
   const [M, H] = x.shape as [number, number];
   const normed = r.temp([M, H], 'normed');
   const q = r.temp([M, H], 'q');
@@ -151,18 +160,21 @@ export function runBlocks(r: Recorder, gpt: Trunk, x: Tensor, cache: KvCache, ca
   for (const [n, block] of gpt.blocks.entries()) {
     layerNorm(r, normed, x, block.attnIn.norm!, call);
     qkv(r, q, cache[n]!, normed, block.attnIn, call);
-    if (cacheOnly && n === gpt.blocks.length - 1) break;
-    attention(r, normed, q, cache[n]!, call, { causal });
-    linear(r, x, normed, block.attnOut, call, { residual: true }); // x += attn(ln1(x))
-    layerNorm(r, normed, x, block.mlpIn.norm!, call);
-    linear(r, h, normed, block.mlpIn, call, { gelu: true });
-    linear(r, x, h, block.mlpOut, call, { residual: true }); // x += mlp(ln2(x))
+    const isLast = n === gpt.blocks.length - 1;
+    if (cacheOnly && isLast) break;
+    const rows = isLast && last ? last : { from: 0, call };
+    const [xs, normeds, qs, hs] = [x, normed, q, h].map((t) => rowsFrom(t, rows.from)) as [Tensor, Tensor, Tensor, Tensor];
+    attention(r, normeds, qs, cache[n]!, rows.call, { causal });
+    linear(r, xs, normeds, block.attnOut, rows.call, { residual: true }); // x += attn(ln1(x))
+    layerNorm(r, normeds, xs, block.mlpIn.norm!, rows.call);
+    linear(r, hs, normeds, block.mlpIn, rows.call, { gelu: true });
+    linear(r, xs, hs, block.mlpOut, rows.call, { residual: true }); // x += mlp(ln2(x))
   }
   r.free(normed, q, h);
 }
 
 /** Embeds ids (M, C) u32 and runs the blocks; see `embedding` for `columns` and `vocab`. Gives the residual stream (M, H). */
-export function runTokens(r: Recorder, gpt: Trunk, table: Tensor, ids: Tensor, cache: KvCache, call: Tensor, options: { causal: boolean; cacheOnly?: boolean; columns?: number; vocab?: number }): Tensor {
+export function runTokens(r: Recorder, gpt: Trunk, table: Tensor, ids: Tensor, cache: KvCache, call: Tensor, options: RunOptions & { columns?: number; vocab?: number }): Tensor {
   const x = r.temp([ids.shape[0]!, gpt.config.hidden_size], 'x');
   const { columns = 1, vocab = table.shape[0]! } = options;
   embedding(r, x, ids, table, gpt.positions, call, { columns, vocab });
@@ -170,12 +182,12 @@ export function runTokens(r: Recorder, gpt: Trunk, table: Tensor, ids: Tensor, c
   return x;
 }
 
-/** Logits (M, N) of a residual stream (M, H): the final LayerNorm and a head of N rows. */
-export function headLogits(r: Recorder, gpt: Trunk, x: Tensor, head: Pick<Linear, 'weight' | 'bias'>, call: Tensor): Tensor {
+/** Logits (M, N) of a residual stream (M, H): the final LayerNorm and a head of N rows. Those of rows before `from` stay what they were. */
+export function headLogits(r: Recorder, gpt: Trunk, x: Tensor, head: Pick<Linear, 'weight' | 'bias'>, { from, call }: LastRows): Tensor {
   const normed = r.temp(x.shape, 'normed');
-  layerNorm(r, normed, x, gpt.normFinal, call);
+  layerNorm(r, rowsFrom(normed, from), rowsFrom(x, from), gpt.normFinal, call);
   const logits = r.temp([x.shape[0]!, head.weight.shape[0]!], 'logits');
-  linear(r, logits, normed, head, call);
+  linear(r, rowsFrom(logits, from), rowsFrom(normed, from), head, call);
   r.free(normed);
   return logits;
 }

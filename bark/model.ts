@@ -2,11 +2,13 @@
 // Reference: HF BarkModel.generate; suno-ai/bark api.py.
 
 import { EncodecModel } from '../encodec/model.ts';
+import { checkMatrixForm } from '../kernels/matrix_check.ts';
 import { MAX_BATCH } from '../kernels/state.ts';
 import type { WeightDType } from '../kernels/upload.ts';
 import { Device } from '../runtime/device.ts';
 import { InputError } from '../runtime/errors.ts';
 import type { MemoryReport } from '../runtime/memory.ts';
+import { whileCompiling } from '../runtime/resident.ts';
 import { type ModelSourceLike } from '../runtime/source.ts';
 import { walkWeights, type Weights } from '../runtime/weights.ts';
 import { RawAudio } from './audio.ts';
@@ -39,8 +41,11 @@ export interface RowTokens {
 export interface GenerateOutput {
   audio: RawAudio[];
   tokens: RowTokens[];
-  /** Milliseconds of each stage, uploads of offloaded weights included, and of all. */
-  timings: { semantic: number; coarse: number; fine: number; codec: number; total: number };
+  /**
+   * Milliseconds of each stage, uploads of offloaded weights included, and of all. `firstToken` is the part of `semantic` that passes before a look
+   * at the GPU has shown that every row's first token is drawn (of more than 16 rows, those of the first 16). Waiting for an earlier call is in none of them.
+   */
+  timings: { semantic: number; coarse: number; fine: number; codec: number; total: number; firstToken: number };
   /** The seed of each row, to say the same again. */
   seeds: number[];
   /** What went otherwise than one would expect, in plain words. */
@@ -59,8 +64,8 @@ export class BarkModel {
   readonly coarse_acoustics: BarkCoarseModel;
   readonly fine_acoustics: BarkFineModel;
   readonly codec_model: EncodecModel;
-  /** What the two config files leave in doubt, and what a software adapter means. */
-  readonly warnings: readonly string[];
+  readonly #warnings: string[];
+  readonly #dtype: WeightDType;
   readonly #ownsDevice: boolean;
   readonly #close: () => Promise<void>;
   #offload = false;
@@ -76,7 +81,8 @@ export class BarkModel {
     this.coarse_acoustics = new BarkCoarseModel(at('coarse_acoustics'), config.coarse_acoustics_config, generation);
     this.fine_acoustics = new BarkFineModel(at('fine_acoustics'), config.fine_acoustics_config, generation);
     this.codec_model = new EncodecModel({ device, weights: weights.at('codec_model'), config: config.codec_config, codebooks: generation.fine_acoustics_config.n_fine_codebooks });
-    this.warnings = [...device.warnings, ...warnings];
+    this.#warnings = [...device.warnings, ...warnings];
+    this.#dtype = dtype;
     this.#ownsDevice = ownsDevice;
     this.#close = () => weights.checkpoint.close();
   }
@@ -105,7 +111,11 @@ export class BarkModel {
     const model = new BarkModel(device, !options.device, weights, config, generation_config, dtype === 'float16' ? 'f16' : 'f32', warnings);
     try {
       if (options.offload) model.enableCpuOffload();
-      else await model.#uploadAll(signal, onProgress);
+      await whileCompiling(model.#compile(), signal, async (either) => {
+        if (!options.offload) await model.#uploadAll(either, onProgress);
+      });
+      signal?.throwIfAborted();
+      if (!options.offload) await model.#warmUp(signal);
     } catch (error) {
       model.dispose();
       throw error;
@@ -120,6 +130,11 @@ export class BarkModel {
   enableCpuOffload(): void {
     this.#offload = true;
     for (const stage of this.#stages) stage.unload();
+  }
+
+  /** What the two config files leave in doubt, what a software adapter means, and a matrix unit that computes wrongly. */
+  get warnings(): readonly string[] {
+    return this.#warnings;
   }
 
   /** Bytes on the GPU by owner, now and at the peak. */
@@ -167,15 +182,16 @@ export class BarkModel {
   async #speak(inputs: Pick<BarkInputs, 'inputIds' | 'attentionMask' | 'shape'>, voices: (VoicePreset | null)[], options: ResolvedOptions, { signal, onProgress }: GenerateOptions): Promise<GenerateOutput> {
     const { seeds } = options;
     const warnings: string[] = [];
-    const timings = { semantic: 0, coarse: 0, fine: 0, codec: 0, total: 0 };
+    const timings = { semantic: 0, coarse: 0, fine: 0, codec: 0, total: 0, firstToken: 0 };
     const hooks = (stage: ProgressEvent['stage']) => ({ signal, onProgress: (done: number, total: number) => onProgress?.({ stage, done, total }) });
 
-    const { tokens: semantic, ended } = await this.#stage('semantic', timings, this.semantic, () =>
+    const { tokens: semantic, ended, firstToken } = await this.#stage('semantic', timings, this.semantic, () =>
       this.semantic.generate(
         { ...inputs, history: voices.map((voice) => voice?.semantic_prompt ?? null) },
         { ...options.semantic, ...hooks('semantic'), seeds: seeds.map((seed) => stageSeed(seed, 'semantic')) },
       ),
     );
+    timings.firstToken = firstToken;
     for (const [b, tokens] of semantic.entries()) {
       const row = semantic.length === 1 ? 'The text' : `Text ${b + 1} of ${semantic.length}`;
       if (this.coarse_acoustics.outputLength(tokens.length) === 0) warnings.push(`${row}: the model ended before it said anything; the audio is ${SILENCE} s of silence. Try another seed or voice, or write more.`);
@@ -235,13 +251,24 @@ export class BarkModel {
     return [this.semantic, this.coarse_acoustics, this.fine_acoustics, this.codec_model];
   }
 
-  async #uploadAll(signal: AbortSignal | undefined, onProgress: LoadOptions['onProgress']): Promise<void> {
+  /** All pipelines of a sentence at once, on as many threads as the driver has for them; before them those of a small test of the matrix unit. */
+  async #compile(): Promise<void> {
+    const slower = this.#dtype === 'f16' ? await checkMatrixForm(this.device) : undefined;
+    if (slower) this.#warnings.push(slower);
+    await Promise.all(this.#stages.map((stage) => stage.compile()));
+  }
+
+  async #uploadAll(signal: AbortSignal, onProgress: LoadOptions['onProgress']): Promise<void> {
     const total = this.#stages.reduce((sum, stage) => sum + stage.tensors, 0);
     let done = 0;
     for (const stage of this.#stages) await stage.upload({ signal, onTensor: () => onProgress?.({ stage: 'load', done: ++done, total }) });
-    // What the driver compiles now, the first sentence need not wait for.
+  }
+
+  /** Runs all of it once: what drivers put off until then, the first sentence need not wait for. */
+  async #warmUp(signal: AbortSignal | undefined): Promise<void> {
     // One after the other, and settled: each holds a whole cache, which drivers free only when the work is done.
     for (const stage of [this.semantic, this.coarse_acoustics, this.fine_acoustics]) {
+      signal?.throwIfAborted();
       await stage.warmUp();
       await this.device.settle();
     }
@@ -290,7 +317,7 @@ function join(outputs: readonly GenerateOutput[]): GenerateOutput {
     tokens: all((o) => o.tokens),
     seeds: all((o) => o.seeds),
     warnings: all((o) => o.warnings),
-    timings: { semantic: sum('semantic'), coarse: sum('coarse'), fine: sum('fine'), codec: sum('codec'), total: sum('total') },
+    timings: { semantic: sum('semantic'), coarse: sum('coarse'), fine: sum('fine'), codec: sum('codec'), total: sum('total'), firstToken: outputs[0]!.timings.firstToken },
     voice: (row) => {
       const output = outputs[Math.floor(row / MAX_BATCH)];
       if (!output?.tokens[row % MAX_BATCH]) throw new InputError(`voice: got row ${row}, expected one from 0 to ${all((o) => o.audio).length - 1}.`);

@@ -6,6 +6,7 @@ import { dirname } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import { Device } from '../runtime/device.ts';
 import { InputError } from '../runtime/errors.ts';
+import { packageVersion } from '../runtime/version.ts';
 import type { RawAudio } from './audio.ts';
 import { hubOptions, UsageError, type Arguments, type Values } from './arguments.ts';
 import { BarkModel, type GenerateOutput } from './model.ts';
@@ -13,7 +14,6 @@ import type { GenerateOptions, ProgressEvent } from './options.ts';
 import { play } from './play.ts';
 import { BarkProcessor } from './processor.ts';
 import { seconds, type Progress, type Stage } from './progress.ts';
-import { packageVersion } from './version.ts';
 import { voiceLanguage } from './voice_list.ts';
 
 const FALLBACK = 'bark.wav';

@@ -9,7 +9,7 @@ import { InputError } from '../runtime/errors.ts';
 import { BarkCausalModel, type StageOptions } from './causal.ts';
 import type { BarkSemanticConfig } from './config.ts';
 import type { BarkSemanticGenerationConfig } from './generation_config.ts';
-import { createSession, Pacer, warmUp, type Session } from './session.ts';
+import { compileSession, createSession, Pacer, warmUp, type SessionOptions } from './session.ts';
 import type { CausalGpt } from './gpt.ts';
 import type { Sampling } from '../kernels/sample.ts';
 
@@ -48,10 +48,14 @@ export interface SemanticOutput {
   tokens: Int32Array[];
   /** Whether the row drew its end token; otherwise it was cut at maxNewTokens. */
   ended: boolean[];
+  /** Milliseconds from the call until the host has seen that each row's first token is drawn. */
+  firstToken: number;
 }
 
 // Steps of one submit. Tokens come back this often, so a sentence that ends early wastes fewer; rows that are done compute nothing.
 const STEPS = 16;
+
+const IDLE = { temperature: null, topK: null, topP: null, minEosP: null, eos: null };
 
 export class BarkSemanticModel extends BarkCausalModel {
   readonly generation_config: BarkSemanticGenerationConfig;
@@ -72,18 +76,19 @@ export class BarkSemanticModel extends BarkCausalModel {
 
   /** Semantic tokens of each row. Throws `InputError` for ids outside the vocabulary. */
   async generate(inputs: SemanticInputs, options: SemanticOptions): Promise<SemanticOutput> {
+    const start = performance.now();
     const prompts = await Promise.all(Array.from({ length: inputs.shape[0] }, (_, b) => this.#promptRows(inputs, b)));
-    return this.use((gpt) => this.#speak(gpt, prompts, options), { signal: options.signal });
+    return this.use((gpt) => this.#speak(gpt, prompts, options, start), { signal: options.signal });
   }
 
-  async #speak(gpt: CausalGpt, prompts: readonly Float32Array[], options: SemanticOptions): Promise<SemanticOutput> {
+  async #speak(gpt: CausalGpt, prompts: readonly Float32Array[], options: SemanticOptions, start: number): Promise<SemanticOutput> {
     const { semantic_vocab_size: size, eos_token_id: eos, max_input_semantic_length: length } = this.generation_config;
     const { signal, onProgress, seeds } = options;
     const batch = prompts.length;
     const limit = Math.min(options.maxNewTokens, this.maxNewTokens);
     const eosLogit = Math.min(eos, size);
     const infer = gpt.head.weight.shape[0]!; // its row of the table: behind all that can be drawn
-    const session = await this.#session(gpt, batch, limit, { ...options, eos: eosLogit });
+    const session = await createSession(this.device, gpt, this.#session(gpt, batch, limit, { ...options, eos: eosLogit }));
     try {
       const pacer = new Pacer(this.device, signal);
       for (const [b, rows] of prompts.entries()) {
@@ -93,10 +98,11 @@ export class BarkSemanticModel extends BarkCausalModel {
         await pacer.submitted();
       }
       let issued = 0;
+      let firstToken = 0;
       const looks: ReturnType<typeof readRows>[] = []; // the state after each submit; one submit runs while the last is looked at
       for (;;) {
         if (issued < limit) {
-          const steps = Math.min(STEPS, limit - issued);
+          const steps = Math.min(issued === 0 ? 1 : STEPS - (issued % STEPS), limit - issued); // the first alone: it is told of at once
           session.step.run(steps);
           issued += steps;
           const look = readRows(this.device, session.state, batch);
@@ -105,32 +111,38 @@ export class BarkSemanticModel extends BarkCausalModel {
         }
         if (looks.length < 2 && issued < limit) continue;
         const rows = await looks.shift()!;
+        firstToken ||= performance.now() - start;
         signal?.throwIfAborted();
         const done = Math.max(...rows.map((row) => (row.done ? 0 : row.step)));
         if (rows.every((row) => row.done) || looks.length === 0) break;
         onProgress?.(done, limit);
       }
       const drawn = new Uint32Array(await this.device.read(session.tokens));
-      return this.#collect(drawn, limit, eosLogit, batch, onProgress);
+      return { ...this.#collect(drawn, limit, eosLogit, batch, onProgress), firstToken };
     } finally {
       session.dispose();
     }
   }
 
-  /** Has the driver compile the shaders of `generate` for one sentence. */
-  warmUp(): Promise<void> {
-    const idle = { temperature: null, topK: null, topP: null, minEosP: null, eos: null };
-    return this.use(async (gpt) => warmUp(this.device, await this.#session(gpt, 1, 1, idle)));
+  /** Has the driver compile the pipelines of `generate` for one sentence; needs no weights. */
+  async compile(): Promise<void> {
+    const gpt = await this.shape();
+    await compileSession(this.device, gpt, this.#session(gpt, 1, 1, IDLE));
   }
 
-  #session(gpt: CausalGpt, batch: number, pitch: number, sampling: Omit<Sampling, 'even' | 'odd'>): Promise<Session> {
+  /** Runs these pipelines once, with nothing to do: some drivers finish compiling only then. */
+  warmUp(): Promise<void> {
+    return this.use(async (gpt) => warmUp(this.device, await createSession(this.device, gpt, this.#session(gpt, 1, 1, IDLE))));
+  }
+
+  #session(gpt: CausalGpt, batch: number, pitch: number, sampling: Omit<Sampling, 'even' | 'odd'>): SessionOptions {
     const every = { first: 0, count: gpt.head.weight.shape[0]! };
     const prompt = this.generation_config.max_input_semantic_length;
-    return createSession(this.device, gpt, { owner: this.stage, batch, prompt, pitch, sampling: { ...sampling, even: every, odd: every }, promptRows: true });
+    return { owner: this.stage, batch, prompt, pitch, sampling: { ...sampling, even: every, odd: every }, promptRows: true };
   }
 
   /** Rows of the token buffer up to the end token. Zeros behind it were never drawn. */
-  #collect(drawn: Uint32Array, limit: number, eosLogit: number, batch: number, onProgress: StageHooks['onProgress']): SemanticOutput {
+  #collect(drawn: Uint32Array, limit: number, eosLogit: number, batch: number, onProgress: StageHooks['onProgress']): Omit<SemanticOutput, 'firstToken'> {
     const tokens: Int32Array[] = [];
     const ended: boolean[] = [];
     for (let b = 0; b < batch; b++) {

@@ -9,7 +9,8 @@ import { Arena } from '../runtime/arena.ts';
 import type { Device } from '../runtime/device.ts';
 import { InputError } from '../runtime/errors.ts';
 import type { Owner } from '../runtime/memory.ts';
-import { record, type Program } from '../runtime/program.ts';
+import { NOWHERE, type Allocator } from '../runtime/nowhere.ts';
+import { compileAll, record, type Program, type Recorder } from '../runtime/program.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { createCache, decodeStep, runTokens, type CausalGpt, type KvCache } from './gpt.ts';
 
@@ -27,52 +28,76 @@ export interface SessionOptions {
   promptRows?: boolean;
 }
 
-export interface Session {
+/** What a session's programs read and write, beside weights. */
+interface Tensors {
   readonly cache: KvCache;
   readonly state: Tensor;
+  readonly call: Tensor;
+  readonly settings: Tensor;
   readonly tokens: Tensor; // (B, pitch) u32
   readonly promptIds: Tensor; // (prompt, 1) u32
   readonly promptRows: Tensor | null; // (prompt, H) f32
+}
+
+export interface Session extends Omit<Tensors, 'call' | 'settings'> {
   readonly step: Program;
   /** Runs the first `count` tokens of the prompt buffer into row `slot` of the cache. `before` encodes copies that must come first. */
   prefill(slot: number, count: number, before?: (encoder: GPUCommandEncoder) => void): void;
   dispose(): void;
 }
 
+type Owners = Readonly<Record<'cache' | 'state' | 'activations', Owner>>;
+
+function createTensors(on: Allocator, { config, table }: CausalGpt, { owner, batch, prompt, pitch, promptRows }: SessionOptions, owners: Owners): Tensors {
+  return {
+    // The cache always has the whole block's room: prompts of all lengths fit, and what a sentence takes does not depend on it.
+    cache: createCache(on, config, batch, config.block_size, table.dtype as 'f16' | 'f32', owners.cache),
+    state: createState(on, owners.state),
+    call: createUniform(on, 3, owners.state, `${owner} call`),
+    settings: createUniform(on, SAMPLING_WORDS, owners.state, `${owner} sampling`),
+    tokens: on.createTensor([batch, pitch], 'u32', owners.state, `${owner} tokens`),
+    promptIds: on.createTensor([prompt, 1], 'u32', owners.state, `${owner} prompt`),
+    promptRows: promptRows ? on.createTensor([prompt, config.hidden_size], 'f32', owners.activations, `${owner} prompt rows`) : null,
+  };
+}
+
+const recordStep = (r: Recorder, gpt: CausalGpt, { cache, state, settings, tokens }: Tensors, window?: RowWindow): void => sample(r, tokens, decodeStep(r, gpt, cache, state, window), state, settings);
+
+const recordPrefill = (r: Recorder, gpt: CausalGpt, { cache, call, promptIds, promptRows }: Tensors): void => void runTokens(r, gpt, promptRows ?? gpt.table, promptIds, cache, call, { causal: true, cacheOnly: true });
+
+/** Has the driver compile what such a session will run; `gpt` needs no weights. */
+export async function compileSession(device: Device, gpt: CausalGpt, options: SessionOptions): Promise<void> {
+  const tensors = createTensors(NOWHERE, gpt, options, { cache: 'nowhere', state: 'nowhere', activations: 'nowhere' });
+  await compileAll(device, (r) => {
+    recordStep(r, gpt, tensors, options.window);
+    recordPrefill(r, gpt, tensors);
+  });
+}
+
 export async function createSession(device: Device, gpt: CausalGpt, options: SessionOptions): Promise<Session> {
-  const { owner, batch, prompt, pitch, sampling, window } = options;
+  const { owner, batch, prompt, sampling, window } = options;
   if (batch > MAX_BATCH) throw new InputError(`${owner}: got a batch of ${batch}, expected at most ${MAX_BATCH}. Split it.`);
   const at = (what: string): Owner => ({ name: `${owner}.${what}` }); // objects: what this session makes, and no other's
-  const [cacheOwner, stateOwner, promptOwner] = [at('cache'), at('state'), at('activations')];
+  const owners = { cache: at('cache'), state: at('state'), activations: at('activations') };
   const arena = new Arena(device, `${owner}.activations`);
   const programs: Program[] = [];
   const dispose = (): void => {
     for (const program of programs) program.dispose();
     arena.dispose();
-    for (const one of [cacheOwner, stateOwner, promptOwner]) device.destroyOwned(one);
+    for (const one of Object.values(owners)) device.destroyOwned(one);
   };
   try {
-    // The cache always has the whole block's room: prompts of all lengths fit, and what a sentence takes does not depend on it.
-    const cache = createCache(device, gpt.config, batch, gpt.config.block_size, gpt.table.dtype as 'f16' | 'f32', cacheOwner);
-    const state = createState(device, stateOwner);
-    const call = createUniform(device, 3, stateOwner, `${owner} call`);
-    const settings = createUniform(device, SAMPLING_WORDS, stateOwner, `${owner} sampling`);
-    const tokens = device.createTensor([batch, pitch], 'u32', stateOwner, `${owner} tokens`);
-    const promptIds = device.createTensor([prompt, 1], 'u32', stateOwner, `${owner} prompt`);
-    const promptRows = options.promptRows ? device.createTensor([prompt, gpt.config.hidden_size], 'f32', promptOwner, `${owner} prompt rows`) : null;
+    const tensors = createTensors(device, gpt, options, owners);
+    const { call, settings, promptIds, promptRows } = tensors;
     device.write(settings, samplingParams(sampling));
     if (promptRows) device.write(promptIds, Uint32Array.from({ length: prompt }, (_, i) => i));
 
-    const step = await record(device, (r) => sample(r, tokens, decodeStep(r, gpt, cache, state, window), state, settings), { label: `${owner} step`, arena });
+    const step = await record(device, (r) => recordStep(r, gpt, tensors, window), { label: `${owner} step`, arena });
     programs.push(step);
-    const prefill = await record(device, (r) => void runTokens(r, gpt, promptRows ?? gpt.table, promptIds, cache, call, { causal: true, cacheOnly: true }), { label: `${owner} prefill`, arena });
+    const prefill = await record(device, (r) => recordPrefill(r, gpt, tensors), { label: `${owner} prefill`, arena });
     programs.push(prefill);
     return {
-      cache,
-      state,
-      tokens,
-      promptIds,
-      promptRows,
+      ...tensors,
       step,
       prefill(slot, count, before) {
         writeCall(device, call, { count, slot });

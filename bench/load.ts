@@ -1,7 +1,8 @@
 // The suite `load`: how long and with how much memory a model's weights come to the GPU, against the time of merely reading its file.
 // Each measurement is a process of its own (load_child.ts), because memory's peak is the process's. What the fields mean: README.md.
 
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inChild, layersOf, median, rounded, type BenchOptions, type Result, type Suite } from './harness.ts';
 import { isModelName } from './inventory.ts';
@@ -25,6 +26,19 @@ function* checkpoints({ model, dir, quick }: BenchOptions, note: (text: string) 
   }
 }
 
+/** Two starts, the first with nothing that the driver has compiled before; null where the driver keeps nothing, or not where it is told. */
+async function startTwice(measure: (more: Partial<LoadInput>) => Promise<LoadMeasurement>): Promise<{ firstStartMs: number; secondStartMs: number } | null> {
+  const driverCache = mkdtempSync(join(tmpdir(), 'bark-driver-cache-'));
+  try {
+    const [first, second] = [await measure({ driverCache }), await measure({ driverCache })];
+    return second.driverCached ? { firstStartMs: rounded(startOf(first)), secondStartMs: rounded(startOf(second)) } : null;
+  } finally {
+    rmSync(driverCache, { recursive: true, force: true });
+  }
+}
+
+const startOf = ({ loadMs, warmUpMs }: LoadMeasurement): number => loadMs + warmUpMs;
+
 async function run(options: BenchOptions, emit: (result: Result) => void, note: (text: string) => void): Promise<void> {
   const { model, quick, cold, repeats } = options;
   for (const { folder, file } of checkpoints(options, note)) {
@@ -35,6 +49,7 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
       for (let time = 0; time < repeats; time++) warm.push(await measure());
       const fromDisk: LoadMeasurement[] = [];
       for (let time = 0; cold && time < (quick ? 1 : repeats); time++) fromDisk.push(await measure({ cold: true }));
+      const starts = cold ? await startTwice(measure) : null;
       const dropped = fromDisk.filter((run) => run.cold);
       const middle = (of: (run: LoadMeasurement) => number, runs = warm, decimals = 1): number | null => (runs.length > 0 ? rounded(median(runs.map(of)), decimals) : null);
       const most = (of: (run: LoadMeasurement) => number): number => rounded(Math.max(...warm.map(of)));
@@ -48,6 +63,9 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
         readCpuMs: middle((run) => run.readCpuMs),
         loadCpuMs: middle((run) => run.loadCpuMs),
         warmUpMs: middle((run) => run.warmUpMs),
+        startMs: middle(startOf),
+        firstStartMs: starts?.firstStartMs ?? null,
+        secondStartMs: starts?.secondStartMs ?? null,
         coldReadRatio: dropped.length > 0 ? rounded(median(dropped.map((run) => run.loadMs)) / median(dropped.map((run) => run.readMs)), 2) : null,
         coldReadMs: middle((run) => run.readMs, dropped),
         coldLoadMs: middle((run) => run.loadMs, dropped),
@@ -73,6 +91,6 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
 export const load: Suite = {
   name: 'load',
   about: 'weights from the file to the GPU: time over that of merely reading the file, and memory',
-  columns: ['model', 'dtype', 'variant', 'readRatio', 'readMs', 'loadMs', 'warmUpMs', 'coldReadRatio', 'hostPeakAboveIdleMB', 'processPeakAboveIdleMB', 'gpuBytes', 'bytesRead', 'fileBytes'],
+  columns: ['model', 'dtype', 'variant', 'readRatio', 'readMs', 'loadMs', 'warmUpMs', 'firstStartMs', 'secondStartMs', 'coldReadRatio', 'hostPeakAboveIdleMB', 'processPeakAboveIdleMB', 'gpuBytes', 'bytesRead', 'fileBytes'],
   run,
 };

@@ -2,7 +2,7 @@
 // file, and only then tells its parent how long it took. Memory is the kernel's own count on Linux, and sampled elsewhere.
 
 import { spawnSync } from 'node:child_process';
-import { closeSync, fstatSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BarkModel } from '../bark/model.ts';
 import type { CausalGpt } from '../bark/gpt.ts';
@@ -20,6 +20,8 @@ export interface LoadInput {
   readonly dtype: 'float16' | 'float32';
   /** Have the system forget the file's content before it is read, and again before it is loaded. */
   readonly cold: boolean;
+  /** Where the driver keeps what it has compiled, if not where it does by itself. */
+  readonly driverCache?: string;
 }
 
 export interface LoadMeasurement {
@@ -34,8 +36,10 @@ export interface LoadMeasurement {
   /** Processor time of all threads in `loadMs`, and in `readMs`: steadier where other work shares the processor. */
   readonly loadCpuMs: number;
   readonly readCpuMs: number;
-  /** From then until `fromPretrained` returned: the kernels of speaking compiled and run once. */
+  /** From then until `fromPretrained` returned: the kernels of speaking, which compile meanwhile, run once. */
   readonly warmUpMs: number;
+  /** Whether the driver has put anything into `driverCache`. */
+  readonly driverCached: boolean;
   /** Bytes of memory above what the process held before loading, at the peak until `loadMs`; on a software adapter GPU buffers are among them. */
   readonly processPeak: number;
   /** The same without GPU buffers that are held: with the staging memory of uploads, which is the driver's. */
@@ -150,8 +154,10 @@ async function check(model: BarkModel, weights: Checkpoint): Promise<number> {
   return compared;
 }
 
-async function measure({ folder, file, dtype, cold }: LoadInput): Promise<LoadMeasurement> {
+async function measure({ folder, file, dtype, cold, driverCache }: LoadInput): Promise<LoadMeasurement> {
   const path = join(folder, file);
+  // Mesa's drivers and NVIDIA's on Linux; others keep theirs where no variable reaches, or have none.
+  if (driverCache) process.env['MESA_SHADER_CACHE_DIR'] = process.env['__GL_SHADER_DISK_CACHE_PATH'] = driverCache;
   const buffer = new Uint8Array(CHUNK);
   let forgotten = cold && forget(path);
   if (!cold) readAll(path, buffer); // so that the next time it comes from memory
@@ -198,7 +204,8 @@ async function measure({ folder, file, dtype, cold }: LoadInput): Promise<LoadMe
   const weights = await openCheckpoint(await openModelSource(folder));
   const checkedBytes = await check(model, weights);
   await weights.close();
-  return { adapter: device.name, software, cold: forgotten, readMs, readCpuMs, loadMs: at - start, warmUpMs: end - at, ...counters, hostPeakWithWarmUp: peaks.host, anonymousPeak: peaks.anonymous, reads, largestRead, checkedBytes };
+  const driverCached = driverCache !== undefined && readdirSync(driverCache).length > 0;
+  return { adapter: device.name, software, cold: forgotten, driverCached, readMs, readCpuMs, loadMs: at - start, warmUpMs: end - at, ...counters, hostPeakWithWarmUp: peaks.host, anonymousPeak: peaks.anonymous, reads, largestRead, checkedBytes };
 }
 
 const result = await measure(JSON.parse(process.argv[2]!) as LoadInput);

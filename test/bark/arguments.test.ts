@@ -32,7 +32,7 @@ test('commands, and the same words as text', () => {
   assert.equal(readArguments(['--', 'voices', '--seed', '-x']), { command: 'say', words: ['voices', '--seed', '-x'], values: {} });
   assert.equal(readArguments(['voices of spring']).words, ['voices of spring']);
   assert.is(readArguments(['constructor']).command, 'say');
-  refused(['bench'], /bark bench: is not here yet, expected text, voices, convert or doctor/);
+  assert.equal(readArguments(['--', 'bench']).command, 'say');
   refused(['voices', '--seed', '1'], /--seed: got it with 'bark voices', expected --model/);
   refused(['voices', 'of'], /bark "voices of"/);
 });
@@ -51,6 +51,21 @@ test('convert takes two places, and its options', () => {
   refused(['convert', 'a', 'b', '-v', 'x'], /-v: got it with 'bark convert'/);
   refused(['--force', 'hello'], /--force: got it with 'bark say'/);
   assert.is(readArguments(['convert', '--help']).values.help, true);
+});
+
+test('bench takes suites, and its options', () => {
+  assert.equal(readArguments(['bench', 'decode', '--quick', 'kernels', '--repeats', '2', '--model=large', '--tune', '--json', '--dtype', 'float16', '--cold', '--dir', 'd']), {
+    command: 'bench',
+    words: ['decode', 'kernels'],
+    values: { quick: true, repeats: 2, model: 'large', tune: true, json: true, dtype: 'float16', cold: true, dir: 'd' },
+  });
+  assert.equal(readArguments(['bench']), { command: 'bench', words: [], values: {} });
+  for (const wrong of ['0', '1.5', '1000', 'x']) refused(['bench', '--repeats', wrong], new RegExp(`--repeats: got "${wrong}", expected a whole number from 1 to 999`));
+  refused(['bench', '--seed', '1'], /--seed: got it with 'bark bench', expected --model/);
+  refused(['bench', '--qiuck'], /did you mean --quick\?/);
+  refused(['--tune', 'hello'], /--tune: got it with 'bark say'/);
+  assert.match(help('bench'), /--model MODEL +small \(default\), large, tiny/);
+  assert.match(help('bench'), /--dtype TYPE +float16 or float32; default: both/);
 });
 
 test('options of the Hub, with a model; a token is no option', () => {
@@ -86,7 +101,7 @@ test('the help has every option once, and fits a terminal', () => {
   for (const name of ['voice', 'output', 'model', 'file', 'seed', 'temperature', 'greedy', 'max-new-tokens', 'dtype', 'offload', 'portable', 'revision', 'cache-dir', 'offline', 'codec', 'tokenizer', 'json', 'quiet', 'help', 'version']) {
     assert.is(text.split(`--${name} `).length > 1, true, name);
   }
-  for (const command of ['say', 'voices', 'convert', 'doctor'] as const) for (const line of help(command).split('\n')) assert.ok(line.length <= 110, line);
+  for (const command of ['say', 'voices', 'convert', 'doctor', 'bench'] as const) for (const line of help(command).split('\n')) assert.ok(line.length <= 110, line);
   for (const name of ['HF_HOME', 'HF_HUB_CACHE', 'HF_TOKEN', 'HF_HUB_OFFLINE', 'HF_ENDPOINT']) for (const command of ['say', 'voices', 'convert'] as const) assert.ok(help(command).includes(`  ${name} `), name);
   assert.not.match(help('voices'), /--seed|--codec|--force/);
   assert.match(help('convert'), /--force/);

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildSync } from 'esbuild';
+import { build } from 'esbuild';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readArguments, UsageError } from '../../bark/arguments.ts';
@@ -13,6 +13,7 @@ import { HOST_BUNDLES } from '../../bark/build.ts';
 import { BarkModel, BarkProcessor } from '../../bark/index.ts';
 import { Progress } from '../../bark/progress.ts';
 import { say } from '../../bark/say.ts';
+import { rememberTuning } from '../../runtime/tuning.ts';
 import { testDevice } from '../device.ts';
 import { repoOf } from '../hub/repos.ts';
 import { startHub, type FakeHub } from '../hub/server.ts';
@@ -27,7 +28,7 @@ test.after(() => [folder, bundle].forEach((made) => rmSync(made, { recursive: tr
 
 // As it is shipped, in one file: that starts in a third of the time.
 const CLI = join(bundle, 'cli.js');
-test.before(() => void buildSync({ ...HOST_BUNDLES, entryPoints: ['bark/cli.ts'], outdir: bundle, outbase: 'bark', splitting: false }));
+test.before(() => build({ ...HOST_BUNDLES, entryPoints: { cli: 'bark/cli.ts', 'bench/run': 'bench/run.ts' }, outdir: bundle, splitting: false }).then(() => {}));
 
 /** No setting of the Hub of whoever runs the tests. */
 const OUTSIDE = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(HF_|HUGGING|TRANSFORMERS_)/.test(name)));
@@ -305,6 +306,53 @@ test('an interrupted download ends with 130, leaves no folder, and the next one 
     assert.ok(ranges.length === 1 && Number(/^bytes=(\d+)-/.exec(ranges[0] ?? '')?.[1]) >= 1e6, String(ranges));
     assert.is(JSON.parse(again.stdout.toString()).folder, 'interrupted');
   }));
+
+test('bench: its help, its errors, a suite that it passes on, and the end that it comes to', async () => {
+  const [help, device] = await Promise.all([
+    bark(['bench', '--help']),
+    bark(['bench', 'device', '--quick', '--json', '--repeats', '1']),
+    expectError(['bench', '--repeats', '0'], 2, /--repeats: got "0"/),
+    expectError(['bench', 'kernel'], 2, /bench: got the suite 'kernel', expected .*kernels or /),
+    expectError(['bench', 'peers'], 2, /bench: got the suite 'peers'.*only the repository has/),
+    expectError(['bench', '--model', 'huge'], 2, /--model: got 'huge', expected small, large, tiny or a path/),
+  ]);
+  assert.is(help.code, 0, help.stderr);
+  for (const part of ['Usage: bark bench', '--tune', 'BARK_TUNING', '\n  kernels ', '\n  decode ']) assert.ok(help.stdout.includes(part), part);
+  assert.is(device.code, 0, device.stderr);
+  const results = device.stdout.toString().trim().split('\n').map((line) => JSON.parse(line));
+  assert.ok(results.length > 5 && results.every(({ suite, adapter, variant }) => suite === 'device' && adapter && variant));
+  const failed = await bark(['bench', 'load', '--quick', '--model', './absent']);
+  assert.is(failed.code, 1, failed.stderr);
+});
+
+test('an interrupted --tune writes nothing; what was remembered is in doctor', async () => {
+  const file = join(folder, 'tuning', 'tuning.json');
+  const env = { BARK_TUNING: file };
+  let at = 0;
+  const result = await bark(['bench', '--tune'], {
+    env,
+    watch(stderr, kill) {
+      if (at > 0 || !/^tune: /m.test(stderr)) return;
+      at = performance.now();
+      kill('SIGINT');
+    },
+  });
+  const took = performance.now() - at;
+  assert.is(result.code, 130, result.stderr);
+  assert.ok(at > 0 && took < 2000, `${took} ms`);
+  assert.equal(readdirSync(join(file, '..')), []);
+  const before = process.env['BARK_TUNING'];
+  process.env['BARK_TUNING'] = file;
+  await rememberTuning((await testDevice()).info, { rowsOfWalk: 2 }).finally(() => {
+    if (before === undefined) delete process.env['BARK_TUNING'];
+    else process.env['BARK_TUNING'] = before;
+  });
+  const [text, json, off] = await Promise.all([bark(['doctor'], { env }), bark(['doctor', '--json'], { env }), bark(['doctor'], { env: { BARK_TUNING: 'off' } })]);
+  assert.match(text.stdout.toString(), /^tuning +rowsOfWalk 2, measured \d{4}-\d\d-\d\d, .*tuning\.json$/m);
+  const { tuning } = JSON.parse(json.stdout.toString());
+  assert.equal([tuning.tuning, tuning.file], [{ rowsOfWalk: 2 }, file]);
+  assert.match(off.stdout.toString(), /^tuning +none in use/m);
+});
 
 test('without an adapter the reason is told; doctor tells the rest', async () => {
   if (process.platform !== 'linux') return console.log('skip: only Linux lets a test hide the drivers');

@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import { BarkModel } from '../../bark/model.ts';
 import { VoicePreset } from '../../bark/voices.ts';
 import type { Counters, Device } from '../../runtime/device.ts';
+import { Recorder } from '../../runtime/program.ts';
 import { testDevice } from '../device.ts';
 import { readFixture, writeModelFolder, type Fixture, type FixtureRun } from '../formula.ts';
 import { openFixture, stagesOf, temporaryFolder } from './models.ts';
@@ -46,7 +47,7 @@ test('a semantic token is 5 dispatches a layer and 4 at most, and nothing else',
     const perToken = dispatches / 40;
     assert.ok(Number.isInteger(perToken), `${perToken} dispatches a token`);
     assert.ok(perToken <= 5 * semantic.config.num_layers + 4, `${perToken} dispatches a token`);
-    // 40 tokens came in 3 submits of up to 16 steps, 80 in 5; each is a pass, and its state is looked at once.
+    // 40 tokens came in 4 submits of up to 16 steps (the first is of one), 80 in 6; each is a pass, and its state is looked at once.
     assert.is(passes, 2);
     assert.is(readbacks, 2);
     assert.is(submits, 4);
@@ -115,6 +116,37 @@ test('the coarse prefill is left out wherever the window has not moved', async (
     coarse.unload();
   }
   assert.equal([...seen].sort(), ['all', 'first', 'some'], 'the fixtures have all three kinds');
+});
+
+test('behind a voice the last layer and the head of a fine pass are computed for the frames that are drawn, and no others', async () => {
+  const device = await testDevice();
+  const fixture = readFixture('histories');
+  const { fine } = stagesOf(device, fixture, 'f32');
+  const run = fixture.runs.find(({ name }) => name === 'limited_by_max')!;
+  const { max_fine_input_length: M, max_fine_history_length: past } = fine.generation_config.fine_acoustics_config;
+  const voice = VoicePreset.from(run.history!);
+  const columns = run.expected.fine[0]!.length - 2;
+  const coarse = Int32Array.from(run.expected.fine[0]!.slice(0, 2).flat());
+  const rows: number[] = []; // of each product of a whole pass; the tiles' height says how many there are
+  const { dispatch } = Recorder.prototype;
+  await fine.upload(); // its products are recorded too
+  Recorder.prototype.dispatch = function (shader, options) {
+    const y = options.bind['y'];
+    if (shader.name.startsWith('linear') && y && 'shape' in y) rows.push(y.shape[0]!);
+    return dispatch.call(this, shader, options);
+  };
+  try {
+    for (const [history, drawn] of [[null, M], [voice.fine_prompt, M - past]] as const) {
+      rows.length = 0;
+      await fine.generate(coarse, history, { temperature: null, seed: SEED });
+      const layer = (m: number) => [m, m, m];
+      const pass = [...Array.from({ length: fine.config.num_layers - 1 }, () => layer(M)).flat(), ...layer(drawn), drawn];
+      assert.equal(rows, Array.from({ length: columns }, () => pass).flat());
+    }
+  } finally {
+    Recorder.prototype.dispatch = dispatch;
+  }
+  fine.unload();
 });
 
 test('a second sentence compiles nothing', async () => {

@@ -11,7 +11,7 @@ import { BarkModel } from '../../bark/model.ts';
 import { BarkProcessor } from '../../bark/processor.ts';
 import type { VoicePreset } from '../../bark/voices.ts';
 import { env } from '../../runtime/platform.ts';
-import { testDevice } from '../device.ts';
+import { profile, testDevice } from '../device.ts';
 import { readFixture, u16, type DemoFixture } from '../formula.ts';
 import { assertAudio } from './models.ts';
 
@@ -50,7 +50,8 @@ const batches = (some: readonly Run[]): Run[][] => Array.from({ length: Math.cei
 
 const isSame = (a: Int32Array, b: Int32Array): boolean => a.length === b.length && a.every((token, i) => token === b[i]);
 
-test('f32: every token of all clips, and the audio', async () => {
+// f32 weights never meet a matrix unit: on that profile this would be the default one again.
+if (profile !== 'matrix') test('f32: every token of all clips, and the audio', async () => {
   const clips = runs.filter((run) => run.preset !== null || env('BARK_TEST_FULL'));
   for (const preset of ['demo/ada', 'demo/ada_2']) assert.is(clips.filter((run) => run.preset === preset).length, 10);
   const processor = await BarkProcessor.fromPretrained();

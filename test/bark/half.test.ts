@@ -6,11 +6,18 @@ import * as assert from 'uvu/assert';
 import type { HostTensor } from '../../bark/host_tensor.ts';
 import type { Checkpoint } from '../../runtime/checkpoint.ts';
 import { assertClose, cosine } from '../assert_close.ts';
-import { testDevice } from '../device.ts';
+import { profile, testDevice } from '../device.ts';
 import { f32, formulaIds, readFixture, stored } from '../formula.ts';
 import { checkpointOf, FIXTURES, stagesOf } from './models.ts';
 
 const test = suite('half');
+
+const shaders = new Set<string>();
+test.before(async () => {
+  const device = await testDevice();
+  const pipeline = device.pipeline.bind(device);
+  device.pipeline = (shader, overrides) => (shaders.add(shader.name), pipeline(shader, overrides));
+});
 
 function picked({ data, shape }: HostTensor, positions: readonly number[], [from, to]: readonly [number, number]): number[][] {
   const [B, T, V] = shape as [number, number, number];
@@ -61,5 +68,12 @@ test('f16 storage is the rounding of matrices to f16 and nothing else: a file wi
   cast.unload();
   saved.unload();
 });
+
+// A form that does not suit gives way to another in silence, as it may for a size or two; if it always did, the above would have said nothing about it.
+if (profile === 'matrix') {
+  test('it was the kernels for matrix units that were right', () => {
+    for (const base of ['linear', 'qkv', 'attention']) assert.ok([...shaders].some((name) => name.startsWith(`${base}_matrix`)), `${base}: ${[...shaders].join(', ')}`);
+  });
+}
 
 test.run();

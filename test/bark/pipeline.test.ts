@@ -52,7 +52,8 @@ test('progress: every stage in order, from above nothing to its total', async ()
     assert.ok(own.every(({ done, total }, i) => done > 0 && done <= total && done >= (own[i - 1]?.done ?? 0)), `${stage}: ${JSON.stringify(own)}`);
     assert.is(own.at(-1)!.done, own.at(-1)!.total, stage);
   }
-  const { total, ...each } = output.timings;
+  const { total, firstToken, ...each } = output.timings;
+  assert.ok(firstToken > 0 && firstToken <= each.semantic, `${firstToken} ms to the first token of ${each.semantic}`);
   assert.ok(Object.values(each).every((time) => time > 0) && Math.abs(Object.values(each).reduce((a, b) => a + b) - total) < 1e-6);
 });
 
