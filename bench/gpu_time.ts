@@ -51,7 +51,7 @@ export function cpuMs(): number {
 }
 
 /** By the clock and in processor time, until all that `run` submits is done. */
-async function clocked(device: Device, run: () => void): Promise<{ ms: number; cpuMs: number }> {
+export async function clocked(device: Device, run: () => void): Promise<{ ms: number; cpuMs: number }> {
   const [start, cpu] = [performance.now(), cpuMs()];
   run();
   await device.settle();
@@ -128,5 +128,5 @@ export async function copyBandwidth(device: Device, { quick }: { quick: boolean 
   }
 }
 
-/** What each result of these suites says about the machine. */
-export const variantOf = (device: Device): string => (device.capabilities.subgroups ? 'subgroups' : 'portable');
+/** What each result of these suites says about the kernels that ran; `tuned`: not those of the defaults, but what `--tune` found. */
+export const variantOf = (device: Device): string => [device.capabilities.subgroups ? 'subgroups' : 'portable', ...(Object.keys(device.tuning).length > 0 ? ['tuned'] : [])].join(', ');

@@ -1,7 +1,7 @@
 // What all suites share: the form of a result, medians, child processes, and printing. It measures nothing itself.
 
 import { fork } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** One line of `--json`. Numbers that could not be measured are null, never guessed. */
@@ -33,6 +33,8 @@ export interface Suite {
   readonly about: string;
   /** What people see of a result, in this order; `--json` has all. */
   readonly columns: readonly string[];
+  /** What is to be said behind the table, e.g. what was asked for and whether it was met. */
+  closing?(results: readonly Result[]): string;
   run(options: BenchOptions, emit: (result: Result) => void, note: (text: string) => void): Promise<void>;
 }
 
@@ -46,10 +48,19 @@ export function median(values: readonly number[]): number {
 /** `value` with as many decimals as are worth reading. */
 export const rounded = (value: number, decimals = 1): number => Math.round(value * 10 ** decimals) / 10 ** decimals;
 
+/** A script of this folder: in the package it is built, and this module may lie in a chunk above it. */
+function scriptPath(script: string): string {
+  const built = script.replace(/\.ts$/, '.js');
+  const places = [script, built, join('bench', built)].map((place) => join(import.meta.dirname, place));
+  return places.find(existsSync) ?? places[0]!;
+}
+
 /** Runs a script of this folder in a process of its own, given `input`, and resolves with the one message it sends. Rejects with what it said where it fails. */
 export function inChild<T>(script: string, input: object, seconds = 600): Promise<T> {
   return new Promise((resolve, reject) => {
-    const child = fork(join(import.meta.dirname, script), [JSON.stringify(input)], { execArgv: ['--import', 'tsx'], stdio: ['ignore', 'pipe', 'pipe', 'ipc'], timeout: 1000 * seconds });
+    const path = scriptPath(script);
+    const execArgv = path.endsWith('.ts') ? ['--import', import.meta.resolve('tsx')] : [];
+    const child = fork(path, [JSON.stringify(input)], { execArgv, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], timeout: 1000 * seconds });
     let said = '';
     let answer: T | undefined;
     for (const stream of [child.stdout, child.stderr]) stream!.on('data', (text: Buffer) => (said = (said + text.toString()).slice(-4000)));

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
 import { float32ToFloat16 } from '../runtime/half.ts';
-import { BLOCK_SIZE, byteLength, configs, inventory, isModelName, MODELS, type BenchTensor, type ModelName } from './inventory.ts';
+import { BLOCK_SIZE, byteLength, configs, inventory, isModelName, MODELS, type BenchTensor, type ModelName, type ModelShape } from './inventory.ts';
 import { torchLayout, type Segment } from './torch_writer.ts';
 
 /** What is in the weights' file, and of what type. */
@@ -30,8 +30,8 @@ interface Plan {
 }
 
 /** Where each byte of the weights' file goes; nothing is made yet. */
-function plan(model: ModelName, form: Form): Plan {
-  const all = inventory(MODELS[model]).filter((t) => form === 'torch' || (t.needed && !t.tied));
+function plan(shape: ModelShape, form: Form): Plan {
+  const all = inventory(shape).filter((t) => form === 'torch' || (t.needed && !t.tied));
   const tensors = new Map(all.map((t) => [t.name, t]));
   const layout = form === 'torch' ? torchLayout(all.map((t) => ({ ...t, storage: t.tied ?? t.name })), crc32) : safetensorsLayout(all, form);
   return { file: weightsFile(form), tensors, form, ...layout };
@@ -110,9 +110,9 @@ function writeWeights({ file, segments, tensors, form }: Plan, dir: string): voi
   }
 }
 
-function writeFolder(model: ModelName, dir: string, planned: Plan): void {
+function writeFolder(shape: ModelShape, dir: string, planned: Plan): void {
   mkdirSync(dir, { recursive: true });
-  const { config, generation } = configs(MODELS[model]);
+  const { config, generation } = configs(shape);
   writeFileSync(join(dir, 'config.json'), JSON.stringify(config, null, 2));
   writeFileSync(join(dir, 'generation_config.json'), JSON.stringify(generation, null, 2));
   writeFileSync(join(dir, 'vocab.txt'), ['[PAD]', ...Array.from({ length: 99 }, (_, i) => `[unused${i + 1}]`), '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'hello', 'there', '.', ','].join('\n'));
@@ -121,21 +121,22 @@ function writeFolder(model: ModelName, dir: string, planned: Plan): void {
 
 /** Writes a checkpoint into `dir`. */
 export function makeCheckpoint(model: ModelName, dir: string, form: Form = 'f32'): void {
-  writeFolder(model, dir, plan(model, form));
+  writeFolder(MODELS[model], dir, plan(MODELS[model], form));
 }
 
 /** Where checkpoints are kept between runs. */
 export const CACHE = join(tmpdir(), 'bark-webgpu-bench');
 
-/** The folder of a checkpoint; made where there is none of the right size yet, under another name until it is complete. */
-export function cachedCheckpoint(model: ModelName, form: Form, cache: string = CACHE): string {
-  const dir = join(cache, `${model}-${form}`);
-  const planned = plan(model, form);
+/** The folder of a checkpoint, with fewer layers if that is asked for; made where there is none of the right size yet, under another name until it is complete. */
+export function cachedCheckpoint(model: ModelName, form: Form, cache: string = CACHE, layers: number = MODELS[model].num_layers): string {
+  const shape = { ...MODELS[model], num_layers: layers };
+  const dir = join(cache, layers === MODELS[model].num_layers ? `${model}-${form}` : `${model}-${form}-${layers}`);
+  const planned = plan(shape, form);
   const file = join(dir, planned.file);
   if (existsSync(file) && statSync(file).size === planned.size) return dir;
   const temporary = `${dir}.${process.pid}.tmp`;
   try {
-    writeFolder(model, temporary, planned);
+    writeFolder(shape, temporary, planned);
     rmSync(dir, { recursive: true, force: true });
     renameSync(temporary, dir);
   } finally {
@@ -144,7 +145,8 @@ export function cachedCheckpoint(model: ModelName, form: Form, cache: string = C
   return dir;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+// In the package this is part of the bench's bundle, which has another name.
+if (process.argv[1] === fileURLToPath(import.meta.url) && process.argv[1].endsWith('make_checkpoint.ts')) {
   const [model = '', dir, form = 'f32'] = process.argv.slice(2);
   if (!isModelName(model) || !dir || !FORMS.includes(form as Form)) {
     console.error(`usage: make_checkpoint.ts ${Object.keys(MODELS).join('|')} DIR [${FORMS.join('|')}]`);

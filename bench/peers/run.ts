@@ -5,16 +5,17 @@
 import { parseArgs } from 'node:util';
 import { table, type Result } from '../harness.ts';
 import { PEERS, peers, type Peer } from './suite.ts';
-import { OPERATIONS, type Operation } from './work.ts';
+import { TASKS, type Task } from './work.ts';
 
 const USAGE = `usage: node --import tsx bench/peers/run.ts [options]
 
   --json             one JSON object a line
-  --quick            two layers, decode and prefill257, few repetitions
+  --quick            two layers (fine, generate: one), no prefill887, few repetitions, of transformers only its generate as it comes
   --model NAME       small (default) or large
   --layers N         default: the model's
   --only LIST        of ${PEERS.join(', ')}; default: both
-  --operations LIST  of ${OPERATIONS.join(', ')}; default: all
+  --operations LIST  of ${TASKS.join(', ')}; default: all
+  --tokens N         semantic tokens of a sentence; default: 64, with --quick 16
   --dtype DTYPE      ours: float16 (default) or float32
   --repeats N        default: 5, with --quick 3
   --dir DIR          where checkpoints, graphs and what is installed are kept`;
@@ -39,7 +40,7 @@ function among<T extends string>(name: string, given: string | undefined, all: r
 if (process.argv[1] === import.meta.filename) {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean', default: false } as const;
-  const options = { json: flag, quick: flag, help: flag, model: { ...text, default: 'small' }, dtype: text, layers: text, only: text, operations: text, repeats: text, dir: text };
+  const options = { json: flag, quick: flag, help: flag, model: { ...text, default: 'small' }, dtype: text, layers: text, only: text, operations: text, repeats: text, tokens: text, dir: text };
   const values = read(() => parseArgs({ options }).values);
   if (values.help) {
     console.log(USAGE);
@@ -48,7 +49,7 @@ if (process.argv[1] === import.meta.filename) {
   const { json, quick, model, dir } = values;
   const count = (given: string | undefined): number | undefined => (given !== undefined && /^[1-9]\d{0,2}$/.test(given) ? Number(given) : undefined);
   const only = among<Peer>('only', values.only, PEERS);
-  const operations = among<Operation>('operations', values.operations, OPERATIONS);
+  const operations = among<Task>('operations', values.operations, TASKS);
   const dtype = among('dtype', values.dtype, ['float16', 'float32'] as const)?.[0];
   const results: Result[] = [];
   const emit = (result: Result): void => {
@@ -56,10 +57,11 @@ if (process.argv[1] === import.meta.filename) {
     if (json) console.log(JSON.stringify(result));
   };
   try {
-    await peers.run({ model, quick, dir, dtype, cold: false, repeats: count(values.repeats) ?? (quick ? 3 : 5), layers: count(values.layers), only, operations }, emit, (note) => console.error(note));
+    await peers.run({ model, quick, dir, dtype, cold: false, repeats: count(values.repeats) ?? (quick ? 3 : 5), layers: count(values.layers), tokens: count(values.tokens), only, operations }, emit, (note) => console.error(note));
   } catch (error) {
     console.error(`peers: ${(error as Error).message}`);
     process.exitCode = 1;
   }
   if (!json && results.length > 0) console.log(`${peers.name} on ${results[0]!.adapter}\n${table(results, peers.columns)}`);
+  if (results.length > 0) (json ? console.error : console.log)(peers.closing(results));
 }

@@ -3,9 +3,12 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { runDevice } from '../../bench/device.ts';
 import { runDecode, sessionOf, stagesOf } from '../../bench/decode.ts';
 import type { BenchOptions, Result } from '../../bench/harness.ts';
 import { MODELS } from '../../bench/inventory.ts';
+import { expectSame } from '../../bench/peers/generate.ts';
+import { closing, targetOf } from '../../bench/peers/targets.ts';
 import { openSynthetic, syntheticSource } from '../../bench/synthetic.ts';
 import { stepTraffic, watched } from '../../bench/traffic.ts';
 import { PERIOD, series } from '../../bench/values.ts';
@@ -36,7 +39,7 @@ test('a decode step moves hardly more than the weights and the cache that it nee
   const { hidden_size: H } = MODELS.small;
   for (const stage of stagesOf(device, model, 'float16')) {
     await stage.use(async (gpt) => {
-      for (const batch of [1, 4]) {
+      for (const batch of [1, 2, 4, 8]) {
         const { value: session, programs } = await watched(() => sessionOf(device, gpt, stage, batch, { greedy: false, prompt: 1, pitch: 1 }));
         session.dispose();
         const context = 300;
@@ -52,6 +55,40 @@ test('a decode step moves hardly more than the weights and the cache that it nee
     stage.model.unload();
   }
   await model.close();
+});
+
+test('of the adapter: what it has, halves, and what dispatches cost', async () => {
+  const results: Result[] = [];
+  await runDevice(TINY, (result) => results.push(result), () => {}, { chains: [1, 4, 10], readBytes: 1 << 20 });
+  const of = (start: string): Result[] => results.filter(({ probe }) => `${probe}`.startsWith(start));
+  assert.is(of('maxBufferSize').length, 1);
+  assert.is(of('dependent dispatches').length, 6);
+  assert.ok(of('halves').length >= 5);
+  for (const { probe, wrong = 0 } of of('halves')) assert.is(wrong, 0, `${probe}`);
+  for (const { probe, value, unit } of results) if (/^(µs|GB|ms)/.test(`${unit}`)) assert.ok(Number(value) > 0, `${probe}: ${value}`);
+});
+
+test("a peer's sentence counts only if it is ours", () => {
+  const same = { device: '', error: 1e-6, semanticTokens: 16, equalSemantic: 1, equalCoarse: 1, equalFine: 1 };
+  expectSame(same, 'float32', 'float32', 16);
+  expectSame({ ...same, equalSemantic: 0.5, equalFine: 0.99 }, 'float16', 'float32', 16);
+  assert.throws(() => expectSame({ ...same, equalFine: 0.999 }, 'float32', 'float32', 16), /99.9 % of the fine tokens/);
+  assert.throws(() => expectSame({ ...same, equalFine: 0.8 }, 'float16', 'float32', 16), /80 % of the fine tokens/);
+  assert.throws(() => expectSame({ ...same, equalCoarse: 0 }, 'float16', 'float32', 16), /0 % of the coarse tokens/);
+  assert.throws(() => expectSame({ ...same, error: 1e-3 }, 'float32', 'float32', 16), /audio/);
+  assert.throws(() => expectSame({ ...same, error: NaN }, 'float32', 'float32', 16), /audio/);
+  assert.throws(() => expectSame(same, 'float32', 'float32', 17), /16 semantic tokens, expected 17/);
+});
+
+test('what is asked for against a peer is said with what was measured', () => {
+  const result = (variant: string, operation: string, ratio: number): Result => ({ suite: 'peers', model: 'small', layers: 12, adapter: '', dtype: 'float16', variant, operation, ratio, cpuRatio: 2 });
+  const ort = 'onnxruntime-webgpu 1.30.0 fused float16';
+  assert.equal(targetOf(result(ort, 'decode', 3)), { target: 3, met: 'met' });
+  assert.equal(targetOf(result(ort, 'fine', 1.49)), { target: 1.5, met: 'missed' });
+  assert.equal(targetOf(result('transformers 5 eager float16 CUDA', 'generate', 7)), { target: 8, met: 'missed' });
+  assert.equal(targetOf(result('transformers 5 eager float32 CPU', 'generate', 0.4)), { target: null, met: null });
+  const lines = closing([result(ort, 'decode', 3), result('transformers 5 eager float32 CPU', 'decode', 0.4)]);
+  assert.match(lines, /^decode, small, 12 layers, .*target 3×, measured 3× .*: met$/);
 });
 
 test('a kernel whose traffic is not known is an error', () => {

@@ -1,0 +1,20 @@
+// Shaders that only the bench needs (bench/shaders/*.wgsl), read where they are used; in the package they are part of its bundle (bark/build.ts).
+// They are checked when they are compiled, by the tests of the suite `device`.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { bindingsOf } from '../kernels/build.ts';
+import type { Shader } from '../runtime/shader.ts';
+
+const made = new Map<string, Shader>();
+
+/** `benchShader('next')` is bench/shaders/next.wgsl. */
+export function benchShader(name: string): Shader {
+  let shader = made.get(name);
+  if (!shader) {
+    const file = `../bench/shaders/${name}.wgsl`; // from kernels/, where errors say that shaders are
+    const code = readFileSync(join(import.meta.dirname, 'shaders', `${name}.wgsl`), 'utf8');
+    made.set(name, (shader = { name: `bench ${name}`, code, bindings: bindingsOf(file, code), runs: [{ at: 1, file, line: 1 }] }));
+  }
+  return shader;
+}
