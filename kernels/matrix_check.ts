@@ -18,7 +18,7 @@ const LARGEST = 1 << 30;
 
 /**
  * Computes a few products the way `choices` would on the matrix unit, once a device. Where they do not compile or are wrong, `device.tuning` turns to
- * the kernels that do without it, and why is returned, for a warning. Where nothing would be computed on it this does nothing.
+ * the kernels that do without it, and why is returned, for a warning, each time. Where nothing would be computed on it this does nothing.
  */
 export function checkMatrixForm(device: Device): Promise<string | undefined> {
   const known = checks.get(device);
