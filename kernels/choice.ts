@@ -37,7 +37,8 @@ export interface Choices {
 
 type Kind = 'software' | 'gpu';
 
-const DEFAULTS: Readonly<Record<Kind, Choices>> = {
+/** Before anything is measured, and before it is asked what a device can do. */
+export const DEFAULTS: Readonly<Record<Kind, Choices>> = {
   software: { gemm: 'lanes', largeTileFrom: 160, attention: 'lanes', conv: 'lanes', gemvRows: 4, gemvThreads: 64, gemvSpread: 0, gemvAhead: 0, rowsOfWalk: 8, attentionRowThreads: 16 },
   gpu: { gemm: 'matrix', largeTileFrom: 160, attention: 'matrix', conv: 'tile', gemvRows: 4, gemvThreads: 256, gemvSpread: 1 << 16, gemvAhead: 1, rowsOfWalk: 8, attentionRowThreads: 1024 },
 };

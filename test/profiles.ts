@@ -5,9 +5,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { DEFAULTS } from '../kernels/choice.ts';
 import type { DeviceOptions } from '../runtime/device.ts';
 
-export type ProfileName = 'default' | 'portable' | 'swiftshader' | 'matrix';
+export type ProfileName = 'default' | 'portable' | 'swiftshader' | 'gpu' | 'matrix';
 
 export interface Profile {
   /** One line for people. */
@@ -24,11 +25,12 @@ export interface Profile {
 export const MATRIX_FEATURE = 'chromium-experimental-subgroup-matrix';
 
 // No tuning but what is named here: one remembered on this machine would make tests of something else (DeviceOptions.tuning).
-// Deno is the fifth: there the tests are another program (deno run), not these files; see test/deno.
+// Deno is one more: there the tests are another program (deno run), not these files; see test/deno.
 export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
   default: { about: 'the default adapter with all it has (Mesa lavapipe: shader-f16, subgroups of 8)', device: { tuning: {} } },
   portable: { about: 'the same adapter, core WGSL only, as in Deno and older browsers', device: { portable: true, tuning: {} } },
   swiftshader: { about: 'SwiftShader: no shader-f16, subgroups of 4, 256 invocations, 256-byte binding offsets', device: { tuning: {} }, setupFlag: '--with-swiftshader' },
+  gpu: { about: 'the choices that a GPU without matrix units gets, forced, on whatever the default adapter is', device: { tuning: { ...DEFAULTS.gpu, gemm: 'tile', attention: 'tile' } } },
   matrix: {
     about: 'subgroup matrices, and the kernels made of them forced (Mesa 26: 8×8×8; else the default adapter where that has them)',
     device: { tuning: { gemm: 'matrix', attention: 'matrix' } },

@@ -21,6 +21,7 @@ const KERNELS = [/^kernels\/(?!build|shaders)/];
 const PROFILED: Readonly<Record<Exclude<ProfileName, 'default'>, readonly RegExp[]>> = {
   portable: KERNELS,
   swiftshader: KERNELS,
+  gpu: [/^kernels\/(qkv|attention_row)/, /^bark\/(parity|half|counters)/],
   matrix: [/^kernels\/(linear|qkv|attention|choice|matrix)/, /^bark\/(half|demo_voice)/],
 };
 /** Need no adapter. A file in the wrong list still passes; it only costs time. */
