@@ -1,15 +1,7 @@
 // One query a sentence and head over the cached positions 0 … state.position: y = softmax(q · Kᵀ / √head_dim) · V.
 // torch: the attention of a decode step. Softmax in f32. One workgroup a head: scores of all positions lie in workgroup memory.
 // Grid: (heads, B). Portable: no subgroups.
-#include "common/state.wgsl"
-#include "common/cache.wgsl"
-@group(0) @binding(0) var<uniform>             cache: Cache;
-@group(0) @binding(1) var<uniform>             state: array<Row, 16>;
-@group(0) @binding(2) var<storage, read>       q: array<vec4<f32>>;      // (B, H)
-@group(0) @binding(3) var<storage, read>       keys: array<vec4<u32>>;   // (B, heads, capacity, head_dim)
-@group(0) @binding(4) var<storage, read>       values: array<vec4<u32>>; // (B, heads, capacity, head_dim)
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;            // (B, H)
-#include "common/channels.wgsl"
+#include "common/attention_row.wgsl"
 override ROOM: u32 = 1024u; // scores there is room for, at least cache.capacity
 override WG: u32 = 64u;     // a multiple of 16
 const PARTS = 16u;

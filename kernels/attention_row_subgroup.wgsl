@@ -4,15 +4,7 @@
 // one workgroup, and has only what that has in flight to hide the memory's latency with.
 // Grid: (heads, B).
 enable subgroups;
-#include "common/state.wgsl"
-#include "common/cache.wgsl"
-@group(0) @binding(0) var<uniform>             cache: Cache;
-@group(0) @binding(1) var<uniform>             state: array<Row, 16>;
-@group(0) @binding(2) var<storage, read>       q: array<vec4<f32>>;      // (B, H)
-@group(0) @binding(3) var<storage, read>       keys: array<vec4<u32>>;   // (B, heads, capacity, head_dim)
-@group(0) @binding(4) var<storage, read>       values: array<vec4<u32>>; // (B, heads, capacity, head_dim)
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;            // (B, H)
-#include "common/channels.wgsl"
+#include "common/attention_row.wgsl"
 override WG: u32 = 64u;
 override LANES: u32 = 8u;     // a power of two, at least head_dim / 8, at most the lanes of the smallest subgroup there can be
 override SUBGROUPS: u32 = 8u; // the most there can be in a workgroup
