@@ -122,7 +122,8 @@ test('.npz: cut, foreign and lying archives are errors', async () => {
 
   const stored = zipSync({ 'a.npy': fromBase64(PLAIN) }, { level: 0 });
   assert.equal(values((await parseNpz(stored, 'v.npz')).get('a')!), { data: [1, 2, 3], shape: [3] });
-  stored[Buffer.from(stored.buffer, stored.byteOffset).indexOf(10) + 1]! ^= 4; // the array's first byte
+  const zipped = Buffer.from(stored.buffer, stored.byteOffset);
+  stored[zipped.indexOf(10, zipped.indexOf('NUMPY')) + 1]! ^= 4; // the array's first byte; zip's own header, with the time of day, may hold a 10 as well
   await fails(stored, /a\.npy: got a member that is not read \(Invalid CRC32/);
 });
 
