@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type BuildOptions, type Plugin } from 'esbuild';
-import { bindingsOf } from '../kernels/build.ts';
+import { shaderOf } from '../kernels/build.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const BENCH = ['bench/run.ts', 'bench/load_child.ts'];
@@ -22,8 +22,7 @@ const benchShaders: Plugin = {
       const folder = join(dirname(path), 'shaders');
       const shaders = readdirSync(folder).filter((file) => file.endsWith('.wgsl')).map((file) => {
         const name = file.slice(0, -'.wgsl'.length);
-        const code = readFileSync(join(folder, file), 'utf8');
-        return [name, { name: `bench ${name}`, code, bindings: bindingsOf(file, code), runs: [{ at: 1, file: `../bench/shaders/${file}`, line: 1 }] }];
+        return [name, shaderOf(`bench ${name}`, `../bench/shaders/${file}`, readFileSync(join(folder, file), 'utf8'))];
       });
       return { contents: `const shaders = ${JSON.stringify(Object.fromEntries(shaders))};\nexport const benchShader = (name) => shaders[name];` };
     });

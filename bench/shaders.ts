@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { bindingsOf } from '../kernels/build.ts';
+import { shaderOf } from '../kernels/build.ts';
 import type { Shader } from '../runtime/shader.ts';
 
 const made = new Map<string, Shader>();
@@ -12,9 +12,8 @@ const made = new Map<string, Shader>();
 export function benchShader(name: string): Shader {
   let shader = made.get(name);
   if (!shader) {
-    const file = `../bench/shaders/${name}.wgsl`; // from kernels/, where errors say that shaders are
     const code = readFileSync(join(import.meta.dirname, 'shaders', `${name}.wgsl`), 'utf8');
-    made.set(name, (shader = { name: `bench ${name}`, code, bindings: bindingsOf(file, code), runs: [{ at: 1, file, line: 1 }] }));
+    made.set(name, (shader = shaderOf(`bench ${name}`, `../bench/shaders/${name}.wgsl`, code)));
   }
   return shader;
 }

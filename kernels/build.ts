@@ -61,6 +61,9 @@ export function bindingsOf(file: string, code: string): { name: string; kind: Bi
   return found.map(({ name, kind }) => ({ name, kind }));
 }
 
+/** A shader that lies elsewhere and includes nothing: the bench has some. `file`, for errors, is its path from this folder. */
+export const shaderOf = (name: string, file: string, code: string): Shader => ({ name, code, bindings: bindingsOf(file, code), runs: [{ at: 1, file, line: 1 }] });
+
 /** A device of Dawn's null backend: it validates WGSL and runs nothing. */
 async function validator(): Promise<GPUDevice | null> {
   const gpu = await import('webgpu').then((m) => m.create(['backend=null', 'enable-dawn-features=allow_unsafe_apis']), () => null);

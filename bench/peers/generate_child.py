@@ -10,9 +10,9 @@ graphs on a GPU), and with the fine stage compiled. It draws no end and so never
 import json
 import os
 import sys
-import time
 
 import torch
+from child import device, device_name, serve, timed
 from transformers import BarkConfig, BarkModel, StaticCache
 from transformers.models.bark.modeling_bark import BarkCausalModel
 from transformers.utils import logging
@@ -20,7 +20,6 @@ from transformers.utils import logging
 BLOCK_SIZE, LONGEST_TEXT = 1024, 256
 logging.set_verbosity_error()
 job = json.loads(sys.argv[1])
-device = "cuda" if torch.cuda.is_available() else "cpu"
 dtype = getattr(torch, job["dtype"])
 graphs = "reduce-overhead" if device == "cuda" else None
 with open(os.path.join(job["folder"], "config.json")) as file:
@@ -87,7 +86,7 @@ for name in ("semantic", "coarse_acoustics", "fine_acoustics"):
 def say():
     audio = model.generate(text, attention_mask=mask, do_sample=False, fine_temperature=None, semantic_max_new_tokens=job["tokens"])
     if device == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize()  # a sentence is said when it can be heard, not when all of them can
     return audio
 
 
@@ -95,17 +94,8 @@ def answer(call):
     if call["call"] == "check":
         audio = say()
         tokens = {what: said[name].flatten().tolist() for what, name in (("semantic", "semantic"), ("coarse", "coarse_acoustics"), ("fine", "fine_acoustics"))}
-        return {"device": torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads", "error": 0, "audio": audio.float().flatten().tolist(), **tokens}
-    start, cpu = time.perf_counter(), time.process_time()
-    for _ in range(call["times"]):
-        say()
-    return {"ms": 1000 * (time.perf_counter() - start) / call["times"], "cpuMs": 1000 * (time.process_time() - cpu) / call["times"]}
+        return {"device": device_name(), "error": 0, "audio": audio.float().flatten().tolist(), **tokens}
+    return timed(say, call["times"])
 
 
-with torch.inference_mode():
-    for line in sys.stdin:
-        try:
-            got = {"value": answer(json.loads(line))}
-        except Exception as error:
-            got = {"failed": f"{type(error).__name__}: {str(error)[:500]}"}
-        print(json.dumps(got), flush=True)
+serve(answer)

@@ -9,9 +9,9 @@ on a GPU captures CUDA graphs (mode "reduce-overhead").
 import json
 import os
 import sys
-import time
 
 import torch
+from child import device, device_name, serve, timed
 from safetensors.torch import load_file
 from transformers import DynamicCache, StaticCache
 from transformers.models.bark.configuration_bark import BarkFineConfig, BarkSemanticConfig
@@ -19,7 +19,6 @@ from transformers.models.bark.modeling_bark import BarkFineModel, BarkSemanticMo
 
 PAST, CODEBOOKS = 300, 8
 job = json.loads(sys.argv[1])
-device = "cuda" if torch.cuda.is_available() else "cpu"
 dtype = getattr(torch, job["dtype"])
 compiled = job["variant"] == "compiled"
 reference = load_file(os.path.join(job["folder"], "reference", "model.safetensors"))
@@ -97,29 +96,13 @@ def run(operation):
     return step(empty(operation), 0, int(operation[len("prefill") :]))
 
 
-def settled(operation, times=1):
-    for _ in range(times):
-        result = run(operation)
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return result
-
-
 def answer(call):
     operation = call["operation"]
     if call["call"] == "check":
-        logits, expected = settled(operation).float().cpu(), reference[operation]
+        logits, expected = run(operation).float().cpu(), reference[operation]
         error = ((logits - expected).pow(2).mean().sqrt() / expected.std()).item()
-        return {"device": torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads", "error": error, "torch": torch.__version__}
-    start, cpu = time.perf_counter(), time.process_time()
-    settled(operation, call["times"])
-    return {"ms": 1000 * (time.perf_counter() - start) / call["times"], "cpuMs": 1000 * (time.process_time() - cpu) / call["times"]}
+        return {"device": device_name(), "error": error, "torch": torch.__version__}
+    return timed(lambda: run(operation), call["times"])
 
 
-with torch.inference_mode():
-    for line in sys.stdin:
-        try:
-            got = {"value": answer(json.loads(line))}
-        except Exception as error:
-            got = {"failed": f"{type(error).__name__}: {str(error)[:500]}"}
-        print(json.dumps(got), flush=True)
+serve(answer)

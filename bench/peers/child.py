@@ -1,0 +1,33 @@
+"""What the Python children share: a call a line from standard input, an answer in a line to standard output, see work.ts."""
+
+import json
+import sys
+import time
+
+import torch
+
+device = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_name():
+    return torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+
+
+def timed(run, times):
+    """Milliseconds of one run by the clock and of the processor; for CUDA the latter is the host's only."""
+    start, cpu = time.perf_counter(), time.process_time()
+    for _ in range(times):
+        run()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return {"ms": 1000 * (time.perf_counter() - start) / times, "cpuMs": 1000 * (time.process_time() - cpu) / times}
+
+
+def serve(answer):
+    with torch.inference_mode():
+        for line in sys.stdin:
+            try:
+                got = {"value": answer(json.loads(line))}
+            except Exception as error:
+                got = {"failed": f"{type(error).__name__}: {str(error)[:500]}"}
+            print(json.dumps(got), flush=True)
