@@ -6,16 +6,15 @@ import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { UnsupportedError } from '../runtime/errors.ts';
+import { packageProgram } from '../runtime/package_root.ts';
 import { host } from '../runtime/platform.ts';
 import type { Arguments } from './arguments.ts';
 
-// From a chunk in dist/, from a bundle in a folder of it, and from the sources.
-const PLACES = ['./bench/run.js', '../bench/run.js', '../bench/run.ts'];
-
 /** The bench's exit code; 128 and its number where a signal ended it. */
 export async function runBench(given: Arguments, signal: AbortSignal): Promise<number> {
-  const program = PLACES.map((place) => fileURLToPath(new URL(place, import.meta.url))).find(existsSync);
-  if (!program) throw new UnsupportedError('bark bench: got no bench in this package, expected bench/run.js in its dist. Build it with npm run build.');
+  const place = await packageProgram('bench/run');
+  const program = place && fileURLToPath(place);
+  if (!program || !existsSync(program)) throw new UnsupportedError('bark bench: got no bench in this package, expected bench/run.js in its dist. Build it with npm run build.');
   const args = [...launch(program), program, ...argumentsOf(given)];
   try {
     return await new Promise<number>((resolve, reject) => {

@@ -9,6 +9,7 @@ import { joined, prefixed, renamed } from '../runtime/checkpoint_views.ts';
 import { WeightsError } from '../runtime/errors.ts';
 import { findCheckpoint, openCheckpoint } from '../runtime/formats.ts';
 import { openHub, type HubOptions } from '../runtime/hub.ts';
+import { packageRoot } from '../runtime/package_root.ts';
 import { readJson, whyMissing } from '../runtime/read.ts';
 import { openModelSource } from '../runtime/source.ts';
 import type { ModelSourceLike } from '../runtime/source.ts';
@@ -16,9 +17,6 @@ import { BarkConfig } from './config.ts';
 import { BarkGenerationConfig } from './generation_config.ts';
 import type { ProgressEvent } from './options.ts';
 import { findSunoFiles, openSuno } from './suno.ts';
-
-// Next to this file in the sources; one or two floors up and over from the bundles in dist/ and dist/browser/.
-const DEMO_VOICE_FOLDERS = ['./demo_voice/', '../bark/demo_voice/', '../../bark/demo_voice/'];
 
 const CODEC_REPOSITORY = 'facebook/encodec_24khz';
 const CODEC = 'codec_model.';
@@ -191,12 +189,9 @@ function barkName(name: string): string {
 }
 
 async function openDemoVoice(): Promise<ModelSource> {
-  const tried: string[] = [];
-  for (const folder of DEMO_VOICE_FOLDERS) {
-    const url = new URL(folder, import.meta.url);
-    const opened = await openModelSource(url).catch(() => undefined);
-    if (await opened?.has('config.json').catch(() => false)) return opened!;
-    tried.push(url.href);
-  }
-  throw new WeightsError(`Demo voice: got no model at ${tried.join(' or ')}, expected the folder that comes with the package. Name a model instead.`);
+  const root = await packageRoot();
+  const folder = root && new URL('bark/demo_voice/', root);
+  const opened = folder && (await openModelSource(folder).catch(() => undefined));
+  if (await opened?.has('config.json').catch(() => false)) return opened!;
+  throw new WeightsError(`Demo voice: got no model at ${folder?.href ?? 'a folder of this package: the code was bundled into another program'}, expected the one that comes with the package. Name a model instead.`);
 }

@@ -1,8 +1,10 @@
 // What all suites share: the form of a result, medians, child processes, and printing. It measures nothing itself.
 
 import { fork } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { packageProgram } from '../runtime/package_root.ts';
 
 /** One line of `--json`. Numbers that could not be measured are null, never guessed. */
 export interface Result {
@@ -48,17 +50,15 @@ export function median(values: readonly number[]): number {
 /** `value` with as many decimals as are worth reading. */
 export const rounded = (value: number, decimals = 1): number => Math.round(value * 10 ** decimals) / 10 ** decimals;
 
-/** A script of this folder: in the package it is built, and this module may lie in a chunk above it. */
-function scriptPath(script: string): string {
-  const built = script.replace(/\.ts$/, '.js');
-  const places = [script, built, join('bench', built)].map((place) => join(import.meta.dirname, place));
-  return places.find(existsSync) ?? places[0]!;
-}
-
-/** Runs a script of this folder in a process of its own, given `input`, and resolves with the one message it sends. Rejects with what it said where it fails. */
-export function inChild<T>(script: string, input: object, seconds = 600): Promise<T> {
+/**
+ * Runs a script of the bench, such as 'bench/load_child', in a process of its own, given `input`, and resolves with the one message it sends.
+ * Rejects with what it said where it fails.
+ */
+export async function inChild<T>(script: string, input: object, seconds = 600): Promise<T> {
+  const program = await packageProgram(script);
+  if (!program) throw new Error(`${script}: got no folder of this package, expected the code to lie in it.`);
   return new Promise((resolve, reject) => {
-    const path = scriptPath(script);
+    const path = fileURLToPath(program);
     const execArgv = path.endsWith('.ts') ? ['--import', import.meta.resolve('tsx')] : [];
     const child = fork(path, [JSON.stringify(input)], { execArgv, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], timeout: 1000 * seconds });
     let said = '';

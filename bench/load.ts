@@ -44,7 +44,7 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
   for (const { folder, file } of checkpoints(options, note)) {
     for (const dtype of options.dtype ? [options.dtype] : (['float16', 'float32'] as const)) {
       const input: LoadInput = { folder, file, dtype, cold: false };
-      const measure = (more: Partial<LoadInput> = {}): Promise<LoadMeasurement> => inChild<LoadMeasurement>('load_child.ts', { ...input, ...more });
+      const measure = (more: Partial<LoadInput> = {}): Promise<LoadMeasurement> => inChild<LoadMeasurement>('bench/load_child', { ...input, ...more });
       const warm: LoadMeasurement[] = [];
       for (let time = 0; time < repeats; time++) warm.push(await measure());
       const fromDisk: LoadMeasurement[] = [];

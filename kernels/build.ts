@@ -1,10 +1,10 @@
-// Turns kernels/*.wgsl into kernels/wgsl.gen.ts, which tsx, Deno, bundlers and browsers all import alike (tsx cannot import .wgsl).
+// Turns the shaders below kernels/ (the .wgsl files with an entry point) into kernels/wgsl.gen.ts, which tsx, Deno, bundlers and browsers all import alike (tsx cannot import .wgsl).
 // An esbuild plugin expands `#include "common/x.wgsl"` (once a shader), lists the bindings, and has Tint on Dawn's null backend check every
 // shader, so that a typing error is reported here with file, line and column and not on a user's GPU. Where npm webgpu has no binary for the
 // host, the check is left out and said so.
 
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type PartialMessage, type Plugin } from 'esbuild';
 import { locate, type BindingKind, type Shader, type SourceRun } from '../runtime/shader.ts';
@@ -100,7 +100,7 @@ export function wgsl(device: GPUDevice | null): Plugin {
         const read = (name: string): string | undefined => (existsSync(join(KERNELS, name)) ? readFileSync(join(KERNELS, name), 'utf8') : undefined);
         try {
           const { code, runs, files } = expand(file, read);
-          const shader: Shader = { name: file.replace(/\.wgsl$/, ''), code, runs, bindings: bindingsOf(file, code) };
+          const shader: Shader = { name: nameOf(file), code, runs, bindings: bindingsOf(file, code) };
           const errors = await check(device, shader);
           return { contents: JSON.stringify(shader), loader: 'json', errors, watchFiles: files.map((f) => join(KERNELS, f)) };
         } catch (error) {
@@ -112,14 +112,26 @@ export function wgsl(device: GPUDevice | null): Plugin {
   };
 }
 
+/** Files with an entry point, as paths from this folder; the others are pieces that they include. */
+function entryPoints(): string[] {
+  const files = readdirSync(KERNELS, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.wgsl')).map((file) => file.replaceAll('\\', '/'));
+  const shaders = files.filter((file) => /^@compute\b/m.test(readFileSync(join(KERNELS, file), 'utf8'))).sort();
+  const twice = shaders.find((file, i) => shaders.findIndex((other) => nameOf(other) === nameOf(file)) !== i);
+  if (twice) throw new Error(`kernels/${twice}: got a second shader of this name, expected one: shaders are found by the name of their file.`);
+  return shaders;
+}
+
+/** A shader's name is that of its file: linear/linear_decode.wgsl is 'linear_decode'. */
+const nameOf = (file: string): string => basename(file, '.wgsl');
+
 export async function buildShaders(): Promise<void> {
   const device = await validator();
   if (!device) console.error('kernels/build: no WGSL compiler on this host; the shaders are not checked');
-  const names = readdirSync(KERNELS).filter((f) => f.endsWith('.wgsl')).sort().map((f) => f.slice(0, -5));
+  const files = entryPoints();
   await build({
     stdin: {
       resolveDir: KERNELS,
-      contents: names.map((n) => `import ${n} from './${n}.wgsl';`).join('\n') + `\nexport const shaders = { ${names.join(', ')} };`,
+      contents: files.map((file) => `import ${nameOf(file)} from './${file}';`).join('\n') + `\nexport const shaders = { ${files.map(nameOf).join(', ')} };`,
     },
     bundle: true,
     format: 'esm',
@@ -133,6 +145,9 @@ export async function buildShaders(): Promise<void> {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  await buildShaders().catch(() => process.exit(1)); // esbuild has printed the errors
+  await buildShaders().catch((error: Error) => {
+    if (!('errors' in error)) console.error(`kernels/build: ${error.message}`); // esbuild has printed its own
+    process.exit(1);
+  });
   process.exit(0); // Dawn's null instance would keep the process for a while
 }

@@ -1,13 +1,13 @@
-// The shaders of this folder by name, typed. `wgsl.gen.ts` is made by `npm run wgsl`.
+// The shaders of this floor by name, typed. `wgsl.gen.ts` is made by `npm run wgsl`.
 
 import type { Shader } from '../runtime/shader.ts';
 import { shaders as generated } from './wgsl.gen.ts';
 
 const all = generated as Record<string, Shader>;
 
-/** `shader('linear_row')` is kernels/linear_row.wgsl. */
+/** `shader('linear_row')` is the file linear_row.wgsl, in whichever folder of this floor it lies. */
 export function shader(name: string): Shader {
   const found = all[name];
-  if (!found) throw new Error(`There is no kernels/${name}.wgsl in wgsl.gen.ts. Run 'npm run wgsl'.`);
+  if (!found) throw new Error(`There is no shader '${name}' in kernels/wgsl.gen.ts. Run 'npm run wgsl'.`);
   return found;
 }

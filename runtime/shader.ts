@@ -61,7 +61,7 @@ export async function compile(gpu: GPUDevice, shader: Shader, layout: GPUBindGro
     const info = await module.getCompilationInfo();
     const errors = info.messages.filter((m) => m.type === 'error');
     const detail = errors.length > 0 ? describeMessages(shader, errors) : (cause as Error).message;
-    throw new UnsupportedError(`kernels/${shader.name}.wgsl does not compile on this adapter with ${JSON.stringify(overrides)}:\n${detail}`, { cause });
+    throw new UnsupportedError(`kernels/${shader.runs[0]?.file} does not compile on this adapter with ${JSON.stringify(overrides)}:\n${detail}`, { cause });
   }
 }
 

@@ -19,6 +19,6 @@ export function testDevice(): Promise<Device> {
 async function request(): Promise<Device> {
   const found = await Device.request({ tuning: {}, ...current.device });
   // Without them the kernels for matrix units would give way to others in silence.
-  if (profile === 'matrix' && !matrixUnit(found)) throw new Error(`BARK_TEST_PROFILE=matrix: '${found.name}' has no subgroup matrices that the kernels know, expected an adapter with them. Use npm test -- --profile matrix.`);
+  if (profile === 'subgroup_matrix' && !matrixUnit(found)) throw new Error(`BARK_TEST_PROFILE=subgroup_matrix: '${found.name}' has no subgroup matrices that the kernels know, expected an adapter with them. Use npm test -- --profile subgroup_matrix.`);
   return found;
 }

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { DEFAULTS } from '../kernels/choice.ts';
 import type { DeviceOptions } from '../runtime/device.ts';
 
-export type ProfileName = 'default' | 'portable' | 'swiftshader' | 'gpu' | 'matrix';
+export type ProfileName = 'default' | 'portable' | 'swiftshader' | 'gpu' | 'subgroup_matrix';
 
 export interface Profile {
   /** One line for people. */
@@ -31,7 +31,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
   portable: { about: 'the same adapter, core WGSL only, as in Deno and older browsers', device: { portable: true, tuning: {} } },
   swiftshader: { about: 'SwiftShader: no shader-f16, subgroups of 4, 256 invocations, 256-byte binding offsets', device: { tuning: {} }, setupFlag: '--with-swiftshader' },
   gpu: { about: 'the choices that a GPU without matrix units gets, forced, on whatever the default adapter is', device: { tuning: { ...DEFAULTS.gpu, gemm: 'tile', attention: 'tile' } } },
-  matrix: {
+  subgroup_matrix: {
     about: 'subgroup matrices, and the kernels made of them forced (Mesa 26: 8×8×8; else the default adapter where that has them)',
     device: { tuning: { gemm: 'matrix', attention: 'matrix' } },
     setupFlag: '--with-matrices',
@@ -63,7 +63,7 @@ export function profileLaunch(name: ProfileName): Launch | undefined {
     return file ? { ...launch, env: { ...launch.env, VK_DRIVER_FILES: file, VK_ICD_FILENAMES: file } } : undefined;
   }
   // Without the driver that set-up fetches the default adapter may still do: a GPU, or a system with Mesa 26. `features` tell.
-  if (name === 'matrix' && existsSync(matrixNode())) return { node: matrixNode(), env: { ...launch.env, BARK_TEST_HOST_NODE: process.execPath } };
+  if (name === 'subgroup_matrix' && existsSync(matrixNode())) return { node: matrixNode(), env: { ...launch.env, BARK_TEST_HOST_NODE: process.execPath } };
   return launch;
 }
 

@@ -2,30 +2,20 @@
 //
 //   node --import tsx test/run.ts [--quick] [--profile <name>] [filter …]      a filter is a part of a file's path
 //
-// Files that use the GPU run one after the other; kernel tests once for every profile this machine has (profiles.ts; PROFILED below), the others
-// on the default adapter. Tests without a GPU run beside them in a second process. Any file also runs alone: npx tsx test/<name>.test.ts.
+// A file says itself what it needs (needs.ts). Those that need a GPU run one after the other, once on each profile that they name and this machine
+// has (profiles.ts); those that need none run beside them in a second process. Any file also runs alone: npx tsx test/<name>.test.ts.
 
 import { fork, type ChildProcess } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { profilesOf } from './needs.ts';
 import { isProfileName, profileAdapter, PROFILES, type Launch, type ProfileName } from './profiles.ts';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const FILE_SECONDS = 240;
 const DEFAULT: ProfileName = 'default';
-
-/** Run on every profile: what chooses between variants of a kernel. On matrix, what has a form for matrix units, and models with f16 weights: no others meet it. */
-const KERNELS = [/^kernels\/(?!build|shaders)/];
-const PROFILED: Readonly<Record<Exclude<ProfileName, 'default'>, readonly RegExp[]>> = {
-  portable: KERNELS,
-  swiftshader: KERNELS,
-  gpu: [/^kernels\/(qkv|attention_row)/, /^bark\/(parity|half|counters)/],
-  matrix: [/^kernels\/(linear|qkv|attention|choice|matrix)/, /^bark\/(half|demo_voice)/],
-};
-/** Need no adapter. A file in the wrong list still passes; it only costs time. */
-const NO_GPU = [/^setup\//, /^kernels\/(build|shaders)/, /^runtime\/(?!device|program|arena|tensor|weights|memory|counters)/, /^bark\/(config|processor|voices|audio|arguments|progress|options|real_files|convert)/, /^formula/, /^fuzz\//, /^hub\/(?!doors)/];
 
 export interface FileReport {
   passed: number;
@@ -114,20 +104,20 @@ if (values.profile && !isProfileName(values.profile)) {
 }
 
 const inTest = (file: string): string => relative(HERE, file).split(sep).join('/');
-const matches = (list: readonly RegExp[]) => (file: string): boolean => list.some((pattern) => pattern.test(inTest(file)));
 const files = findTests(HERE).filter((file) => positionals.length === 0 || positionals.some((part) => `test/${inTest(file)}`.includes(part)));
 if (files.length === 0) {
   console.error(`got no test file with '${positionals.join("' or '")}' in its path, expected one under test/.`);
   process.exit(2);
 }
 
-const cpu = files.filter(matches(NO_GPU));
-const gpu = files.filter((file) => !cpu.includes(file));
+const needs = new Map(files.map((file) => [file, profilesOf(file)]));
+const cpu = files.filter((file) => needs.get(file)!.length === 0);
+const gpu = files.filter((file) => needs.get(file)!.length > 0);
 const lanes: Lane[] = [];
 const notes: string[] = [];
 for (const name of Object.keys(PROFILES) as ProfileName[]) {
   if (values.profile ? values.profile !== name : values.quick && name !== DEFAULT) continue;
-  const chosen = name === DEFAULT || values.profile ? gpu : gpu.filter(matches(PROFILED[name]));
+  const chosen = values.profile ? gpu : gpu.filter((file) => needs.get(file)!.includes(name));
   if (chosen.length === 0) continue;
   const found = profileAdapter(name);
   const setup = `npm run setup${PROFILES[name].setupFlag ? ` -- ${PROFILES[name].setupFlag}` : ''}`;

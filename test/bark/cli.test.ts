@@ -1,4 +1,5 @@
 // The command as a user meets it: a process with arguments, two streams and an exit code. It speaks with the demo voice, in short texts.
+// Needs: a GPU.
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,7 @@
 // Conversion: the names are those of transformers' save_pretrained, f32 is bit for bit the source, f16 is torch's .half(); what is there is
 // replaced only when it may be, and a conversion that fails leaves nothing. With BARK_TEST_PYTHON (an interpreter with transformers) the
 // folders are loaded there, too.
+// Needs: no GPU.
 
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,6 @@
 // Half precision in storage: with f16 weights and cache, teacher-forced logits stay within 5e-2 of transformers' f32 ones and point the same
 // way (cosine > 0.9999), on every fixture; and what f16 storage does to the numbers is rounding of the weights and nothing else.
+// Needs: a GPU, on default, gpu and subgroup_matrix.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -70,7 +71,7 @@ test('f16 storage is the rounding of matrices to f16 and nothing else: a file wi
 });
 
 // A form that does not suit gives way to another in silence, as it may for a size or two; if it always did, the above would have said nothing about it.
-if (profile === 'matrix') {
+if (profile === 'subgroup_matrix') {
   test('it was the kernels for matrix units that were right', () => {
     for (const base of ['linear', 'qkv', 'attention']) assert.ok([...shaders].some((name) => name.startsWith(`${base}_matrix`)), `${base}: ${[...shaders].join(', ')}`);
   });

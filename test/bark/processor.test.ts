@@ -1,4 +1,5 @@
 // Text to ids: the golden vectors of the real vocabulary, from tokenizer.json and from vocab.txt alone; padding, warnings, voices.
+// Needs: no GPU.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,7 @@
 // The real files: the configs, tensor inventories and voices of suno/bark-small and suno/bark. Every tensor that the loaders ask for is in
 // the inventory with that shape, what they leave is what nothing needs, and no buffer passes 128 MiB. Needs ../shared, but no weights: they
 // are zeros that are never computed with. (The tokenizer's golden vectors are in processor.test.ts, the configs' values in config.test.ts.)
+// Needs: no GPU.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { suite } from 'uvu';

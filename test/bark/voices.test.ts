@@ -1,4 +1,5 @@
 // Voice presets: suno's real files, every way to name one, what is saved, and suno's rules, each broken in turn.
+// Needs: no GPU.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

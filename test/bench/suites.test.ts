@@ -1,5 +1,6 @@
 // The suites `decode`, `stages`, `kernels` and `generate` on a model of two narrow layers: that they run, with the checks that stand before every timing, and what of
 // their results is exact on any machine: counters of a decode step, and its bytes at the released models' width. Times are not judged here.
+// Needs: a GPU.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

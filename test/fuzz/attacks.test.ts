@@ -1,5 +1,6 @@
 // Attacks made by hand, as bytes: pickles that call, pickles and archives that claim or unfold more than they are. Each must be refused
 // with a WeightsError, the calls by the name of what they call, all within the same bounds as the fuzzer's cases.
+// Needs: no GPU.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

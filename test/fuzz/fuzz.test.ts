@@ -2,6 +2,7 @@
 // beyond the file, without a write, a process or a connection. The same cases each time; more with BARK_TEST_FULL=1
 // or BARK_FUZZ_CASES=<number> (a million takes half an hour, more than test/run.ts waits), others with BARK_FUZZ_SEED=<number>; one alone
 // with FUZZ_CASE=<format>:<seed>:<number>; FUZZ_VERBOSE=1 counts, FUZZ_VERBOSE=2 lists the kinds of refusals.
+// Needs: no GPU.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,4 +1,5 @@
 // A Hub id through the public doors: only the files that are needed are fetched, the second time none, and the model speaks as the folder does.
+// Needs: a GPU.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

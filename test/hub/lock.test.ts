@@ -1,4 +1,5 @@
 // The lock between processes: never two holders, waiting that ends by a signal or by what was waited for, and what dead holders leave.
+// Needs: no GPU.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

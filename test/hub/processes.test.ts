@@ -1,4 +1,5 @@
 // Several processes and one cache: killed at any moment, two at once, locks that nobody holds any more, and a disk that is full.
+// Needs: no GPU.
 
 import { suite } from 'uvu';
 import { buildSync } from 'esbuild';

@@ -1,4 +1,5 @@
 // The WGSL build: includes, bindings, and that every mistake is told with the file, line and column it was made in.
+// Needs: no GPU.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

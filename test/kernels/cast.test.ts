@@ -1,5 +1,6 @@
 // Stored tensors to weights, bit for bit: every half, ties and ends of f32 → f16, bf16, padding, pieces of 8 MiB, rows to other rows.
 // The reference are the integer conversions of runtime/half.ts, which test/runtime/half.test.ts checks against first principles.
+// Needs: a GPU, on default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

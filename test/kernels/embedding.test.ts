@@ -1,4 +1,5 @@
 // Embeddings, of many positions and of one a sentence: sums of a few f32, so the very numbers of the reference, bit for bit.
+// Needs: a GPU, on default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -2,6 +2,7 @@
 // Tolerance: f32 sums of K products, in units of their rounding and relative to Σ|x·w| (tensors.ts, sumError); GELU adds the 1.5e-7 of its
 // erf (Abramowitz & Stegun 7.1.26) and stretches an error by at most 1.13, its steepest slope. The matrix form rounds x to f16 beside f16 weights (tensors.ts,
 // productError): it runs on x as it is, and within the bound of the others on x that is f16 already.
+// Needs: a GPU, on default, portable, swiftshader and subgroup_matrix.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,4 +1,5 @@
 // Programs, the arena and the ledger with small shaders of their own: what is counted, what is shared, what is refused, and how errors arrive.
+// Needs: a GPU, on default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -185,7 +186,7 @@ test('a shader that does not compile names file, line and column', async () => {
   own.dispose();
   assert.instance(error, UnsupportedError);
   const [first, place] = error.message.split('\n');
-  assert.is(first, 'kernels/test broken.wgsl does not compile on this adapter with {}:');
+  assert.is(first, 'kernels/broken.wgsl does not compile on this adapter with {}:');
   assert.ok(place!.startsWith('kernels/common/part.wgsl:8:21: '), place);
   assert.match(error.message, /nonsense[^]*\n  fn main\(\) \{ let a = nonsense; \}\n {22}\^$/); // each compiler has its own words
 });

@@ -1,5 +1,6 @@
 // Safetensors against files that Python's safetensors wrote (test/fixtures/safetensors/make.py), and against hostile ones:
 // each must end in a WeightsError that names the file, having asked for no more bytes than the file has.
+// Needs: no GPU.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,4 +1,5 @@
 // The file of measured choices: what is put in comes out for the same adapter, version and host, and for no other; whatever else lies there is as nothing.
+// Needs: no GPU.
 
 import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,5 @@
 // Weights walked by name over a checkpoint in memory: what errors say, what is read, and what it is converted to.
+// Needs: a GPU.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

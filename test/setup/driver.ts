@@ -136,7 +136,7 @@ function installSwiftshader(): void {
 
 /** A Mesa with subgroup matrices, unpacked beside the system's. A wish too: the profile is left out where it cannot be had, in one line. */
 function fetchMatrices(): void {
-  if (profileAdapter('matrix')) return;
+  if (profileAdapter('subgroup_matrix')) return;
   const without = 'tests run without the profile of subgroup matrices';
   const os = osRelease();
   if (process.platform !== 'linux' || os.id !== 'debian') return say(`a driver with subgroup matrices is fetched on Debian only; ${without}`);
@@ -145,7 +145,7 @@ function fetchMatrices(): void {
   const start = Date.now();
   try {
     fetchMatrixDriver(MATRIX_FOLDER, readAptFiles(), os.codename);
-    const adapter = profileAdapter('matrix')?.adapter;
+    const adapter = profileAdapter('subgroup_matrix')?.adapter;
     if (!adapter) throw new Error(`it gives no adapter with ${MATRIX_FEATURE}`);
     say(`'${adapter.description || adapter.device}' is there after ${((Date.now() - start) / 1000).toFixed(0)} s`);
   } catch (error) {

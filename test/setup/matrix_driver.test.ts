@@ -1,4 +1,5 @@
 // The parts of fetching a newer Mesa that need no network: where apt is sent and what of the system it touches, and the script that runs Node.
+// Needs: no GPU.
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
