@@ -1,8 +1,8 @@
 // The command's options: one table, from which both the parsing and the help are made. Knows no model and prints nothing.
 
 import { parseArgs } from 'node:util';
-import type { HubOptions } from '../runtime/hub.ts';
-import { nearestNames } from '../runtime/names.ts';
+import type { HubOptions } from '../runtime/sources/hub/hub.ts';
+import { nearestNames } from '../runtime/base/messages.ts';
 
 /** Wrong usage: the command ends with code 2. The message is one line that says what was got, what was expected and what to do. */
 export class UsageError extends Error {

@@ -1,8 +1,8 @@
 // The result: mono samples, and the WAV file they make. Only writes; playing is the command's work.
 // Reference: the RIFF/WAVE format, 16-bit PCM.
 
-import { InputError } from '../runtime/errors.ts';
-import { writeFile } from '../runtime/files.ts';
+import { InputError } from '../runtime/base/errors.ts';
+import { writeFile } from '../runtime/host/write_file.ts';
 
 const HEADER_BYTES = 44;
 const BYTES_PER_SAMPLE = 2;

@@ -5,9 +5,9 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { UnsupportedError } from '../runtime/errors.ts';
-import { packageProgram } from '../runtime/package_root.ts';
-import { host } from '../runtime/platform.ts';
+import { UnsupportedError } from '../runtime/base/errors.ts';
+import { packageProgram } from '../runtime/host/package_root.ts';
+import { host } from '../runtime/host/platform.ts';
 import type { Arguments } from './arguments.ts';
 
 /** The bench's exit code; 128 and its number where a signal ended it. */

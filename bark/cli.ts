@@ -2,9 +2,9 @@
 // The command `bark`: reads the arguments, runs what they name, and turns whatever happens into one line and an exit code.
 // Speaking is in say.ts, the options are in arguments.ts.
 
-import { InputError } from '../runtime/errors.ts';
-import { env } from '../runtime/platform.ts';
-import { packageVersion } from '../runtime/version.ts';
+import { InputError } from '../runtime/base/errors.ts';
+import { env } from '../runtime/host/platform.ts';
+import { packageVersion } from '../runtime/host/version.ts';
 import { help, hubOptions, readArguments, UsageError, type Command } from './arguments.ts';
 import { describe, diagnose } from './doctor.ts';
 import type { ProgressEvent } from './options.ts';

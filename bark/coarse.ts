@@ -11,7 +11,7 @@ import type { BarkCoarseGenerationConfig, BarkGenerationConfig } from './generat
 import type { Draw, StageHooks } from './semantic.ts';
 import type { CausalGpt } from './gpt.ts';
 import { compileSession, createSession, Pacer, warmUp, type Session, type SessionOptions } from './session.ts';
-import { UnsupportedError } from '../runtime/errors.ts';
+import { UnsupportedError } from '../runtime/base/errors.ts';
 
 /** What a voice brings to this stage. */
 export interface CoarseHistory {

@@ -4,9 +4,9 @@
 // Reference: HF BarkConfig, BarkSubModelConfig, BarkFineConfig.
 
 import { EncodecConfig } from '../encodec/config.ts';
-import { UnsupportedError } from '../runtime/errors.ts';
-import { bad, boolean, integer, jsonObject, objectAt, pathOf, text } from '../runtime/json.ts';
-import type { JsonObject } from '../runtime/json.ts';
+import { UnsupportedError } from '../runtime/base/errors.ts';
+import { bad, boolean, integer, jsonObject, objectAt, pathOf, text } from '../runtime/base/json.ts';
+import type { JsonObject } from '../runtime/base/json.ts';
 
 /** Sizes of one GPT. */
 export interface BarkSubModelConfig {

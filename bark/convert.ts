@@ -3,12 +3,12 @@
 // is never found there. Which tensors there are is convert_tensors.ts's, which parts pretrained.ts's. Node and Deno.
 
 import type { Dirent } from 'node:fs';
-import type { ModelSource, OpenOptions } from '../runtime/checkpoint.ts';
-import { InputError, UnsupportedError } from '../runtime/errors.ts';
-import { host } from '../runtime/platform.ts';
-import { readBytes, readText } from '../runtime/read.ts';
-import { safetensorsLayout, writeSafetensors } from '../runtime/safetensors_write.ts';
-import { pathParts, type ModelSourceLike } from '../runtime/source.ts';
+import type { ModelSource, OpenOptions } from '../runtime/formats/checkpoint.ts';
+import { InputError, UnsupportedError } from '../runtime/base/errors.ts';
+import { host } from '../runtime/host/platform.ts';
+import { readBytes, readText } from '../runtime/files/read.ts';
+import { safetensorsLayout, writeSafetensors } from '../runtime/formats/safetensors_write.ts';
+import { pathParts, type ModelSourceLike } from '../runtime/sources/open_source.ts';
 import { convertedConfig, convertedGenerationConfig } from './convert_config.ts';
 import { planTensors } from './convert_tensors.ts';
 import { checkGeneration } from './generation_config.ts';

@@ -3,9 +3,9 @@
 // nothing: the configs were read before.
 // Reference: HF PreTrainedConfig.to_json_string (5.23).
 
-import type { OpenOptions } from '../runtime/checkpoint.ts';
-import { WeightsError } from '../runtime/errors.ts';
-import { readText } from '../runtime/read.ts';
+import type { OpenOptions } from '../runtime/formats/checkpoint.ts';
+import { WeightsError } from '../runtime/base/errors.ts';
+import { readText } from '../runtime/files/read.ts';
 import type { Pretrained } from './pretrained.ts';
 
 // Before the text of a number, in a string; no file can know it.

@@ -4,11 +4,11 @@
 // quiet, with the upper bits of its payload. Reference: HF modeling_bark.py, modeling_encodec.py (5.23).
 
 import { numQuantizers } from '../encodec/config.ts';
-import { itemBytes } from '../runtime/checkpoint.ts';
-import type { Checkpoint, StoredDType } from '../runtime/checkpoint.ts';
-import { bfloat16ToFloat32, float16ToFloat32, float32ToFloat16 } from '../runtime/half.ts';
-import type { TensorToWrite } from '../runtime/safetensors_write.ts';
-import { sameValues, walkWeights, type TensorRef, type Weights } from '../runtime/weights.ts';
+import { itemBytes } from '../runtime/formats/checkpoint.ts';
+import type { Checkpoint, StoredDType } from '../runtime/formats/checkpoint.ts';
+import { bfloat16ToFloat32, float16ToFloat32, float32ToFloat16 } from '../runtime/base/half.ts';
+import type { TensorToWrite } from '../runtime/formats/safetensors_write.ts';
+import { sameValues, walkWeights, type TensorRef, type Weights } from '../runtime/formats/weights.ts';
 import type { BarkConfig, BarkFineConfig, BarkSubModelConfig } from './config.ts';
 
 export type FloatDType = 'F32' | 'F16';

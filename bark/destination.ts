@@ -1,13 +1,13 @@
-// Where a model's tensors go when its names and shapes are walked: to the GPU, or nowhere, when only shapes are wanted (runtime/nowhere.ts).
+// Where a model's tensors go when its names and shapes are walked: to the GPU, or nowhere, when only shapes are wanted (runtime/compute/shape_only.ts).
 // One walk serves both, so that what is compiled ahead is what will be loaded. Which tensors there are is the models' matter (gpt.ts, fine.ts).
 
 import { linearTerms } from '../kernels/linear_terms.ts';
 import type { Linear } from '../kernels/linear.ts';
 import { uploadMatrix, uploadRows, uploadVector, type RowRange, type UploadOptions, type WeightDType } from '../kernels/upload.ts';
-import type { Device } from '../runtime/device.ts';
-import { NOWHERE } from '../runtime/nowhere.ts';
-import type { Tensor } from '../runtime/tensor.ts';
-import { sameValues, type TensorRef } from '../runtime/weights.ts';
+import type { Device } from '../runtime/compute/device.ts';
+import { NOWHERE } from '../runtime/compute/shape_only.ts';
+import type { Tensor } from '../runtime/compute/tensor.ts';
+import { sameValues, type TensorRef } from '../runtime/formats/weights.ts';
 
 export interface Destination {
   /** Of matrices; vectors are f32. */

@@ -4,9 +4,9 @@
 // Reference: HF BarkGenerationConfig and its three stages.
 
 import { hopLength, numQuantizers } from '../encodec/config.ts';
-import { UnsupportedError, WeightsError } from '../runtime/errors.ts';
-import { bad, boolean, integer, isNull, jsonObject, number, optionalObjectAt, pathOf, show, text } from '../runtime/json.ts';
-import type { JsonObject } from '../runtime/json.ts';
+import { UnsupportedError, WeightsError } from '../runtime/base/errors.ts';
+import { bad, boolean, integer, isNull, jsonObject, number, optionalObjectAt, pathOf, show, text } from '../runtime/base/json.ts';
+import type { JsonObject } from '../runtime/base/json.ts';
 import type { BarkConfig } from './config.ts';
 
 /** How a causal stage draws its tokens. `null` turns a filter off. */

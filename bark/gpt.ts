@@ -9,12 +9,12 @@ import { layerNorm } from '../kernels/layer_norm.ts';
 import { linear, linearRow, type Linear, type Norm, type RowWindow } from '../kernels/linear.ts';
 import { qkv, qkvRow, type LayerCache } from '../kernels/qkv.ts';
 import type { RowRange, WeightDType } from '../kernels/upload.ts';
-import type { Device } from '../runtime/device.ts';
-import type { Owner } from '../runtime/memory.ts';
-import type { Allocator } from '../runtime/nowhere.ts';
-import type { Recorder } from '../runtime/program.ts';
-import type { Tensor } from '../runtime/tensor.ts';
-import type { Weights } from '../runtime/weights.ts';
+import type { Device } from '../runtime/compute/device.ts';
+import type { Owner } from '../runtime/compute/ledger.ts';
+import type { Allocator } from '../runtime/compute/shape_only.ts';
+import type { Recorder } from '../runtime/compute/program.ts';
+import type { Tensor } from '../runtime/compute/tensor.ts';
+import type { Weights } from '../runtime/formats/weights.ts';
 import type { BarkSubModelConfig } from './config.ts';
 import type { Destination } from './destination.ts';
 

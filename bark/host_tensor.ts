@@ -1,6 +1,6 @@
 // Tensors on the host as callers hand them in: {data, shape}, or nested arrays.
 
-import { InputError } from '../runtime/errors.ts';
+import { InputError } from '../runtime/base/errors.ts';
 
 /** A tensor on the host, row-major. */
 export interface HostTensor<T extends ArrayLike<number> = Float32Array> {

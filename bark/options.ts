@@ -2,7 +2,7 @@
 // Everything is checked here, before any GPU work.
 
 import { threefry2x32, type Words } from '../kernels/random.ts';
-import { InputError } from '../runtime/errors.ts';
+import { InputError } from '../runtime/base/errors.ts';
 import type { BarkGenerationConfig, SamplingConfig } from './generation_config.ts';
 import type { Draw } from './semantic.ts';
 

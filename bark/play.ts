@@ -5,7 +5,7 @@ import { accessSync, constants } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { env } from '../runtime/platform.ts';
+import { env } from '../runtime/host/platform.ts';
 
 const POWERSHELL = '(New-Object System.Media.SoundPlayer $env:BARK_PLAY).PlaySync()';
 

@@ -4,15 +4,15 @@
 
 import { EncodecConfig } from '../encodec/config.ts';
 import { codecName, hasCodec, META_FILE, openCodecCheckpoint, readCodecConfig } from '../encodec/checkpoint.ts';
-import type { Checkpoint, ModelSource, OpenOptions } from '../runtime/checkpoint.ts';
-import { joined, prefixed, renamed } from '../runtime/checkpoint_views.ts';
-import { WeightsError } from '../runtime/errors.ts';
-import { findCheckpoint, openCheckpoint } from '../runtime/formats.ts';
-import { openHub, type HubOptions } from '../runtime/hub.ts';
-import { packageRoot } from '../runtime/package_root.ts';
-import { readJson, whyMissing } from '../runtime/read.ts';
-import { openModelSource } from '../runtime/source.ts';
-import type { ModelSourceLike } from '../runtime/source.ts';
+import type { Checkpoint, ModelSource, OpenOptions } from '../runtime/formats/checkpoint.ts';
+import { joined, prefixed, renamed } from '../runtime/formats/views.ts';
+import { WeightsError } from '../runtime/base/errors.ts';
+import { findCheckpoint, openCheckpoint } from '../runtime/formats/open_checkpoint.ts';
+import { openHub, type HubOptions } from '../runtime/sources/hub/hub.ts';
+import { packageRoot } from '../runtime/host/package_root.ts';
+import { readJson, whyMissing } from '../runtime/files/read.ts';
+import { openModelSource } from '../runtime/sources/open_source.ts';
+import type { ModelSourceLike } from '../runtime/sources/open_source.ts';
 import { BarkConfig } from './config.ts';
 import { BarkGenerationConfig } from './generation_config.ts';
 import type { ProgressEvent } from './options.ts';

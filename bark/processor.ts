@@ -2,11 +2,11 @@
 // Text that is too long is cut as in the reference, but says so. Prints nothing: warnings travel with the result.
 // Reference: HF processing_bark.py.
 
-import type { DownloadProgress } from '../runtime/checkpoint.ts';
-import { InputError } from '../runtime/errors.ts';
-import { readJson } from '../runtime/read.ts';
-import { orAborted } from '../runtime/retry.ts';
-import type { ModelSourceLike } from '../runtime/source.ts';
+import type { DownloadProgress } from '../runtime/formats/checkpoint.ts';
+import { InputError } from '../runtime/base/errors.ts';
+import { readJson } from '../runtime/files/read.ts';
+import { orAborted } from '../runtime/files/retry.ts';
+import type { ModelSourceLike } from '../runtime/sources/open_source.ts';
 import { BarkGenerationConfig } from './generation_config.ts';
 import { openOptions, resolveSource, type PretrainedOptions } from './pretrained.ts';
 import { normalizeText } from './text.ts';

@@ -1,7 +1,7 @@
 // What people read while they wait: a line for each stage and for each file that is fetched or written, rewritten in place on a
 // terminal; elsewhere printed once, at its end, and now and then while a large file is on its way.
 
-import { env } from '../runtime/platform.ts';
+import { env } from '../runtime/host/platform.ts';
 import type { ProgressEvent } from './options.ts';
 
 export type Stage = ProgressEvent['stage'];

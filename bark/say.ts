@@ -4,9 +4,9 @@
 import { access, constants, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { addAbortSignal } from 'node:stream';
-import { Device } from '../runtime/device.ts';
-import { InputError } from '../runtime/errors.ts';
-import { packageVersion } from '../runtime/version.ts';
+import { Device } from '../runtime/compute/device.ts';
+import { InputError } from '../runtime/base/errors.ts';
+import { packageVersion } from '../runtime/host/version.ts';
 import type { RawAudio } from './audio.ts';
 import { hubOptions, UsageError, type Arguments, type Values } from './arguments.ts';
 import { BarkModel, type GenerateOutput } from './model.ts';

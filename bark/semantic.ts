@@ -5,7 +5,7 @@
 import type { Words } from '../kernels/random.ts';
 import { readRows, writeRow } from '../kernels/state.ts';
 import type { RowRange } from '../kernels/upload.ts';
-import { InputError } from '../runtime/errors.ts';
+import { InputError } from '../runtime/base/errors.ts';
 import { BarkCausalModel, type StageOptions } from './causal.ts';
 import type { BarkSemanticConfig } from './config.ts';
 import type { BarkSemanticGenerationConfig } from './generation_config.ts';

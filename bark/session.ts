@@ -5,13 +5,13 @@
 import { sample, samplingParams, SAMPLING_WORDS, type Sampling } from '../kernels/sample.ts';
 import { createState, createUniform, MAX_BATCH, writeCall, writeRow } from '../kernels/state.ts';
 import type { RowWindow } from '../kernels/linear.ts';
-import { Arena } from '../runtime/arena.ts';
-import type { Device } from '../runtime/device.ts';
-import { InputError } from '../runtime/errors.ts';
-import type { Owner } from '../runtime/memory.ts';
-import { NOWHERE, type Allocator } from '../runtime/nowhere.ts';
-import { compileAll, record, type Program, type Recorder } from '../runtime/program.ts';
-import type { Tensor } from '../runtime/tensor.ts';
+import { Arena } from '../runtime/compute/arena.ts';
+import type { Device } from '../runtime/compute/device.ts';
+import { InputError } from '../runtime/base/errors.ts';
+import type { Owner } from '../runtime/compute/ledger.ts';
+import { NOWHERE, type Allocator } from '../runtime/compute/shape_only.ts';
+import { compileAll, record, type Program, type Recorder } from '../runtime/compute/program.ts';
+import type { Tensor } from '../runtime/compute/tensor.ts';
 import { createCache, decodeStep, runTokens, type CausalGpt, type KvCache } from './gpt.ts';
 
 export interface SessionOptions {

@@ -3,11 +3,11 @@
 // They hold no codec and no tokenizer: where those come from is pretrained.ts's.
 // Reference: suno-ai/bark generation.py (_load_model), model.py, model_fine.py; HF convert_suno_to_hf.py.
 
-import type { Checkpoint, ModelSource, OpenOptions } from '../runtime/checkpoint.ts';
-import { joined, renamed } from '../runtime/checkpoint_views.ts';
-import { WeightsError } from '../runtime/errors.ts';
-import { boolean, integer, jsonObject, type JsonObject } from '../runtime/json.ts';
-import { openTorchFile } from '../runtime/torch_file.ts';
+import type { Checkpoint, ModelSource, OpenOptions } from '../runtime/formats/checkpoint.ts';
+import { joined, renamed } from '../runtime/formats/views.ts';
+import { WeightsError } from '../runtime/base/errors.ts';
+import { boolean, integer, jsonObject, type JsonObject } from '../runtime/base/json.ts';
+import { openTorchFile } from '../runtime/formats/torch/file.ts';
 import { BarkCoarseConfig, BarkFineConfig, BarkSemanticConfig } from './config.ts';
 
 /** suno's files of each stage, the preferred one first: `_2` is the large model, and suno's own default. */

@@ -4,14 +4,14 @@
 // Reference: HF BertTokenizer (the fast one); its ids are those of bark-spec 8.1.
 
 import { Tokenizer } from '@huggingface/tokenizers';
-import type { ModelSource, OpenOptions } from '../runtime/checkpoint.ts';
-import { WeightsError } from '../runtime/errors.ts';
-import { openHub } from '../runtime/hub.ts';
-import { boolean, isNull, jsonObject, optionalObjectAt, text } from '../runtime/json.ts';
-import type { JsonObject } from '../runtime/json.ts';
-import { readJson, readText, whyMissing } from '../runtime/read.ts';
-import { openModelSource } from '../runtime/source.ts';
-import type { ModelSourceLike } from '../runtime/source.ts';
+import type { ModelSource, OpenOptions } from '../runtime/formats/checkpoint.ts';
+import { WeightsError } from '../runtime/base/errors.ts';
+import { openHub } from '../runtime/sources/hub/hub.ts';
+import { boolean, isNull, jsonObject, optionalObjectAt, text } from '../runtime/base/json.ts';
+import type { JsonObject } from '../runtime/base/json.ts';
+import { readJson, readText, whyMissing } from '../runtime/files/read.ts';
+import { openModelSource } from '../runtime/sources/open_source.ts';
+import type { ModelSourceLike } from '../runtime/sources/open_source.ts';
 import { openOptions, otherHub, type PretrainedOptions } from './pretrained.ts';
 import { findSunoFiles } from './suno.ts';
 

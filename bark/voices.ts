@@ -2,13 +2,13 @@
 // Reads suno's .npz and Hugging Face's three .npy; writes .npz that both read. A model's own voices by name are voice_list.ts's.
 // Does not record, clone or play. Reference: suno-ai/bark generation.py (the rules), HF processing_bark.py (the files).
 
-import type { ModelSource, OpenOptions } from '../runtime/checkpoint.ts';
-import { InputError, WeightsError } from '../runtime/errors.ts';
-import { writeFile } from '../runtime/files.ts';
-import { parseNpy, parseNpz, writeNpz } from '../runtime/npy.ts';
-import type { IntegerArray } from '../runtime/npy.ts';
-import { readBytes } from '../runtime/read.ts';
-import { blobBytes, openModelSource } from '../runtime/source.ts';
+import type { ModelSource, OpenOptions } from '../runtime/formats/checkpoint.ts';
+import { InputError, WeightsError } from '../runtime/base/errors.ts';
+import { writeFile } from '../runtime/host/write_file.ts';
+import { parseNpy, parseNpz, writeNpz } from '../runtime/formats/npy.ts';
+import type { IntegerArray } from '../runtime/formats/npy.ts';
+import { readBytes } from '../runtime/files/read.ts';
+import { blobBytes, openModelSource } from '../runtime/sources/open_source.ts';
 import type { BarkGenerationConfig } from './generation_config.ts';
 
 export const PROMPTS = ['semantic_prompt', 'coarse_prompt', 'fine_prompt'] as const;

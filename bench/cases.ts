@@ -12,10 +12,10 @@ import { gumbel, threefry2x32 } from '../kernels/random.ts';
 import { sample, samplingParams, SAMPLING_WORDS } from '../kernels/sample.ts';
 import { sampleCodes, samplingCodesParams, SAMPLING_CODES_WORDS } from '../kernels/sample_codes.ts';
 import { createState, createUniform, writeCall, writeRow } from '../kernels/state.ts';
-import type { Device } from '../runtime/device.ts';
-import { float16ToFloat32 } from '../runtime/half.ts';
-import type { Recorder } from '../runtime/program.ts';
-import { byteSize, type Tensor } from '../runtime/tensor.ts';
+import type { Device } from '../runtime/compute/device.ts';
+import { float16ToFloat32 } from '../runtime/base/half.ts';
+import type { Recorder } from '../runtime/compute/program.ts';
+import { byteSize, type Tensor } from '../runtime/compute/tensor.ts';
 import { filled, series, type Series } from './values.ts';
 
 /** An output that was computed again: its value in f64, and Σ|addends|, the scale of its rounding error. */

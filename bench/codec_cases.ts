@@ -3,8 +3,8 @@
 import { conv1d, packConv1d, padTo4 } from '../kernels/conv1d.ts';
 import { convTranspose1d, packConvTranspose1d, packConvTranspose1dBias } from '../kernels/conv_transpose1d.ts';
 import { lstm, packLstm } from '../kernels/lstm.ts';
-import type { Device } from '../runtime/device.ts';
-import type { Tensor } from '../runtime/tensor.ts';
+import type { Device } from '../runtime/compute/device.ts';
+import type { Tensor } from '../runtime/compute/tensor.ts';
 import { dot, places, type Case, type MakeCase } from './cases.ts';
 import { filled, series } from './values.ts';
 

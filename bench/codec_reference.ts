@@ -3,7 +3,7 @@
 
 import type { EncodecConfig } from '../encodec/config.ts';
 import { foldedWeight } from '../encodec/weights.ts';
-import { readFloat32, type Weights } from '../runtime/weights.ts';
+import { readFloat32, type Weights } from '../runtime/formats/weights.ts';
 import { codebookSum, conv1d, convTranspose1d, lstm } from '../test/reference.ts';
 
 /** Frames that `checkAudio` computes. */

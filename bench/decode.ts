@@ -8,7 +8,7 @@ import { BarkSemanticModel } from '../bark/semantic.ts';
 import { createSession, type Session, type SessionOptions } from '../bark/session.ts';
 import type { TokenWindow } from '../kernels/sample.ts';
 import { writeRow } from '../kernels/state.ts';
-import { Device, type Counters } from '../runtime/device.ts';
+import { Device, type Counters } from '../runtime/compute/device.ts';
 import { basisMs, copyBandwidth, measure, variantOf } from './gpu_time.ts';
 import { median, rounded, type BenchOptions, type Result, type Suite } from './harness.ts';
 import { openBenchModel, type BenchModel } from './synthetic.ts';

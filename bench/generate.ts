@@ -4,7 +4,7 @@
 
 import { BarkModel, type GenerateOutput } from '../bark/model.ts';
 import type { BarkInputs } from '../bark/processor.ts';
-import { Device, isSoftware, type Counters } from '../runtime/device.ts';
+import { Device, isSoftware, type Counters } from '../runtime/compute/device.ts';
 import { checkAudio } from './codec_reference.ts';
 import { cpuMs, gpuTimed, variantOf } from './gpu_time.ts';
 import { median, rounded, type BenchOptions, type Result, type Suite } from './harness.ts';

@@ -1,11 +1,11 @@
 // Whether halves are right on this driver: all 65,536 of them read as f32 and written back, and what `f16` makes of them, compared bit for bit
-// with the host (runtime/half.ts). WGSL lets a driver flush subnormals, round a sum or product to either neighbour, and do what it likes with infinity and
+// with the host (runtime/base/half.ts). WGSL lets a driver flush subnormals, round a sum or product to either neighbour, and do what it likes with infinity and
 // NaN; so these are counted apart, and only the rest is wrong.
 
-import { USAGE, type Device } from '../runtime/device.ts';
-import { float16ToFloat32, float32ToFloat16 } from '../runtime/half.ts';
-import { record } from '../runtime/program.ts';
-import type { Tensor } from '../runtime/tensor.ts';
+import { USAGE, type Device } from '../runtime/compute/device.ts';
+import { float16ToFloat32, float32ToFloat16 } from '../runtime/base/half.ts';
+import { record } from '../runtime/compute/program.ts';
+import type { Tensor } from '../runtime/compute/tensor.ts';
 import { benchShader } from './shaders.ts';
 
 /** One thing that was compared, over all the halves that it can be done with. */

@@ -4,7 +4,7 @@ import { fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { packageProgram } from '../runtime/package_root.ts';
+import { packageProgram } from '../runtime/host/package_root.ts';
 
 /** One line of `--json`. Numbers that could not be measured are null, never guessed. */
 export interface Result {

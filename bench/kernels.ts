@@ -1,8 +1,8 @@
 // The suite `kernels`: each operation at the sizes it has in Bark, against the bandwidth of a copy and the best product of the same run.
 // Before a time counts, some of the operation's outputs are compared with the same in f64 (cases.ts).
 
-import { Device } from '../runtime/device.ts';
-import { record } from '../runtime/program.ts';
+import { Device } from '../runtime/compute/device.ts';
+import { record } from '../runtime/compute/program.ts';
 import { gptCases, readOutput, type Case, type MakeCase } from './cases.ts';
 import { codecCases } from './codec_cases.ts';
 import { basisMs, copyBandwidth, measure, variantOf, type Timing } from './gpu_time.ts';

@@ -6,12 +6,12 @@ import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, wr
 import { join } from 'node:path';
 import { BarkModel } from '../bark/model.ts';
 import type { CausalGpt } from '../bark/gpt.ts';
-import type { ByteSource, Checkpoint, ModelSource } from '../runtime/checkpoint.ts';
-import { Device, isSoftware } from '../runtime/device.ts';
-import { openCheckpoint } from '../runtime/formats.ts';
-import { float32ToFloat16 } from '../runtime/half.ts';
-import { openModelSource } from '../runtime/source.ts';
-import type { Tensor } from '../runtime/tensor.ts';
+import type { ByteSource, Checkpoint, ModelSource } from '../runtime/formats/checkpoint.ts';
+import { Device, isSoftware } from '../runtime/compute/device.ts';
+import { openCheckpoint } from '../runtime/formats/open_checkpoint.ts';
+import { float32ToFloat16 } from '../runtime/base/half.ts';
+import { openModelSource } from '../runtime/sources/open_source.ts';
+import type { Tensor } from '../runtime/compute/tensor.ts';
 
 export interface LoadInput {
   readonly folder: string;

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
-import { float32ToFloat16 } from '../runtime/half.ts';
+import { float32ToFloat16 } from '../runtime/base/half.ts';
 import { BLOCK_SIZE, byteLength, configs, inventory, isModelName, MODELS, type BenchTensor, type ModelName, type ModelShape } from './inventory.ts';
 import { torchLayout, type Segment } from './torch_writer.ts';
 

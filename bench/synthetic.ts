@@ -5,10 +5,10 @@
 import { openPretrained } from '../bark/pretrained.ts';
 import type { BarkConfig } from '../bark/config.ts';
 import type { BarkGenerationConfig } from '../bark/generation_config.ts';
-import { missingFile } from '../runtime/bytes.ts';
-import type { ByteSource, ModelSource } from '../runtime/checkpoint.ts';
-import { openModelSource } from '../runtime/source.ts';
-import { walkWeights, type Weights } from '../runtime/weights.ts';
+import { missingFile } from '../runtime/files/bytes.ts';
+import type { ByteSource, ModelSource } from '../runtime/formats/checkpoint.ts';
+import { openModelSource } from '../runtime/sources/open_source.ts';
+import { walkWeights, type Weights } from '../runtime/formats/weights.ts';
 import type { BenchOptions } from './harness.ts';
 import { configs, inventory, isModelName, MODELS, type ModelShape } from './inventory.ts';
 import { safetensorsLayout, scaleOf } from './make_checkpoint.ts';

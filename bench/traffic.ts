@@ -2,8 +2,8 @@
 // for each walk over it: rows of a batch in two tiles are two walks, and two times the bytes, whatever a cache may save of that.
 // Uniforms (a few hundred bytes a dispatch) are not counted. A kernel that is not known here is an error: a count must not be wrong in silence.
 
-import { Recorder, type Dispatch } from '../runtime/program.ts';
-import { byteSize, bytesPerElement, padTo8, type Tensor } from '../runtime/tensor.ts';
+import { Recorder, type Dispatch } from '../runtime/compute/program.ts';
+import { byteSize, bytesPerElement, padTo8, type Tensor } from '../runtime/compute/tensor.ts';
 
 export interface Recorded extends Dispatch {
   readonly shader: string;

@@ -1,15 +1,15 @@
-// `--tune`: times what there is to choose between on the adapter at hand, and has runtime/tuning.ts remember what beat the defaults. One choice after
+// `--tune`: times what there is to choose between on the adapter at hand, and has runtime/compute/tuning_file.ts remember what beat the defaults. One choice after
 // the other, each with those before it settled; a variant's time counts only when its results are the default's. It ends in time: a compiler that
 // takes seconds for a shader is waited for no longer than the budget lasts, and what was not measured keeps its default.
 
 import { checkMatrixForm } from '../kernels/matrix_check.ts';
-import { Arena } from '../runtime/arena.ts';
-import { Device } from '../runtime/device.ts';
-import { Recorder, record, type Dispatch, type Program } from '../runtime/program.ts';
-import type { Shader } from '../runtime/shader.ts';
-import { byteSize, type Tensor } from '../runtime/tensor.ts';
-import { rememberTuning, tuningPlace, type Tuning } from '../runtime/tuning.ts';
-import { packageVersion } from '../runtime/version.ts';
+import { Arena } from '../runtime/compute/arena.ts';
+import { Device } from '../runtime/compute/device.ts';
+import { Recorder, record, type Dispatch, type Program } from '../runtime/compute/program.ts';
+import type { Shader } from '../runtime/compute/shader.ts';
+import { byteSize, type Tensor } from '../runtime/compute/tensor.ts';
+import { rememberTuning, tuningPlace, type Tuning } from '../runtime/compute/tuning_file.ts';
+import { packageVersion } from '../runtime/host/version.ts';
 import { readOutput } from './cases.ts';
 import { basisMs, clocked, measure, variantOf } from './gpu_time.ts';
 import { rounded } from './harness.ts';

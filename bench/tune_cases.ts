@@ -8,9 +8,9 @@ import { conv1d, packConv1d, padTo4 } from '../kernels/conv1d.ts';
 import { linear, linearRow } from '../kernels/linear.ts';
 import { qkv, type LayerCache } from '../kernels/qkv.ts';
 import { createState, createUniform, writeCall, writeRow } from '../kernels/state.ts';
-import { isSoftware, type Device } from '../runtime/device.ts';
-import type { Recorder } from '../runtime/program.ts';
-import type { Tensor } from '../runtime/tensor.ts';
+import { isSoftware, type Device } from '../runtime/compute/device.ts';
+import type { Recorder } from '../runtime/compute/program.ts';
+import type { Tensor } from '../runtime/compute/tensor.ts';
 import { MODELS } from './inventory.ts';
 import { filled, series } from './values.ts';
 

@@ -2,12 +2,12 @@
 // torch hub leaves it, alone or beside a config.json. Meta's names are taken in every format. Uploads nothing.
 // Reference: HF convert_encodec_checkpoint_to_pytorch.py; facebookresearch/encodec model.py (the file's name).
 
-import type { Checkpoint, ModelSource, OpenOptions } from '../runtime/checkpoint.ts';
-import { renamed } from '../runtime/checkpoint_views.ts';
-import { WeightsError } from '../runtime/errors.ts';
-import { findCheckpoint } from '../runtime/formats.ts';
-import { readJson, whyMissing } from '../runtime/read.ts';
-import { openTorchFile } from '../runtime/torch_file.ts';
+import type { Checkpoint, ModelSource, OpenOptions } from '../runtime/formats/checkpoint.ts';
+import { renamed } from '../runtime/formats/views.ts';
+import { WeightsError } from '../runtime/base/errors.ts';
+import { findCheckpoint } from '../runtime/formats/open_checkpoint.ts';
+import { readJson, whyMissing } from '../runtime/files/read.ts';
+import { openTorchFile } from '../runtime/formats/torch/file.ts';
 import { EncodecConfig } from './config.ts';
 
 /** Meta's file of the 24 kHz model; it has the first digits of its own sha256 in its name. */

@@ -2,8 +2,8 @@
 // Holds what decoding and encoding at one sampling rate need; chunking and loudness keys (the 48 kHz model) are refused or unread.
 // Reference: HF EncodecConfig; facebookresearch/encodec, arXiv 2210.13438.
 
-import { UnsupportedError } from '../runtime/errors.ts';
-import { bad, boolean, integer, isNull, jsonObject, number, numbers, show, text } from '../runtime/json.ts';
+import { UnsupportedError } from '../runtime/base/errors.ts';
+import { bad, boolean, integer, isNull, jsonObject, number, numbers, show, text } from '../runtime/base/json.ts';
 
 export type PadMode = 'reflect';
 

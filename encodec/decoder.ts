@@ -6,9 +6,9 @@ import { codebookSum } from '../kernels/codebook_sum.ts';
 import { conv1d, type Conv1d, type Slice } from '../kernels/conv1d.ts';
 import { convTranspose1d, convTranspose1dTrim, type ConvTranspose1d } from '../kernels/conv_transpose1d.ts';
 import { lstm, type Lstm } from '../kernels/lstm.ts';
-import type { Recorder } from '../runtime/program.ts';
-import { reshape, type Tensor } from '../runtime/tensor.ts';
-import type { Weights } from '../runtime/weights.ts';
+import type { Recorder } from '../runtime/compute/program.ts';
+import { reshape, type Tensor } from '../runtime/compute/tensor.ts';
+import type { Weights } from '../runtime/formats/weights.ts';
 import { hopLength, type EncodecConfig } from './config.ts';
 import { loadCodebooks, loadConv1d, loadConvTranspose1d, loadLstm, type Destination } from './weights.ts';
 

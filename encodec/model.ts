@@ -1,16 +1,16 @@
 // The codec as a model: opens a checkpoint, puts the decoder on the GPU and takes it away again, turns codes into samples.
 // It has no encoder yet. Reference: HF EncodecModel.decode for one chunk (24 kHz: no chunking, no loudness scale).
 
-import type { Checkpoint, OpenOptions } from '../runtime/checkpoint.ts';
-import { Device } from '../runtime/device.ts';
-import { InputError } from '../runtime/errors.ts';
-import type { HubOptions } from '../runtime/hub.ts';
-import { NOWHERE } from '../runtime/nowhere.ts';
-import { compileAll, record, type Recorder } from '../runtime/program.ts';
-import { Resident, whileCompiling, type LoadProgress } from '../runtime/resident.ts';
-import { openModelSource, type ModelSourceLike } from '../runtime/source.ts';
-import type { Tensor } from '../runtime/tensor.ts';
-import { walkWeights, type Weights } from '../runtime/weights.ts';
+import type { Checkpoint, OpenOptions } from '../runtime/formats/checkpoint.ts';
+import { Device } from '../runtime/compute/device.ts';
+import { InputError } from '../runtime/base/errors.ts';
+import type { HubOptions } from '../runtime/sources/hub/hub.ts';
+import { NOWHERE } from '../runtime/compute/shape_only.ts';
+import { compileAll, record, type Recorder } from '../runtime/compute/program.ts';
+import { Resident, whileCompiling, type LoadProgress } from '../runtime/compute/residency.ts';
+import { openModelSource, type ModelSourceLike } from '../runtime/sources/open_source.ts';
+import type { Tensor } from '../runtime/compute/tensor.ts';
+import { walkWeights, type Weights } from '../runtime/formats/weights.ts';
 import { openCodecCheckpoint, readCodecConfig } from './checkpoint.ts';
 import { hopLength, numQuantizers, type EncodecConfig } from './config.ts';
 import { decode, decoderTensors, loadDecoder, widest, type Decoder } from './decoder.ts';

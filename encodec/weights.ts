@@ -5,12 +5,12 @@
 import { packConv1d, padTo4, type Conv1d } from '../kernels/conv1d.ts';
 import { convTranspose1dDepth, packConvTranspose1d, packConvTranspose1dBias, type ConvTranspose1d } from '../kernels/conv_transpose1d.ts';
 import { packLstm, recurrentLength, type Lstm, type LstmLayer } from '../kernels/lstm.ts';
-import type { Device } from '../runtime/device.ts';
-import type { Owner } from '../runtime/memory.ts';
-import { NOWHERE } from '../runtime/nowhere.ts';
-import type { LoadProgress } from '../runtime/resident.ts';
-import type { Tensor } from '../runtime/tensor.ts';
-import { readFloat32, type Weights } from '../runtime/weights.ts';
+import type { Device } from '../runtime/compute/device.ts';
+import type { Owner } from '../runtime/compute/ledger.ts';
+import { NOWHERE } from '../runtime/compute/shape_only.ts';
+import type { LoadProgress } from '../runtime/compute/residency.ts';
+import type { Tensor } from '../runtime/compute/tensor.ts';
+import { readFloat32, type Weights } from '../runtime/formats/weights.ts';
 
 type Values = Float32Array | readonly Float32Array[];
 

@@ -1,10 +1,10 @@
 // Softmax(q · Kᵀ / √D) · V over the KV cache: for many queries of one sentence (prefill, fine model), and for one query a sentence (decode).
 
-import { UnsupportedError } from '../runtime/errors.ts';
-import { isSoftware, type Device } from '../runtime/device.ts';
-import type { Recorder } from '../runtime/program.ts';
-import type { Shader } from '../runtime/shader.ts';
-import { expectShape, type Tensor } from '../runtime/tensor.ts';
+import { UnsupportedError } from '../runtime/base/errors.ts';
+import { isSoftware, type Device } from '../runtime/compute/device.ts';
+import type { Recorder } from '../runtime/compute/program.ts';
+import type { Shader } from '../runtime/compute/shader.ts';
+import { expectShape, type Tensor } from '../runtime/compute/tensor.ts';
 import { choices, formWithoutMatrix, type Form } from './choice.ts';
 import { isF32 } from './linear.ts';
 import { matrixShader, matrixUnit } from './matrix.ts';

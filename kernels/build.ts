@@ -7,7 +7,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type PartialMessage, type Plugin } from 'esbuild';
-import { locate, type BindingKind, type Shader, type SourceRun } from '../runtime/shader.ts';
+import { locate, type BindingKind, type Shader, type SourceRun } from '../runtime/compute/shader.ts';
 
 const KERNELS = dirname(fileURLToPath(import.meta.url));
 const INCLUDE = /^#include "([^"]+)"\s*$/;

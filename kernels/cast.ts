@@ -1,9 +1,9 @@
 // Stored tensors to weights on the GPU: the f32 → f16 cast and the padding of rows happen there, so that loading is bound by the disk.
 
-import type { Device } from '../runtime/device.ts';
-import { UnsupportedError } from '../runtime/errors.ts';
-import { record } from '../runtime/program.ts';
-import { bytesPerElement, padTo8, type Tensor } from '../runtime/tensor.ts';
+import type { Device } from '../runtime/compute/device.ts';
+import { UnsupportedError } from '../runtime/base/errors.ts';
+import { record } from '../runtime/compute/program.ts';
+import { bytesPerElement, padTo8, type Tensor } from '../runtime/compute/tensor.ts';
 import { shader } from './shaders.ts';
 import { createUniform } from './state.ts';
 

@@ -2,7 +2,7 @@
 // The table is by kind of adapter; what was measured on the adapter at hand (`device.tuning`, from `bark bench --tune`) comes before it,
 // and what the device cannot do comes before both. (Subgroups or not is a matter of capability alone: linear.ts, gemvVariant.)
 
-import { isSoftware, type Device } from '../runtime/device.ts';
+import { isSoftware, type Device } from '../runtime/compute/device.ts';
 import { matrixUnit } from './matrix.ts';
 
 /**

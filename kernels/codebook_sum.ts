@@ -1,8 +1,8 @@
 // What a residual vector quantizer decodes to: the sum of one entry of each codebook. HF: EncodecResidualVectorQuantizer.decode.
 
-import { ShapeError } from '../runtime/errors.ts';
-import type { Recorder } from '../runtime/program.ts';
-import { expectDType, expectShape, type Tensor } from '../runtime/tensor.ts';
+import { ShapeError } from '../runtime/base/errors.ts';
+import type { Recorder } from '../runtime/compute/program.ts';
+import { expectDType, expectShape, type Tensor } from '../runtime/compute/tensor.ts';
 import { shader } from './shaders.ts';
 
 /** y (B, T, D) = Σ_q table[q, codes[b, q, t]] for codes (B, Q, T) u32 and a table (at least Q, size, D) f32. Codes must be below `size`. */

@@ -2,9 +2,9 @@
 // ELU in front of it is a prologue; the other branch of a residual block and ELU behind it are epilogues. torch: nn.Conv1d (groups 1).
 // Also what conv_transpose1d.ts shares: slices of time, and the parameters that tell a shader of them.
 
-import { ShapeError } from '../runtime/errors.ts';
-import type { Recorder } from '../runtime/program.ts';
-import { expectDType, expectShape, type Tensor } from '../runtime/tensor.ts';
+import { ShapeError } from '../runtime/base/errors.ts';
+import type { Recorder } from '../runtime/compute/program.ts';
+import { expectDType, expectShape, type Tensor } from '../runtime/compute/tensor.ts';
 import { choices, type Choices } from './choice.ts';
 import { shader } from './shaders.ts';
 

@@ -1,9 +1,9 @@
 // y = convTranspose(act(x)) + bias over channel-last (B, T, C) f32 activations, trimmed to T · stride frames as HF EncodecConvTranspose1d
 // does it. torch: nn.ConvTranspose1d (groups 1, no output padding). One product over the few input frames that reach `stride` output frames.
 
-import { ShapeError } from '../runtime/errors.ts';
-import type { Recorder } from '../runtime/program.ts';
-import type { Tensor } from '../runtime/tensor.ts';
+import { ShapeError } from '../runtime/base/errors.ts';
+import type { Recorder } from '../runtime/compute/program.ts';
+import type { Tensor } from '../runtime/compute/tensor.ts';
 import { checkConv, dispatchConv, padTo4, type Conv1d, type ConvOptions } from './conv1d.ts';
 
 export interface ConvTranspose1d extends Pick<Conv1d, 'weight' | 'bias' | 'inChannels' | 'outChannels'> {

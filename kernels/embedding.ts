@@ -1,7 +1,7 @@
 // Token and position embeddings: rows of a table by id, plus the row of the position. torch: nn.Embedding, twice, and their sum.
 
-import type { Recorder } from '../runtime/program.ts';
-import { expectShape, type Tensor } from '../runtime/tensor.ts';
+import type { Recorder } from '../runtime/compute/program.ts';
+import { expectShape, type Tensor } from '../runtime/compute/tensor.ts';
 import { isF32 } from './linear.ts';
 import { shader } from './shaders.ts';
 

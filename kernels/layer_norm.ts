@@ -1,7 +1,7 @@
 // LayerNorm over the last dimension of many rows; in a decode step it is folded into linearRow and qkvRow instead. torch: nn.LayerNorm.
 
-import type { Recorder } from '../runtime/program.ts';
-import { expectShape, type Tensor } from '../runtime/tensor.ts';
+import type { Recorder } from '../runtime/compute/program.ts';
+import { expectShape, type Tensor } from '../runtime/compute/tensor.ts';
 import { subgroupLanes } from './choice.ts';
 import { LAYER_NORM_EPS, type Norm } from './linear.ts';
 import { shader } from './shaders.ts';

@@ -2,10 +2,10 @@
 // `linear` serves many rows (prefill, fine model) as a tiled product of rows that are normalised already; `linearRow` the one row a sentence
 // of a decode step, with LayerNorm folded into the walk over the weights (common/gemv.wgsl has the identity).
 
-import { ShapeError } from '../runtime/errors.ts';
-import type { Recorder } from '../runtime/program.ts';
-import type { Overrides, Shader } from '../runtime/shader.ts';
-import { expectDType, expectShape, type Tensor } from '../runtime/tensor.ts';
+import { ShapeError } from '../runtime/base/errors.ts';
+import type { Recorder } from '../runtime/compute/program.ts';
+import type { Overrides, Shader } from '../runtime/compute/shader.ts';
+import { expectDType, expectShape, type Tensor } from '../runtime/compute/tensor.ts';
 import { choices, formWithoutMatrix, subgroupLanes, type Form } from './choice.ts';
 import { matrixGemm } from './matrix.ts';
 import { shader } from './shaders.ts';

@@ -1,9 +1,9 @@
 // What a decode step adds for a folded LayerNorm and a bias: computed once, when weights are loaded, by a decode step's own product.
 
-import type { Device } from '../runtime/device.ts';
-import type { Owner } from '../runtime/memory.ts';
-import { record } from '../runtime/program.ts';
-import type { Tensor } from '../runtime/tensor.ts';
+import type { Device } from '../runtime/compute/device.ts';
+import type { Owner } from '../runtime/compute/ledger.ts';
+import { record } from '../runtime/compute/program.ts';
+import type { Tensor } from '../runtime/compute/tensor.ts';
 import { linearRow, type Linear } from './linear.ts';
 import { createState } from './state.ts';
 

@@ -2,8 +2,8 @@
 // torch: nn.LSTM whose input and hidden sizes are equal; HF: EncodecLSTM. What the first layer reads is one product over all steps (conv1d of
 // kernel 1); then the layers walk as a wavefront, a dispatch for each step (common/lstm.wgsl): no workgroup waits for another.
 
-import type { Recorder } from '../runtime/program.ts';
-import { expectDType, expectShape, reshape, type Tensor } from '../runtime/tensor.ts';
+import type { Recorder } from '../runtime/compute/program.ts';
+import { expectDType, expectShape, reshape, type Tensor } from '../runtime/compute/tensor.ts';
 import { conv1d, padTo4 } from './conv1d.ts';
 import { shader } from './shaders.ts';
 

@@ -1,8 +1,8 @@
 // Which of the adapter's matrix units the kernels multiply with, and their shaders with its sizes put in.
 // Sizes of WGSL's matrix types must be constants of the module, where an override will not do, so they are replaced in the text.
 
-import type { Device } from '../runtime/device.ts';
-import type { Shader } from '../runtime/shader.ts';
+import type { Device } from '../runtime/compute/device.ts';
+import type { Shader } from '../runtime/compute/shader.ts';
 import { shader } from './shaders.ts';
 
 /** Matrices that a subgroup of `lanes` multiplies at once: (M, K) · (K, N), f16 in, f32 sums. */

@@ -1,11 +1,11 @@
 // Whether the matrix unit computes what it should, asked of the adapter at hand before a model relies on it: the extension is young, drivers differ,
 // and a wrong product is no error to them. It sees to it that the other kernels are used then, and prints nothing.
 
-import type { Device } from '../runtime/device.ts';
-import { UnsupportedError } from '../runtime/errors.ts';
-import { float32ToFloat16 } from '../runtime/half.ts';
-import { record, type Recorder } from '../runtime/program.ts';
-import type { Tensor } from '../runtime/tensor.ts';
+import type { Device } from '../runtime/compute/device.ts';
+import { UnsupportedError } from '../runtime/base/errors.ts';
+import { float32ToFloat16 } from '../runtime/base/half.ts';
+import { record, type Recorder } from '../runtime/compute/program.ts';
+import type { Tensor } from '../runtime/compute/tensor.ts';
 import { attention } from './attention.ts';
 import { choices, formWithoutMatrix } from './choice.ts';
 import { linear } from './linear.ts';

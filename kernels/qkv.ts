@@ -1,8 +1,8 @@
 // The fused projection to queries, keys and values, with the KV cache write as its epilogue. torch: att_proj of Bark's attention.
 
-import type { Recorder } from '../runtime/program.ts';
-import { expectDType, expectShape, type Tensor } from '../runtime/tensor.ts';
-import { ShapeError } from '../runtime/errors.ts';
+import type { Recorder } from '../runtime/compute/program.ts';
+import { expectDType, expectShape, type Tensor } from '../runtime/compute/tensor.ts';
+import { ShapeError } from '../runtime/base/errors.ts';
 import { gemmVariant, gemvVariant, isF32, matrixShape, type GemmOptions, type Linear, type WalkForm } from './linear.ts';
 import { shader } from './shaders.ts';
 

@@ -2,9 +2,9 @@
 // of the state moves on. The settings are a small uniform tensor that the host may rewrite between runs: nothing is recorded or compiled anew.
 // Nothing here checks them; that is the caller's.
 
-import { ShapeError } from '../runtime/errors.ts';
-import type { Recorder } from '../runtime/program.ts';
-import { expectDType, expectShape, type Tensor } from '../runtime/tensor.ts';
+import { ShapeError } from '../runtime/base/errors.ts';
+import type { Recorder } from '../runtime/compute/program.ts';
+import { expectDType, expectShape, type Tensor } from '../runtime/compute/tensor.ts';
 import { shader } from './shaders.ts';
 
 /** `count` tokens from the id `first` on: what logits 0, 1, … of a step stand for. */

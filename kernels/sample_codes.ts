@@ -1,8 +1,8 @@
 // The fine model's draw: one codebook for the positions of a window, argmax or softmax(logits / temperature). The settings are a small uniform
 // tensor that the host rewrites before each run.
 
-import type { Recorder } from '../runtime/program.ts';
-import { expectDType, expectShape, type Tensor } from '../runtime/tensor.ts';
+import type { Recorder } from '../runtime/compute/program.ts';
+import { expectDType, expectShape, type Tensor } from '../runtime/compute/tensor.ts';
 import { threefry2x32, type Words } from './random.ts';
 import { shader } from './shaders.ts';
 

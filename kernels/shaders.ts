@@ -1,6 +1,6 @@
 // The shaders of this floor by name, typed. `wgsl.gen.ts` is made by `npm run wgsl`.
 
-import type { Shader } from '../runtime/shader.ts';
+import type { Shader } from '../runtime/compute/shader.ts';
 import { shaders as generated } from './wgsl.gen.ts';
 
 const all = generated as Record<string, Shader>;

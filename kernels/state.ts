@@ -1,10 +1,10 @@
 // The host's side of the two small uniforms that kernels read: `Row` (common/state.wgsl), what changes from token to token,
 // and `Call` (common/call.wgsl), one run over many positions of one sentence.
 
-import { USAGE, type Device } from '../runtime/device.ts';
-import type { Owner } from '../runtime/memory.ts';
-import type { Allocator } from '../runtime/nowhere.ts';
-import type { Tensor } from '../runtime/tensor.ts';
+import { USAGE, type Device } from '../runtime/compute/device.ts';
+import type { Owner } from '../runtime/compute/ledger.ts';
+import type { Allocator } from '../runtime/compute/shape_only.ts';
+import type { Tensor } from '../runtime/compute/tensor.ts';
 
 /** Sentences that one decode program can hold: the length of the uniform array `state`. */
 export const MAX_BATCH = 16;

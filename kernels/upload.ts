@@ -1,10 +1,10 @@
 // Stored tensors to tensors on the GPU: matrices as weights (rows padded, cast on the GPU), vectors as f32.
 
-import type { Device } from '../runtime/device.ts';
-import { UnsupportedError } from '../runtime/errors.ts';
-import type { Owner } from '../runtime/memory.ts';
-import { padTo8, type DType, type Tensor } from '../runtime/tensor.ts';
-import { readFloat32, type TensorRef } from '../runtime/weights.ts';
+import type { Device } from '../runtime/compute/device.ts';
+import { UnsupportedError } from '../runtime/base/errors.ts';
+import type { Owner } from '../runtime/compute/ledger.ts';
+import { padTo8, type DType, type Tensor } from '../runtime/compute/tensor.ts';
+import { readFloat32, type TensorRef } from '../runtime/formats/weights.ts';
 import { castRows, type SourceDType, type StoredMatrix } from './cast.ts';
 
 /** How weights are stored on the GPU. */

@@ -2,7 +2,7 @@
 // whatever driver VK_DRIVER_FILES names, or the kernels for matrix units wherever there is a choice.
 
 import { matrixUnit } from '../kernels/matrix.ts';
-import { Device } from '../runtime/device.ts';
+import { Device } from '../runtime/compute/device.ts';
 import { currentProfile } from './profiles.ts';
 
 const current = currentProfile();

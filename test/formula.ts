@@ -3,8 +3,8 @@
 // Values are computed when read: a table of 129600 rows costs nothing until somebody asks for its bytes. This file knows
 // the names of a Hugging Face Bark checkpoint; it does not know what the model does with them.
 
-import type { Checkpoint, StoredDType, TensorInfo } from '../runtime/checkpoint.ts';
-import { WeightsError } from '../runtime/errors.ts';
+import type { Checkpoint, StoredDType, TensorInfo } from '../runtime/formats/checkpoint.ts';
+import { WeightsError } from '../runtime/base/errors.ts';
 
 export { readFixture, f32, u16 } from './fixtures/fixture.ts';
 export type { CodecFixture, DemoFixture, Fixture, FixtureExpected, FixtureHistory, FixtureRun, StagesFixture } from './fixtures/fixture.ts';

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DEFAULTS } from '../kernels/choice.ts';
-import type { DeviceOptions } from '../runtime/device.ts';
+import type { DeviceOptions } from '../runtime/compute/device.ts';
 
 export type ProfileName = 'default' | 'portable' | 'swiftshader' | 'gpu' | 'subgroup_matrix';
 

@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { float16ToFloat32, float32ToFloat16 } from '../../runtime/half.ts';
+import { float16ToFloat32, float32ToFloat16 } from '../../runtime/base/half.ts';
 import { answerCalls, PAST, prefillOf, readReference, type Operation, type Variant, type Work } from './work.ts';
 
 /** What is used of onnxruntime-node, which the package does not depend on. */

@@ -8,12 +8,12 @@ import { BarkGenerationConfig } from '../../bark/generation_config.ts';
 import { decodeStep, type CausalGpt } from '../../bark/gpt.ts';
 import { createSession, type Session } from '../../bark/session.ts';
 import { writeRow } from '../../kernels/state.ts';
-import { Device } from '../../runtime/device.ts';
-import { openCheckpoint } from '../../runtime/formats.ts';
-import { record, type Program } from '../../runtime/program.ts';
-import { openModelSource } from '../../runtime/source.ts';
-import type { Tensor } from '../../runtime/tensor.ts';
-import { walkWeights } from '../../runtime/weights.ts';
+import { Device } from '../../runtime/compute/device.ts';
+import { openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
+import { record, type Program } from '../../runtime/compute/program.ts';
+import { openModelSource } from '../../runtime/sources/open_source.ts';
+import type { Tensor } from '../../runtime/compute/tensor.ts';
+import { walkWeights } from '../../runtime/formats/weights.ts';
 import { BLOCK_SIZE, CODEBOOKS, configs, MODELS } from '../inventory.ts';
 import { answerCalls, OPERATIONS, PAST, prefillOf, readReference, type DType, type Operation, type Work } from './work.ts';
 

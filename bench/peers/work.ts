@@ -4,9 +4,9 @@
 import { fork, spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { openCheckpoint } from '../../runtime/formats.ts';
-import { openModelSource } from '../../runtime/source.ts';
-import { readFloat32, walkWeights } from '../../runtime/weights.ts';
+import { openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
+import { openModelSource } from '../../runtime/sources/open_source.ts';
+import { readFloat32, walkWeights } from '../../runtime/formats/weights.ts';
 
 /** A token behind PAST others; a prompt of so many tokens and the logits behind it; a pass of the fine model over 1,024 frames. */
 export const OPERATIONS = ['decode', 'prefill257', 'prefill887', 'fine'] as const;

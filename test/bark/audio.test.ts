@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { RawAudio } from '../../bark/audio.ts';
-import { InputError } from '../../runtime/errors.ts';
+import { InputError } from '../../runtime/base/errors.ts';
 
 const test = suite('audio');
 

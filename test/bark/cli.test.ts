@@ -14,10 +14,10 @@ import { HOST_BUNDLES } from '../../bark/build.ts';
 import { BarkModel, BarkProcessor } from '../../bark/index.ts';
 import { Progress } from '../../bark/progress.ts';
 import { say } from '../../bark/say.ts';
-import { rememberTuning } from '../../runtime/tuning.ts';
+import { rememberTuning } from '../../runtime/compute/tuning_file.ts';
 import { testDevice } from '../device.ts';
-import { repoOf } from '../hub/repos.ts';
-import { startHub, type FakeHub } from '../hub/server.ts';
+import { repoOf } from '../runtime/sources/hub/repos.ts';
+import { startHub, type FakeHub } from '../runtime/sources/hub/server.ts';
 
 const test = suite('cli');
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));

@@ -7,7 +7,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { BarkCoarseConfig, BarkConfig, BarkFineConfig, BarkSemanticConfig } from '../../bark/config.ts';
 import { BarkGenerationConfig, checkGeneration } from '../../bark/generation_config.ts';
 import { EncodecConfig, hopLength, numQuantizers } from '../../encodec/config.ts';
-import { UnsupportedError, WeightsError } from '../../runtime/errors.ts';
+import { UnsupportedError, WeightsError } from '../../runtime/base/errors.ts';
 
 const test = suite('config');
 const root = new URL('../../', import.meta.url);

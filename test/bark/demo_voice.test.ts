@@ -11,7 +11,7 @@ import type { CoarseInputs } from '../../bark/coarse.ts';
 import { BarkModel } from '../../bark/model.ts';
 import { BarkProcessor } from '../../bark/processor.ts';
 import type { VoicePreset } from '../../bark/voices.ts';
-import { env } from '../../runtime/platform.ts';
+import { env } from '../../runtime/host/platform.ts';
 import { profile, testDevice } from '../device.ts';
 import { readFixture, u16, type DemoFixture } from '../formula.ts';
 import { assertAudio } from './models.ts';

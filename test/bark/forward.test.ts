@@ -6,7 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { BarkCausalModel, PastKeyValues } from '../../bark/causal.ts';
 import type { HostTensor } from '../../bark/host_tensor.ts';
-import { InputError } from '../../runtime/errors.ts';
+import { InputError } from '../../runtime/base/errors.ts';
 import { assertClose } from '../assert_close.ts';
 import { testDevice } from '../device.ts';
 import { f32, formulaIds, readFixture, type Fixture, type FixtureRun, type StagesFixture } from '../formula.ts';

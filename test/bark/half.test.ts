@@ -5,7 +5,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { HostTensor } from '../../bark/host_tensor.ts';
-import type { Checkpoint } from '../../runtime/checkpoint.ts';
+import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
 import { assertClose, cosine } from '../assert_close.ts';
 import { profile, testDevice } from '../device.ts';
 import { f32, formulaIds, readFixture, stored } from '../formula.ts';

@@ -13,9 +13,9 @@ import { BarkModel, type GenerateOutput, type LoadOptions } from '../../bark/mod
 import type { GenerateOptions } from '../../bark/options.ts';
 import { BarkProcessor, type BarkInputs, type Voice } from '../../bark/processor.ts';
 import { BarkSemanticModel } from '../../bark/semantic.ts';
-import type { Checkpoint } from '../../runtime/checkpoint.ts';
-import type { Device } from '../../runtime/device.ts';
-import { walkWeights } from '../../runtime/weights.ts';
+import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
+import type { Device } from '../../runtime/compute/device.ts';
+import { walkWeights } from '../../runtime/formats/weights.ts';
 import { f32, formulaWeights, stored, writeModelFolder, type Fixture, type FixtureExpected, type FixtureRun } from '../formula.ts';
 import type { FixtureTensor } from '../fixtures/fixture.ts';
 import type { FolderOptions } from '../fixtures/write_model.ts';

@@ -6,7 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BarkGenerationConfig } from '../../bark/generation_config.ts';
 import { resolveOptions, stageSeed, type GenerateOptions } from '../../bark/options.ts';
-import { InputError } from '../../runtime/errors.ts';
+import { InputError } from '../../runtime/base/errors.ts';
 
 const test = suite('options');
 

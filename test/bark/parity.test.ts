@@ -6,7 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { BarkInputs } from '../../bark/processor.ts';
 import { VoicePreset } from '../../bark/voices.ts';
-import { WeightsError } from '../../runtime/errors.ts';
+import { WeightsError } from '../../runtime/base/errors.ts';
 import { testDevice } from '../device.ts';
 import { readFixture, type FixtureRun, type StagesFixture } from '../formula.ts';
 import { assertAudio, assertFine, assertRow, encodeRun, FIXTURES, greedyOptions, openFixture, stagesOf, type Opened } from './models.ts';

@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import { BarkModel } from '../../bark/model.ts';
 import type { ProgressEvent } from '../../bark/options.ts';
 import { BarkProcessor } from '../../bark/processor.ts';
-import { InputError, WeightsError } from '../../runtime/errors.ts';
+import { InputError, WeightsError } from '../../runtime/base/errors.ts';
 import { testDevice } from '../device.ts';
 import { readFixture, writeModelFolder } from '../formula.ts';
 import type { FolderOptions } from '../fixtures/write_model.ts';

@@ -10,9 +10,9 @@ import { BarkProcessor } from '../../bark/processor.ts';
 import { normalizeText } from '../../bark/text.ts';
 import { loadTokenizer } from '../../bark/tokenizer.ts';
 import { VoicePreset } from '../../bark/voices.ts';
-import type { ModelSource } from '../../runtime/checkpoint.ts';
-import { InputError, WeightsError } from '../../runtime/errors.ts';
-import { openModelSource } from '../../runtime/source.ts';
+import type { ModelSource } from '../../runtime/formats/checkpoint.ts';
+import { InputError, WeightsError } from '../../runtime/base/errors.ts';
+import { openModelSource } from '../../runtime/sources/open_source.ts';
 
 const test = suite('processor');
 const shared = new URL('../../../shared/', import.meta.url);

@@ -13,11 +13,11 @@ import { BarkGenerationConfig, checkGeneration } from '../../bark/generation_con
 import { BarkSemanticModel } from '../../bark/semantic.ts';
 import { VoicePreset } from '../../bark/voices.ts';
 import { EncodecModel } from '../../encodec/model.ts';
-import type { Checkpoint, StoredDType, TensorInfo } from '../../runtime/checkpoint.ts';
-import type { Device } from '../../runtime/device.ts';
-import { byteSize, type DType } from '../../runtime/tensor.ts';
-import { missingTensor } from '../../runtime/names.ts';
-import { walkWeights } from '../../runtime/weights.ts';
+import type { Checkpoint, StoredDType, TensorInfo } from '../../runtime/formats/checkpoint.ts';
+import type { Device } from '../../runtime/compute/device.ts';
+import { byteSize, type DType } from '../../runtime/compute/tensor.ts';
+import { missingTensor } from '../../runtime/base/messages.ts';
+import { walkWeights } from '../../runtime/formats/weights.ts';
 
 const test = suite('real files');
 

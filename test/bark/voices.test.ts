@@ -12,10 +12,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { BarkGenerationConfig } from '../../bark/generation_config.ts';
 import { findModelVoices, groupVoices, loadListedVoice, nearVoices, readVoiceList, voiceLanguage } from '../../bark/voice_list.ts';
 import { VoicePreset } from '../../bark/voices.ts';
-import type { ModelSource } from '../../runtime/checkpoint.ts';
-import { InputError, WeightsError } from '../../runtime/errors.ts';
-import { writeNpy, writeNpz } from '../../runtime/npy.ts';
-import { openModelSource } from '../../runtime/source.ts';
+import type { ModelSource } from '../../runtime/formats/checkpoint.ts';
+import { InputError, WeightsError } from '../../runtime/base/errors.ts';
+import { writeNpy, writeNpz } from '../../runtime/formats/npy.ts';
+import { openModelSource } from '../../runtime/sources/open_source.ts';
 
 const test = suite('voices');
 const root = new URL('../../', import.meta.url);

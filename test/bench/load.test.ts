@@ -12,8 +12,8 @@ import * as assert from 'uvu/assert';
 import { inventory, MODELS, neededBytes } from '../../bench/inventory.ts';
 import { cachedCheckpoint } from '../../bench/make_checkpoint.ts';
 import { median } from '../../bench/harness.ts';
-import { openCheckpoint } from '../../runtime/formats.ts';
-import { openModelSource } from '../../runtime/source.ts';
+import { openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
+import { openModelSource } from '../../runtime/sources/open_source.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const test = suite('bench load');

@@ -13,8 +13,8 @@ import { closing, targetOf } from '../../bench/peers/targets.ts';
 import { openSynthetic, syntheticSource } from '../../bench/synthetic.ts';
 import { stepTraffic, watched } from '../../bench/traffic.ts';
 import { PERIOD, series } from '../../bench/values.ts';
-import { openCheckpoint } from '../../runtime/formats.ts';
-import { float16ToFloat32 } from '../../runtime/half.ts';
+import { openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
+import { float16ToFloat32 } from '../../runtime/base/half.ts';
 import { testDevice } from '../device.ts';
 
 const test = suite('bench suites');

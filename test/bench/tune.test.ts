@@ -13,8 +13,8 @@ import { filled, series } from '../../bench/values.ts';
 import { choices, valuesOf } from '../../kernels/choice.ts';
 import { linear } from '../../kernels/linear.ts';
 import { createUniform, writeCall } from '../../kernels/state.ts';
-import { USAGE } from '../../runtime/device.ts';
-import { rememberedTuning } from '../../runtime/tuning.ts';
+import { USAGE } from '../../runtime/compute/device.ts';
+import { rememberedTuning } from '../../runtime/compute/tuning_file.ts';
 import { testDevice } from '../device.ts';
 
 const test = suite('tune');

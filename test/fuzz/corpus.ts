@@ -3,7 +3,7 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { writeNpy, writeNpz } from '../../runtime/npy.ts';
+import { writeNpy, writeNpz } from '../../runtime/formats/npy.ts';
 import { uniform } from '../random.ts';
 import type { Sample } from './mutate.ts';
 import { bytesOf, dict, global, int, list, little, ordered, orderedDict, pickle, reduce, short, splitPickle, stackGlobal, tensorCode, tuple, unicode } from './pickle_code.ts';

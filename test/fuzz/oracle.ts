@@ -1,8 +1,8 @@
 // What a file holds, by a second, slow and simple reading of it: what a reader under test gave is held against this. Only for files that
 // the reader took; what it refuses is not looked at. Shares no code with the library.
 
-import type { Checkpoint } from '../../runtime/checkpoint.ts';
-import type { IntegerArray } from '../../runtime/npy.ts';
+import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
+import type { IntegerArray } from '../../runtime/formats/npy.ts';
 
 export const ITEM_BYTES: Readonly<Record<string, number>> = { BOOL: 1, I8: 1, U8: 1, I16: 2, U16: 2, F16: 2, BF16: 2, I32: 4, U32: 4, F32: 4, I64: 8, U64: 8, F64: 8 };
 const PIECE = 32 * 1024;

@@ -3,19 +3,19 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { ByteSource, Checkpoint, ModelSource } from '../../runtime/checkpoint.ts';
-import { WeightsError } from '../../runtime/errors.ts';
-import { parseNpy, parseNpz } from '../../runtime/npy.ts';
-import type { IntegerArray } from '../../runtime/npy.ts';
-import { unpickle } from '../../runtime/pickle.ts';
-import type { PickleValue } from '../../runtime/pickle.ts';
-import { readJson } from '../../runtime/read.ts';
-import { openSafetensors } from '../../runtime/safetensors.ts';
-import { openSharded } from '../../runtime/sharded.ts';
-import { openModelSource } from '../../runtime/source.ts';
-import { openTorchCheckpoint } from '../../runtime/torch_file.ts';
-import { refusedTorchName, storageOf, torchGlobals } from '../../runtime/torch_globals.ts';
-import { openZip } from '../../runtime/zip.ts';
+import type { ByteSource, Checkpoint, ModelSource } from '../../runtime/formats/checkpoint.ts';
+import { WeightsError } from '../../runtime/base/errors.ts';
+import { parseNpy, parseNpz } from '../../runtime/formats/npy.ts';
+import type { IntegerArray } from '../../runtime/formats/npy.ts';
+import { unpickle } from '../../runtime/formats/pickle/pickle.ts';
+import type { PickleValue } from '../../runtime/formats/pickle/pickle.ts';
+import { readJson } from '../../runtime/files/read.ts';
+import { openSafetensors } from '../../runtime/formats/safetensors.ts';
+import { openSharded } from '../../runtime/formats/sharded.ts';
+import { openModelSource } from '../../runtime/sources/open_source.ts';
+import { openTorchCheckpoint } from '../../runtime/formats/torch/file.ts';
+import { refusedTorchName, storageOf, torchGlobals } from '../../runtime/formats/torch/globals.ts';
+import { openZip } from '../../runtime/formats/zip.ts';
 import { corpusOf } from './corpus.ts';
 import { checkpointFault, fingerprint, npyFault, safetensorsFault } from './oracle.ts';
 import { crc32 } from './zip_code.ts';
@@ -178,7 +178,7 @@ export const targets: Readonly<Record<string, Target>> = {
     return arraysFault((['semantic_prompt', 'coarse_prompt', 'fine_prompt'] as const).map((key) => ({ data: voice[key], shape: [...voice.shapes[key]] })));
   },
   async checkpoint(bytes) {
-    const { openCheckpoint } = await import('../../runtime/formats.ts');
+    const { openCheckpoint } = await import('../../runtime/formats/open_checkpoint.ts');
     const checkpoint = await openCheckpoint(await blobs(bytes[0] === 0x50 && bytes[1] === 0x4b ? 'pytorch_model.bin' : 'model.safetensors', bytes));
     const fault = await checkpointFault(checkpoint, bytes.length);
     await checkpoint.close();

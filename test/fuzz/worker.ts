@@ -10,7 +10,7 @@ const { corpusOf } = await import('./corpus.ts');
 const { mutate, systematic, systematicCount } = await import('./mutate.ts');
 const { targets } = await import('./targets.ts');
 const { uniform } = await import('../random.ts');
-const errors: Record<string, unknown> = await import('../../runtime/errors.ts');
+const errors: Record<string, unknown> = await import('../../runtime/base/errors.ts');
 
 export const CASE_MS = 1000;
 export const CASE_BYTES = 64 * 2 ** 20;

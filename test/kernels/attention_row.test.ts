@@ -5,8 +5,8 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { attentionRow, type AttentionRowForm } from '../../kernels/attention.ts';
-import { ShapeError, UnsupportedError } from '../../runtime/errors.ts';
-import { record } from '../../runtime/program.ts';
+import { ShapeError, UnsupportedError } from '../../runtime/base/errors.ts';
+import { record } from '../../runtime/compute/program.ts';
 import { testDevice } from '../device.ts';
 import { randomFloats } from '../random.ts';
 import * as reference from '../reference.ts';

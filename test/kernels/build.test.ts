@@ -8,7 +8,7 @@ import { build, type BuildFailure, type Message } from 'esbuild';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { bindingsOf, expand, wgsl } from '../../kernels/build.ts';
-import { describeMessages, locate, type Shader } from '../../runtime/shader.ts';
+import { describeMessages, locate, type Shader } from '../../runtime/compute/shader.ts';
 
 const test = suite('build');
 

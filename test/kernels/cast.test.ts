@@ -1,12 +1,12 @@
 // Stored tensors to weights, bit for bit: every half, ties and ends of f32 → f16, bf16, padding, pieces of 8 MiB, rows to other rows.
-// The reference are the integer conversions of runtime/half.ts, which test/runtime/half.test.ts checks against first principles.
+// The reference are the integer conversions of runtime/base/half.ts, which test/runtime/base/half.test.ts checks against first principles.
 // Needs: a GPU, on default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { castRows, type SourceDType } from '../../kernels/cast.ts';
-import { bfloat16ToFloat32, float16ToFloat32, float32ToFloat16 } from '../../runtime/half.ts';
-import { padTo8 } from '../../runtime/tensor.ts';
+import { bfloat16ToFloat32, float16ToFloat32, float32ToFloat16 } from '../../runtime/base/half.ts';
+import { padTo8 } from '../../runtime/compute/tensor.ts';
 import { testDevice } from '../device.ts';
 import { randomFloats } from '../random.ts';
 

@@ -4,7 +4,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { choices, formsOf, formWithoutMatrix, valuesOf } from '../../kernels/choice.ts';
-import type { Device } from '../../runtime/device.ts';
+import type { Device } from '../../runtime/compute/device.ts';
 import { profile, testDevice } from '../device.ts';
 
 const formFor = (device: Device) => choices(device).gemm;

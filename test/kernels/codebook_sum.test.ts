@@ -4,7 +4,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { codebookSum } from '../../kernels/codebook_sum.ts';
-import { record } from '../../runtime/program.ts';
+import { record } from '../../runtime/compute/program.ts';
 import { assertClose } from '../assert_close.ts';
 import { testDevice } from '../device.ts';
 import { randomFloats, uniform } from '../random.ts';

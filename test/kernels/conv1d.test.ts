@@ -4,11 +4,11 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ShapeError } from '../../runtime/errors.ts';
+import { ShapeError } from '../../runtime/base/errors.ts';
 import { formsOf, type Choices } from '../../kernels/choice.ts';
 import { conv1d, conv1dPadding, packConv1d, padTo4, type Conv1d, type Conv1dOptions } from '../../kernels/conv1d.ts';
-import { record } from '../../runtime/program.ts';
-import { elements, type Tensor } from '../../runtime/tensor.ts';
+import { record } from '../../runtime/compute/program.ts';
+import { elements, type Tensor } from '../../runtime/compute/tensor.ts';
 import { assertClose } from '../assert_close.ts';
 import { testDevice } from '../device.ts';
 import { randomFloats } from '../random.ts';

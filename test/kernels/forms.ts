@@ -1,7 +1,7 @@
 // What the tests share that run every form of a product of many rows.
 
 import { formsOf, type Form } from '../../kernels/choice.ts';
-import type { Device } from '../../runtime/device.ts';
+import type { Device } from '../../runtime/compute/device.ts';
 
 export interface FormCase {
   readonly form: Form;

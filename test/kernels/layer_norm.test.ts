@@ -7,7 +7,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { layerNorm } from '../../kernels/layer_norm.ts';
 import { createUniform, writeCall } from '../../kernels/state.ts';
-import { record } from '../../runtime/program.ts';
+import { record } from '../../runtime/compute/program.ts';
 import { testDevice } from '../device.ts';
 import { randomFloats } from '../random.ts';
 import * as reference from '../reference.ts';

@@ -5,9 +5,9 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { lstm, packLstm, recurrentLength } from '../../kernels/lstm.ts';
-import { Arena } from '../../runtime/arena.ts';
-import { record } from '../../runtime/program.ts';
-import type { Tensor } from '../../runtime/tensor.ts';
+import { Arena } from '../../runtime/compute/arena.ts';
+import { record } from '../../runtime/compute/program.ts';
+import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { assertClose } from '../assert_close.ts';
 import { testDevice } from '../device.ts';
 import { randomFloats } from '../random.ts';

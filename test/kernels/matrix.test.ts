@@ -12,10 +12,10 @@ import { matrixGemm, matrixShader, matrixUnit, UNITS, type MatrixUnit } from '..
 import { checkMatrixForm } from '../../kernels/matrix_check.ts';
 import { shader } from '../../kernels/shaders.ts';
 import { createUniform, writeCall } from '../../kernels/state.ts';
-import type { Capabilities, MatrixConfig } from '../../runtime/capabilities.ts';
-import { Device, isSoftware } from '../../runtime/device.ts';
-import { record } from '../../runtime/program.ts';
-import { bindGroupLayout, compile, type Shader } from '../../runtime/shader.ts';
+import type { Capabilities, MatrixConfig } from '../../runtime/compute/capabilities.ts';
+import { Device, isSoftware } from '../../runtime/compute/device.ts';
+import { record } from '../../runtime/compute/program.ts';
+import { bindGroupLayout, compile, type Shader } from '../../runtime/compute/shader.ts';
 import { currentProfile } from '../profiles.ts';
 import { testDevice } from '../device.ts';
 import { download, filled, free, onlyFull, UNTOUCHED, upload } from './tensors.ts';

@@ -1,7 +1,7 @@
 // What the tests of row kernels share: the state of a batch, and the bound of a LayerNorm that is folded into a product.
 
-import type { Device } from '../../runtime/device.ts';
-import type { Tensor } from '../../runtime/tensor.ts';
+import type { Device } from '../../runtime/compute/device.ts';
+import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { createState, writeRow, type RowState } from '../../kernels/state.ts';
 import type { Linear } from '../../kernels/linear.ts';
 import { linearTerms } from '../../kernels/linear_terms.ts';

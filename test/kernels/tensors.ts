@@ -1,8 +1,8 @@
 // Tensors of tests: up, down, and what rounding may make of them.
 
-import { float16ToFloat32, float32ToFloat16 } from '../../runtime/half.ts';
-import { record, type Recorder } from '../../runtime/program.ts';
-import { elements, type DType, type Tensor } from '../../runtime/tensor.ts';
+import { float16ToFloat32, float32ToFloat16 } from '../../runtime/base/half.ts';
+import { record, type Recorder } from '../../runtime/compute/program.ts';
+import { elements, type DType, type Tensor } from '../../runtime/compute/tensor.ts';
 import { testDevice } from '../device.ts';
 
 /** Rounding error of one f32 operation, relative to its result. */

@@ -3,7 +3,7 @@
 
 import { writeSync } from 'node:fs';
 
-const DAWN_FEATURES = 'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'; // as in runtime/platform.ts, so that this lists what a device can have
+const DAWN_FEATURES = 'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'; // as in runtime/host/platform.ts, so that this lists what a device can have
 
 // Dawn's threads can outlive the answer, so the process ends by itself; writeSync, because exit() does not wait for console.log on a pipe.
 function end(text, code) {

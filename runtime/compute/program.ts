@@ -1,0 +1,212 @@
+// Record once, replay per token. WebGPU has no replayable command buffers, and making a bind group costs ten times a dispatch, so a
+// model step is recorded into a flat list of {pipeline, bind group, workgroup counts}; running it is encoding that list, nothing else.
+
+import { Arena } from './arena.ts';
+import { USAGE, type Device } from './device.ts';
+import { ShapeError, UnsupportedError } from '../base/errors.ts';
+import { NOWHERE } from './shape_only.ts';
+import type { Overrides, Shader } from './shader.ts';
+import { byteSize, type DType, type Tensor } from './tensor.ts';
+
+/** Numbers of one dispatch that are known when it is recorded; u32 and f32 words as the shader's `struct Params` lists them. */
+export type Params = readonly ({ u32: number } | { f32: number } | number)[];
+
+export interface Dispatch {
+  readonly overrides?: Overrides;
+  /** One tensor, or params, for each binding of the shader, by the names in the shader. */
+  readonly bind: Readonly<Record<string, Tensor | Params>>;
+  readonly grid: readonly [number, number?, number?];
+}
+
+interface Step {
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroup: GPUBindGroup;
+  readonly x: number;
+  readonly y: number;
+  readonly z: number;
+}
+
+/** What kernels append their dispatches to. No GPU work happens while recording. */
+export class Recorder {
+  readonly device: Device;
+  readonly #arena: Arena;
+  readonly #recorded: { shader: Shader; pipeline: Promise<GPUComputePipeline>; bind: (Tensor | number)[]; grid: readonly [number, number?, number?] }[] = [];
+  #order: number[] = []; // what is encoded: indices of #recorded, one several times where it is repeated
+  readonly #params: number[] = []; // 32-bit words; each params block starts at a multiple of 64 words (256 bytes)
+  readonly #held = new Set<Tensor>();
+
+  constructor(device: Device, arena: Arena) {
+    this.device = device;
+    this.#arena = arena;
+  }
+
+  /** An activation of this program; `free` it when its last reader has been recorded. */
+  temp(shape: readonly number[], label: string, dtype: DType = 'f32'): Tensor {
+    const t = this.#arena.take(shape, dtype, label);
+    this.#held.add(t);
+    return t;
+  }
+
+  free(...tensors: Tensor[]): void {
+    for (const t of tensors) {
+      if (this.#held.delete(t)) this.#arena.give(t);
+    }
+  }
+
+  dispatch(shader: Shader, { overrides = {}, bind, grid }: Dispatch): void {
+    const names = shader.bindings.map((b) => b.name);
+    const given = Object.keys(bind);
+    if (given.length !== names.length || names.some((n) => !(n in bind))) {
+      throw new ShapeError(`${shader.name}: got bindings ${given.join(', ')}, expected ${names.join(', ')}.`);
+    }
+    const [x, y = 1, z = 1] = grid;
+    if (Math.max(x, y, z) > this.device.limits.maxComputeWorkgroupsPerDimension) {
+      throw new UnsupportedError(`${shader.name}: needs a grid of ${x} × ${y} × ${z} workgroups, expected at most ${this.device.limits.maxComputeWorkgroupsPerDimension} a side. Use a smaller batch or a shorter input.`);
+    }
+    if (x * y * z === 0) return;
+    const entries = names.map((n) => {
+      const value = bind[n]!;
+      return 'buffer' in value ? value : this.#addParams(value);
+    });
+    this.#order.push(this.#recorded.push({ shader, pipeline: this.device.pipeline(shader, overrides), bind: entries, grid }) - 1);
+  }
+
+  /**
+   * What `body` records, `times` times over with the same bind groups: what changes from round to round must be counted on the GPU. An activation
+   * that hands something to the next round must not be freed in `body`.
+   */
+  repeat(times: number, body: () => void): void {
+    const before = this.#order;
+    this.#order = [];
+    body();
+    const round = this.#order;
+    this.#order = before;
+    for (let i = 0; i < times; i++) for (const step of round) before.push(step);
+  }
+
+  #addParams(params: Params): number {
+    const at = Math.ceil(this.#params.length / 64) * 64;
+    const words = new DataView(new ArrayBuffer(4 * params.length));
+    params.forEach((p, i) => (typeof p === 'object' && 'f32' in p ? words.setFloat32(4 * i, p.f32, true) : words.setUint32(4 * i, typeof p === 'object' ? p.u32 : p, true)));
+    params.forEach((_, i) => (this.#params[at + i] = words.getUint32(4 * i, true)));
+    return at;
+  }
+
+  /** After an error: gives back what was taken. */
+  abandon(): void {
+    for (const t of this.#held) this.#arena.give(t);
+    this.#held.clear();
+    for (const { pipeline } of this.#recorded) pipeline.catch(() => {}); // the first failure is the one that is thrown
+  }
+
+  /** Waits for the compiler; a pipeline for each dispatch. */
+  compiled(): Promise<GPUComputePipeline[]> {
+    return Promise.all(this.#recorded.map((r) => r.pipeline));
+  }
+
+  /** Compiles what is missing, makes the bind groups, and returns activations to the arena. */
+  async finish(label: string, ownArena: Arena | null): Promise<Program> {
+    for (const t of this.#held) this.#arena.give(t);
+    this.#held.clear();
+    const { device } = this;
+    const pipelines = await this.compiled();
+    let params: GPUBuffer | null = null;
+    if (this.#params.length > 0) {
+      const words = Uint32Array.from({ length: Math.ceil(this.#params.length / 64) * 64 }, (_, i) => this.#params[i] ?? 0);
+      params = device.createBuffer(words.byteLength, USAGE.UNIFORM | USAGE.COPY_DST, 'params', `${label} params`);
+      device.gpu.queue.writeBuffer(params, 0, words);
+    }
+    const steps = this.#recorded.map(({ shader, bind, grid: [x, y = 1, z = 1] }, i): Step => {
+      device.counters.bindGroups++;
+      const entries = bind.map((b, binding) => ({ binding, resource: typeof b === 'number' ? { buffer: params!, offset: 4 * b, size: 256 } : range(b) }));
+      return { pipeline: pipelines[i]!, bindGroup: device.gpu.createBindGroup({ label: `${label} ${shader.name}`, layout: device.layout(shader), entries }), x, y, z };
+    });
+    return new Program(device, label, this.#order.map((i) => steps[i]!), params, ownArena);
+  }
+}
+
+// Bindings of vec4 arrays must hold whole vec4s; buffers are multiples of 16 bytes for that reason.
+const range = (t: Tensor): GPUBufferBinding => ({ buffer: t.buffer, offset: t.offset, size: Math.max(16, Math.ceil(byteSize(t.shape, t.dtype) / 16) * 16) });
+
+/** A recorded list of dispatches over fixed buffers. */
+export class Program {
+  readonly label: string;
+  readonly device: Device;
+  readonly #steps: readonly Step[];
+  readonly #params: GPUBuffer | null;
+  readonly #arena: Arena | null;
+
+  constructor(device: Device, label: string, steps: readonly Step[], params: GPUBuffer | null, ownArena: Arena | null) {
+    this.device = device;
+    this.label = label;
+    this.#steps = steps;
+    this.#params = params;
+    this.#arena = ownArena;
+  }
+
+  get dispatches(): number {
+    return this.#steps.length;
+  }
+
+  /** Encodes the list `times` times in one compute pass. */
+  encode(encoder: GPUCommandEncoder, times = 1): void {
+    const { counters } = this.device;
+    const pass = encoder.beginComputePass({ label: this.label });
+    let current: GPUComputePipeline | null = null;
+    for (let i = 0; i < times; i++) {
+      for (const step of this.#steps) {
+        if (step.pipeline !== current) pass.setPipeline((current = step.pipeline));
+        pass.setBindGroup(0, step.bindGroup);
+        pass.dispatchWorkgroups(step.x, step.y, step.z);
+      }
+    }
+    pass.end();
+    counters.passes++;
+    counters.dispatches += times * this.#steps.length;
+  }
+
+  /** `times` runs in one encoder, one pass, one submit. */
+  run(times = 1): void {
+    this.device.check();
+    const encoder = this.device.gpu.createCommandEncoder({ label: this.label });
+    this.encode(encoder, times);
+    this.device.submit(encoder);
+  }
+
+  dispose(): void {
+    if (this.#params) this.device.destroyBuffer(this.#params);
+    this.#arena?.dispose();
+  }
+}
+
+export interface RecordOptions {
+  label: string;
+  /** Activations come from here; default: an arena of the program's own, freed with it. */
+  arena?: Arena;
+}
+
+/** Records what `body` appends. Nothing runs before `program.run()`. */
+export async function record(device: Device, body: (r: Recorder) => void, { label, arena }: RecordOptions): Promise<Program> {
+  const own = arena ? null : new Arena(device, `${label}.activations`);
+  const recorder = new Recorder(device, arena ?? own!);
+  try {
+    body(recorder);
+    return await recorder.finish(label, own);
+  } catch (error) {
+    recorder.abandon();
+    own?.dispose();
+    throw error;
+  }
+}
+
+/** Has the driver compile all that `body` records, at once and beside other work, and makes nothing else: what `body` binds may be `NOWHERE`'s. */
+export async function compileAll(device: Device, body: (r: Recorder) => void): Promise<void> {
+  const recorder = new Recorder(device, new Arena(NOWHERE, 'nowhere'));
+  try {
+    body(recorder);
+    await recorder.compiled();
+  } catch (error) {
+    recorder.abandon();
+    throw error;
+  }
+}

@@ -1,0 +1,139 @@
+// Trying again: which failures pass by themselves, how long to wait, and waits that a signal ends. Knows no Hub and no files.
+// Reference: RFC 9110, section 10.2.3 (Retry-After).
+
+import { DownloadError } from '../base/errors.ts';
+
+/** Milliseconds, except `tries`: how many in a row may bring nothing. Who is asked to wait longer than the longest gives up. An object, so that tests need not wait. */
+export const timing = { tries: 5, firstDelay: 400, longestDelay: 10_000, longestRetryAfter: 60_000 };
+
+/** A failure that may pass by itself; `after` is how long the server asked to wait, in milliseconds. */
+export class PassingFailure extends DownloadError {
+  readonly after: number | undefined;
+
+  constructor(message: string, { after, ...options }: ErrorOptions & { after?: number | undefined } = {}) {
+    super(message, options);
+    this.after = after;
+  }
+}
+
+/** Statuses after which the same request may succeed: timeout, too early, too many, and the server's own troubles. */
+export function isPassingStatus(status: number): boolean {
+  return status === 408 || status === 425 || status === 429 || status >= 500;
+}
+
+/** Retry-After in milliseconds, whether it holds seconds or a date. */
+export function retryAfter(response: Response): number | undefined {
+  const header = response.headers.get('retry-after')?.trim();
+  if (!header) return undefined;
+  const wait = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.now();
+  return Number.isFinite(wait) ? Math.max(wait, 0) : undefined;
+}
+
+/** How long to wait after failure number `failures` in a row (from 1): what the server asked for, else twice as long each time, with jitter. */
+function delayBefore(failures: number, failure: PassingFailure): number {
+  if (failure.after !== undefined) return failure.after;
+  const delay = Math.min(timing.firstDelay * 2 ** (failures - 1), timing.longestDelay);
+  return delay * (0.75 + Math.random() / 2);
+}
+
+/** Waits; rejects with the signal's reason as soon as it aborts. */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal!.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', stop);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', stop, { once: true });
+  });
+}
+
+/** Waits for work that others wait for too: the signal ends the waiting, not the work. */
+export async function orAborted<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
+  signal?.throwIfAborted();
+  let stop: (() => void) | undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal!.reason);
+    signal?.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal?.removeEventListener('abort', stop!);
+  }
+}
+
+export interface RetryOptions {
+  signal?: AbortSignal | undefined;
+  /** Default `timing.tries`. */
+  tries?: number | undefined;
+  /** Asked after each failure; true ends the trying early, with that failure. */
+  stop?: () => Promise<boolean>;
+  /** Bytes so far: who gets further is not counted as failing in a row. */
+  progress?: () => number;
+}
+
+/** Runs until it works; only a `PassingFailure` is tried again. Rejects with the signal's reason once that aborts. */
+export async function withRetries<T>(run: () => Promise<T>, { signal, tries = timing.tries, stop, progress = () => 0 }: RetryOptions = {}): Promise<T> {
+  let furthest = progress();
+  for (let failures = 0; ; ) {
+    try {
+      signal?.throwIfAborted();
+      return await run();
+    } catch (failure) {
+      signal?.throwIfAborted();
+      failures = progress() > furthest ? 1 : failures + 1;
+      furthest = Math.max(furthest, progress());
+      if (!(failure instanceof PassingFailure) || failures >= tries || (await stop?.())) throw failure;
+      await sleep(delayBefore(failures, failure), signal);
+    }
+  }
+}
+
+/** A signal that aborts with `signal`, or when no one has called `touch` for `ms`. Call `end` when done. */
+export interface Watch {
+  readonly signal: AbortSignal;
+  readonly expired: boolean;
+  touch(): void;
+  pause(): void;
+  /** Ends the watching; nothing aborts by itself any more. */
+  end(): void;
+  /** Drops a connection whose answer is not read to its end. */
+  abort(): void;
+}
+
+export function watch(ms: number, signal?: AbortSignal): Watch {
+  const controller = new AbortController();
+  const pass = () => controller.abort(signal!.reason);
+  if (signal?.aborted) pass();
+  signal?.addEventListener('abort', pass, { once: true });
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let expired = false;
+  const pause = () => clearTimeout(timer);
+  const expire = () => {
+    expired = true;
+    controller.abort(new DOMException(`nothing came for ${ms / 1000} s`, 'TimeoutError'));
+  };
+  const touch = () => {
+    pause();
+    timer = setTimeout(expire, ms);
+  };
+  touch();
+  return {
+    signal: controller.signal,
+    get expired() {
+      return expired;
+    },
+    touch,
+    pause,
+    end() {
+      pause();
+      signal?.removeEventListener('abort', pass);
+    },
+    abort: () => controller.abort(),
+  };
+}

@@ -1,0 +1,45 @@
+// The weights of a model folder, whatever format they are in: the one table of formats.
+
+import type { ByteSource, Checkpoint, ModelSource, OpenOptions } from './checkpoint.ts';
+import { WeightsError } from '../base/errors.ts';
+import { readJson, whyMissing } from '../files/read.ts';
+import { openSafetensors } from './safetensors.ts';
+import { openSharded } from './sharded.ts';
+import { openTorchCheckpoint } from './torch/file.ts';
+
+interface Format {
+  file: string;
+  open(source: ModelSource, file: string, options?: OpenOptions): Promise<Checkpoint>;
+}
+
+const whole = (file: string, open: (bytes: ByteSource) => Promise<Checkpoint>): Format => ({
+  file,
+  open: async (source, path, options) => open(await source.open(path, options)),
+});
+const sharded = (file: string, open: (bytes: ByteSource) => Promise<Checkpoint>): Format => ({
+  file,
+  open: async (source, path, options) => openSharded(source, await readJson(source, path, options), path, open, options),
+});
+
+/** Formats by the file that gives them away, the preferred one first. A new format is a line here. */
+const formats: readonly Format[] = [
+  whole('model.safetensors', openSafetensors),
+  sharded('model.safetensors.index.json', openSafetensors),
+  whole('pytorch_model.bin', openTorchCheckpoint),
+  sharded('pytorch_model.bin.index.json', openTorchCheckpoint),
+];
+
+/** Finds the weights of a model folder and gives what opens them; undefined where there are none that are read here. */
+export async function findCheckpoint(source: ModelSource, options?: OpenOptions): Promise<(() => Promise<Checkpoint>) | undefined> {
+  for (const { file, open } of formats) if (await source.has(file, options)) return () => open(source, file, options);
+  return undefined;
+}
+
+/** Opens the weights of a model folder. Throws `WeightsError` when there are none that are read here. */
+export async function openCheckpoint(source: ModelSource, options?: OpenOptions): Promise<Checkpoint> {
+  const open = await findCheckpoint(source, options);
+  if (open) return open();
+  const needed = formats.map(({ file }) => file).join(' or ');
+  const none = new WeightsError(`${source.label}: got no weights, expected ${needed}. Is this the folder of a model?`);
+  throw await whyMissing(source, 'pytorch_model.bin', none, options);
+}

@@ -1,0 +1,282 @@
+// One blob of the Hub into the cache: ranged GETs into a partial file, taken up again after a cut, a stop or a kill; verified, then renamed.
+// Partial files are `<etag>.<lock id>.partial`, each written by one holder of the lock only; Python locks and names its own otherwise,
+// so both at once download twice at worst. No parallel ranges. Reference: huggingface_hub/file_download.py (http_get).
+
+import type { Hash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import type { OpenOptions } from '../../formats/checkpoint.ts';
+import { DownloadError } from '../../base/errors.ts';
+import { cacheError } from './cache.ts';
+import type { HubCache } from './cache.ts';
+import { noAnswer, refusal, request } from './request.ts';
+import type { RemoteFile } from './request.ts';
+import type { HubSettings } from './settings.ts';
+import { contentRange } from '../../files/http_file.ts';
+import { takeLock } from '../../host/lock.ts';
+import type { Lock } from '../../host/lock.ts';
+import { PassingFailure, watch, withRetries } from '../../files/retry.ts';
+
+export interface BlobJob {
+  readonly hub: HubSettings;
+  readonly cache: HubCache;
+  /** The file at its commit. The Hub itself is asked at each try: links that it gives expire. */
+  readonly url: string;
+  /** Path in the repository. */
+  readonly path: string;
+  readonly file: RemoteFile;
+  /** Whether the file or its blob has arrived, be it by another process. */
+  isHere(): Promise<boolean>;
+}
+
+const REHASH_CHUNK = 2 ** 22;
+const REPORT_EVERY = 100; // ms
+
+/**
+ * Fetches the blob unless someone else does or did. False when it was there in the end without our doing.
+ * Throws `DownloadError`; what was fetched so far is kept for the next try. Rejects with the signal's reason when that aborts.
+ */
+export async function fetchBlob(job: BlobJob, { signal, onDownload }: OpenOptions): Promise<boolean> {
+  const { cache, file } = job;
+  const report = reporter(job, onDownload);
+  for (;;) {
+    signal?.throwIfAborted();
+    const until = async () => {
+      if (await job.isHere()) return true;
+      if (onDownload) report((await partials(job)).at(0)?.size ?? 0); // another process is at it
+      return false;
+    };
+    if (await job.isHere()) return false;
+    const lock = await takeLock(cache.locks, file.etag, { signal, until }).catch((cause: unknown) => {
+      signal?.throwIfAborted();
+      throw cause instanceof DownloadError ? cause : cacheError(cache.locks, cause);
+    });
+    const arrived = () => {
+      if (file.size !== undefined) report(file.size); // what others fetched is whole
+      return false;
+    };
+    if (!lock) return arrived();
+    try {
+      if (await job.isHere()) return arrived();
+      await fetchLocked(job, lock, report, signal);
+      return true;
+    } catch (cause) {
+      signal?.throwIfAborted();
+      if (await lock.isHeld()) throw cause instanceof DownloadError ? cause : cacheError(cache.blobs, cause);
+      // Thought dead while the computer was busy or asleep: someone else downloads now.
+    } finally {
+      await lock.release();
+    }
+  }
+}
+
+function reporter({ path, file }: BlobJob, onDownload: OpenOptions['onDownload']) {
+  let last = -Infinity;
+  let lastDone = -1;
+  return (done: number, total = file.size) => {
+    const now = performance.now();
+    if (!onDownload || done === lastDone || (done !== total && now - last < REPORT_EVERY)) return;
+    last = now;
+    lastDone = done;
+    onDownload({ file: path, done: Math.min(done, total ?? done), total: total ?? done });
+  };
+}
+
+/** The partial files of this blob, the longest first. */
+async function partials({ cache, file }: BlobJob): Promise<{ name: string; size: number }[]> {
+  const fs = await import('node:fs/promises');
+  const names = await fs.readdir(cache.blobs).catch(() => []);
+  const found = names
+    .filter((name) => name.startsWith(`${file.etag}.`) && name.endsWith('.partial'))
+    .map(async (name) => ({ name, size: (await fs.stat(`${cache.blobs}/${name}`).catch(() => undefined))?.size ?? 0 }));
+  return (await Promise.all(found)).sort((a, b) => b.size - a.size);
+}
+
+/** What this holder of the lock has on disk so far. */
+interface Partial {
+  readonly path: string;
+  readonly handle: FileHandle;
+  length: number;
+  total: number | undefined;
+  /** Of the first `length` bytes; undefined where it must be taken at the end, or the etag is no hash. */
+  hash: Hash | undefined;
+}
+
+async function fetchLocked(job: BlobJob, lock: Lock, report: (done: number, total?: number) => void, signal?: AbortSignal): Promise<void> {
+  const fs = await import('node:fs/promises');
+  const { cache, file } = job;
+  const path = `${cache.blobs}/${file.etag}.${lock.id}.partial`;
+  await fs.mkdir(cache.blobs, { recursive: true });
+  await adopt(job, lock, path);
+  for (let attempt = 1; ; attempt++) {
+    const handle = await fs.open(path, 'r+').catch(() => fs.open(path, 'w+'));
+    let whole = false;
+    try {
+      const partial: Partial = { path, handle, length: 0, total: file.size, hash: await newHash(file.etag, file.size) };
+      await takeUp(partial, signal);
+      await checkSpace(job, partial);
+      report(partial.length);
+      await fill(job, lock, partial, report, signal);
+      await handle.sync();
+      whole = await isWhole(partial, file.etag, signal);
+    } finally {
+      await handle.close();
+    }
+    if (whole) break;
+    await fs.rm(path, { force: true });
+    if (attempt === 2) {
+      const kind = file.etag.length === 64 ? 'sha256' : 'git hash';
+      throw new DownloadError(`${job.hub.label}/${job.path}: got bytes with another ${kind} than ${file.etag}, twice, expected that one. Nothing of it was kept. Check the network's proxy, and try again.`, { reason: 'damaged' });
+    }
+  }
+  if (!(await lock.isHeld())) throw new Error('the lock was lost');
+  await fs.rename(path, `${cache.blobs}/${file.etag}`);
+}
+
+/** Makes the longest partial file of earlier holders this one's; the others are of no use. */
+async function adopt(job: BlobJob, lock: Lock, path: string): Promise<void> {
+  const fs = await import('node:fs/promises');
+  const { cache, file } = job;
+  const found = await partials(job);
+  const best = found.findIndex(({ size }) => size <= (file.size ?? Infinity));
+  for (const [index, { name }] of found.entries()) {
+    const old = `${cache.blobs}/${name}`;
+    if (index !== best) await fs.rm(old, { force: true });
+    else if (!lock.usurped) await fs.rename(old, path);
+    else {
+      // Its writer may wake up: let it write to, and rename, what no longer has a name.
+      await fs.copyFile(old, path);
+      await fs.rm(old, { force: true });
+    }
+  }
+}
+
+/** Hashes what is there, so that the rest can follow. */
+async function takeUp(partial: Partial, signal?: AbortSignal): Promise<void> {
+  const { size } = await partial.handle.stat();
+  if (!partial.hash) return void (partial.length = size);
+  const chunk = new Uint8Array(Math.min(REHASH_CHUNK, Math.max(size, 1)));
+  while (partial.length < size) {
+    signal?.throwIfAborted();
+    const { bytesRead } = await partial.handle.read(chunk, 0, chunk.length, partial.length);
+    if (bytesRead === 0) return;
+    partial.hash.update(chunk.subarray(0, bytesRead));
+    partial.length += bytesRead;
+  }
+}
+
+/** sha256 of a large file, git's sha1 of a small one; undefined for another etag, or where git's needs a size that is not known. */
+async function newHash(etag: string, size: number | undefined): Promise<Hash | undefined> {
+  const { createHash } = await import('node:crypto');
+  if (/^[0-9a-f]{64}$/.test(etag)) return createHash('sha256');
+  if (/^[0-9a-f]{40}$/.test(etag) && size !== undefined) return createHash('sha1').update(`blob ${size}\0`);
+  return undefined;
+}
+
+async function isWhole(partial: Partial, etag: string, signal?: AbortSignal): Promise<boolean> {
+  if (!partial.hash && (partial.hash = await newHash(etag, partial.length))) {
+    partial.length = 0;
+    await takeUp(partial, signal);
+  }
+  return !partial.hash || partial.hash.digest('hex') === etag;
+}
+
+async function checkSpace({ hub, path, cache }: BlobJob, { total, length }: Partial): Promise<void> {
+  const { statfs } = await import('node:fs/promises');
+  const disk = await statfs?.(cache.blobs).catch(() => undefined);
+  const free = disk && disk.blocks > 0 ? disk.bavail * disk.bsize : Infinity; // some network folders tell nothing
+  const needed = (total ?? 0) - length;
+  if (needed > free) {
+    throw new DownloadError(`${hub.label}/${path}: got ${inUnits(free)} free at ${cache.blobs}, expected ${inUnits(needed)}. Free some, or choose another disk with HF_HUB_CACHE or cacheDir.`, { reason: 'disk' });
+  }
+}
+
+const inUnits = (bytes: number) => (bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`);
+
+/** Requests until the file is whole; gives up after `timing.tries` in a row that got no further. */
+async function fill(job: BlobJob, lock: Lock, partial: Partial, report: (done: number, total?: number) => void, signal?: AbortSignal): Promise<void> {
+  const next = async () => {
+    if (!(await lock.isHeld())) throw new Error('the lock was lost'); // stopped for so long that someone else took over
+    if (partial.length !== partial.total) await transfer(job, partial, report, signal);
+  };
+  await withRetries(next, { signal, progress: () => partial.length });
+  report(partial.length, partial.length);
+}
+
+/** One GET from where the partial file ends. Throws `PassingFailure` for a connection that broke. */
+async function transfer(job: BlobJob, partial: Partial, report: (done: number, total?: number) => void, signal?: AbortSignal): Promise<void> {
+  const { hub, url, file } = job;
+  const label = `${hub.label}/${job.path}`;
+  const idle = watch(hub.idleTimeout, signal);
+  try {
+    const resume = partial.length > 0;
+    const headers: Record<string, string> = resume ? { range: `bytes=${partial.length}-` } : {};
+    const hubHeaders: Record<string, string> = resume && file.rangeTag ? { 'if-range': file.rangeTag } : {};
+    const { response, atHub } = await request(hub, { url, label, method: 'GET', headers, hubHeaders, signal: idle.signal });
+    await begin(response, atHub, job, partial);
+    const reader = response.body?.getReader();
+    for (;;) {
+      idle.touch();
+      const next = await reader?.read();
+      if (!next || next.done) break;
+      idle.pause(); // a slow disk is no slow network
+      if (partial.length + next.value.length > (partial.total ?? Infinity)) {
+        await restart(partial, file.etag);
+        throw new DownloadError(`${label}: got more than the ${partial.total} bytes that the Hub promised. Check the network's proxy, and try again.`, { reason: 'damaged' });
+      }
+      await append(partial, next.value, job.cache.blobs);
+      report(partial.length, partial.total);
+    }
+    if (partial.total !== undefined && partial.length < partial.total) {
+      throw new PassingFailure(`${label}: got ${partial.length} bytes, expected ${partial.total}. Check the network, and load the model again: what was fetched is kept.`);
+    }
+  } catch (cause) {
+    signal?.throwIfAborted();
+    if (cause instanceof DownloadError && !idle.expired) throw cause;
+    throw noAnswer(label, new URL(hub.endpoint), idle.expired ? idle.signal.reason : cause);
+  } finally {
+    idle.end(); // before the abort, which is not a timeout
+    idle.abort();
+  }
+}
+
+/** Checks what the answer says it brings, and goes back to the start where it brings the whole file. */
+async function begin(response: Response, atHub: boolean, job: BlobJob, partial: Partial): Promise<void> {
+  const { status, headers } = response;
+  const label = `${job.hub.label}/${job.path}`;
+  const encoded = !/^(identity)?$/i.test(headers.get('content-encoding') ?? '');
+  let total: number | undefined;
+  if (status === 206) {
+    const range = contentRange(response);
+    if (encoded || range?.start !== partial.length) {
+      await restart(partial, job.file.etag);
+      throw new PassingFailure(`${label}: got Content-Range ${headers.get('content-range') ?? 'none'}, expected what was asked for. Check the network's proxy.`);
+    }
+    total = range.size;
+  } else if (status === 200) {
+    total = !encoded && headers.get('content-length') ? Number(headers.get('content-length')) : undefined;
+  } else if (status === 416) {
+    await restart(partial, job.file.etag);
+    throw new PassingFailure(`${label}: got HTTP status 416, expected the rest of the file. Check the network's proxy.`);
+  } else throw refusal(job.hub, label, response, atHub);
+  if (total !== undefined && total !== (partial.total ??= total)) {
+    throw new DownloadError(`${label}: got a file of ${total} bytes, expected ${partial.total} as the Hub promised. Check the network's proxy, and try again.`, { reason: 'damaged' });
+  }
+  if (status === 200 && partial.length > 0) await restart(partial, job.file.etag); // it knows no ranges, or has another version
+}
+
+async function restart(partial: Partial, etag: string): Promise<void> {
+  await partial.handle.truncate(0);
+  partial.length = 0;
+  partial.hash &&= await newHash(etag, partial.total);
+}
+
+async function append(partial: Partial, bytes: Uint8Array, folder: string): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await partial.handle.write(bytes, done, bytes.length - done, partial.length + done).catch((cause: unknown) => {
+      throw cacheError(folder, cause);
+    });
+    done += bytesWritten;
+  }
+  partial.hash?.update(bytes);
+  partial.length += bytes.length;
+}

@@ -1,0 +1,117 @@
+// Places a model lies in: a folder on disk (Node, Deno), a folder behind http(s) with byte ranges, or Blobs by name; the Hub is hub.ts's.
+// Reads ranges and nothing more: no cache, no retries, no download to disk.
+
+import { blobBytes, checkedRanges, missingFile, openFile, pathParts, unreadable } from '../files/bytes.ts';
+import type { ModelSource } from '../formats/checkpoint.ts';
+import { InputError, UnsupportedError, WeightsError } from '../base/errors.ts';
+import { hasHttpFile, openHttpFile } from '../files/http_file.ts';
+import { openHub } from './hub/hub.ts';
+import type { HubOptions } from './hub/hub.ts';
+import { hubId } from './hub/settings.ts';
+import { host } from '../host/platform.ts';
+
+export { blobBytes, pathParts } from '../files/bytes.ts';
+
+/** What `fromPretrained` accepts; a `Map` holds the folder's paths, a file list is what a browser's folder picker gives. */
+export type ModelSourceLike = string | URL | ModelSource | ReadonlyMap<string, Blob> | ArrayLike<File>;
+
+/**
+ * Opens the place a model lies in; costs at most one look at the folder.
+ * Throws `WeightsError` for a folder that is not there, `InputError` for what is none of these.
+ */
+export async function openModelSource(source: ModelSourceLike, hub: HubOptions = {}): Promise<ModelSource> {
+  if (source instanceof URL) return openUrl(source);
+  if (typeof source === 'string') {
+    if (/^(https?|file):/i.test(source)) return openUrl(parseUrl(source));
+    if (source.trim() === '') throw new InputError('Model: got an empty string, expected a folder or a URL. Pass the path of a model folder.');
+    if (host !== 'browser') return openFolder(source, hub);
+    if (/^\.{0,2}\//.test(source)) return openUrl(parseUrl(source, globalThis.location?.href));
+    if (hubId.test(source)) return openHub(source, hub);
+    throw new InputError(`Model: got ${JSON.stringify(source)}, expected a URL. In a browser a served folder starts with https:, / or ./.`);
+  }
+  if (source && 'open' in source && typeof source.open === 'function') return source;
+  if (source instanceof Map) return blobSource(source);
+  if (source && typeof (source as ArrayLike<File>).length === 'number') return blobSource(blobsByPath(source as ArrayLike<File>));
+  throw new InputError('Model: got no folder, URL, Map of Blobs or list of files. Pass the path of a model folder.');
+}
+
+// A folder on disk.
+
+async function openFolder(folder: string, hub?: HubOptions): Promise<ModelSource> {
+  const fs = await import('node:fs/promises');
+  const stat = await fs.stat(folder).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code !== 'ENOENT' && cause.code !== 'ENOTDIR') throw unreadable(folder, cause);
+  });
+  if (!stat) {
+    if (hub && hubId.test(folder)) return openHub(folder, hub);
+    throw new WeightsError(`${folder}: got no such folder, expected one with a model's files. Check the path${hub ? '; a model of the Hub is written org/name, such as suno/bark-small' : ''}.`);
+  }
+  if (!stat.isDirectory()) throw new WeightsError(`${folder}: got a file, expected the folder it lies in. Pass that folder.`);
+  const label = folder.replace(/(?<=.)[/\\]+$/, '');
+  const full = (path: string) => [label === '/' ? '' : label, ...pathParts(label, path)].join('/');
+  const regular = async (path: string) => {
+    // A named pipe would hold open() for ever, so the kind is asked for first.
+    const found = await fs.stat(full(path)).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code !== 'ENOENT' && cause.code !== 'ENOTDIR') throw unreadable(full(path), cause);
+    });
+    return found?.isFile() === true;
+  };
+  return {
+    label,
+    has: regular,
+    async open(path) {
+      const name = full(path);
+      if (!(await regular(path))) throw missingFile(label, path);
+      return openFile(name);
+    },
+  };
+}
+
+// A folder behind a URL.
+
+function parseUrl(text: string, base?: string): URL {
+  try {
+    return new URL(text, base);
+  } catch (cause) {
+    throw new InputError(`Model: got ${JSON.stringify(text)}, expected a URL of a folder.`, { cause });
+  }
+}
+
+async function openUrl(url: URL): Promise<ModelSource> {
+  if (url.protocol === 'file:' && host !== 'browser') return openFolder((await import('node:url')).fileURLToPath(url));
+  if (!/^https?:$/.test(url.protocol)) {
+    throw new UnsupportedError(`${url.href}: got ${url.protocol}, expected http:, https: or (in Node and Deno) file:.`);
+  }
+  const label = url.origin + url.pathname.replace(/\/+$/, '');
+  const fileUrl = (path: string) => `${label}/${pathParts(label, path).map(encodeURIComponent).join('/')}${url.search}`;
+  return {
+    label,
+    has: async (path, { signal } = {}) => hasHttpFile(fileUrl(path), `${label}/${path}`, { signal }),
+    async open(path, { signal } = {}) {
+      const file = await openHttpFile(fileUrl(path), `${label}/${path}`, { signal });
+      if (!file) throw missingFile(label, path);
+      return checkedRanges(file);
+    },
+  };
+}
+
+// Blobs by name.
+
+function blobsByPath(files: ArrayLike<File>): Map<string, Blob> {
+  // A folder picker names files `folder/config.json`; the folder itself is not part of the model's paths.
+  return new Map(Array.from(files, (file) => [file.webkitRelativePath ? file.webkitRelativePath.replace(/^[^/]*\//, '') : file.name, file]));
+}
+
+function blobSource(blobs: ReadonlyMap<string, Blob>): ModelSource {
+  const label = 'files';
+  const find = (path: string) => blobs.get(pathParts(label, path).join('/'));
+  return {
+    label,
+    has: async (path) => find(path) !== undefined,
+    async open(path) {
+      const blob = find(path);
+      if (!blob) throw missingFile(label, path);
+      return blobBytes(blob, `${label}/${path}`);
+    },
+  };
+}
