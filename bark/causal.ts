@@ -1,9 +1,9 @@
 // A causal GPT of Bark as users hold it: its weights on the GPU, and `forward` for research and for comparison with the reference.
 // Generation is in semantic.ts and coarse.ts. Reference: HF BarkCausalModel.
 
-import { withStaging } from '../kernels/cast.ts';
-import type { Linear } from '../kernels/linear.ts';
-import { uploadMatrix, type WeightDType } from '../kernels/upload.ts';
+import { withStaging } from '../kernels/upload/cast.ts';
+import type { Linear } from '../kernels/linear/linear.ts';
+import { uploadMatrix, type WeightDType } from '../kernels/upload/upload.ts';
 import { createUniform, writeCall } from '../kernels/state.ts';
 import type { Device } from '../runtime/compute/device.ts';
 import { InputError } from '../runtime/base/errors.ts';

@@ -4,7 +4,7 @@
 // Reference: HF BarkCoarseModel.generate, preprocess_histories; suno-ai/bark generation.py generate_coarse.
 
 import { writeRow } from '../kernels/state.ts';
-import type { Words } from '../kernels/random.ts';
+import type { Words } from '../kernels/sample/random.ts';
 import { BarkCausalModel, type StageOptions } from './causal.ts';
 import type { BarkCoarseConfig } from './config.ts';
 import type { BarkCoarseGenerationConfig, BarkGenerationConfig } from './generation_config.ts';

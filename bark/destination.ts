@@ -1,9 +1,9 @@
 // Where a model's tensors go when its names and shapes are walked: to the GPU, or nowhere, when only shapes are wanted (runtime/compute/shape_only.ts).
 // One walk serves both, so that what is compiled ahead is what will be loaded. Which tensors there are is the models' matter (gpt.ts, fine.ts).
 
-import { linearTerms } from '../kernels/linear_terms.ts';
-import type { Linear } from '../kernels/linear.ts';
-import { uploadMatrix, uploadRows, uploadVector, type RowRange, type UploadOptions, type WeightDType } from '../kernels/upload.ts';
+import { linearTerms } from '../kernels/linear/linear_terms.ts';
+import type { Linear } from '../kernels/linear/linear.ts';
+import { uploadMatrix, uploadRows, uploadVector, type RowRange, type UploadOptions, type WeightDType } from '../kernels/upload/upload.ts';
 import type { Device } from '../runtime/compute/device.ts';
 import { NOWHERE } from '../runtime/compute/shape_only.ts';
 import type { Tensor } from '../runtime/compute/tensor.ts';

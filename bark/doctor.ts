@@ -3,9 +3,9 @@
 import { statfs } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
-import { linear } from '../kernels/linear.ts';
-import { matrixUnit } from '../kernels/matrix.ts';
-import { checkMatrixForm } from '../kernels/matrix_check.ts';
+import { linear } from '../kernels/linear/linear.ts';
+import { matrixUnit } from '../kernels/common/subgroup_matrix.ts';
+import { checkMatrixForm } from '../kernels/self_check.ts';
 import { createUniform, writeCall } from '../kernels/state.ts';
 import { Device, isSoftware } from '../runtime/compute/device.ts';
 import { float32ToFloat16 } from '../runtime/base/half.ts';

@@ -2,11 +2,11 @@
 // next, also in padding, which is why a short clip costs as much as a whole window.
 // Reference: HF BarkFineModel; suno-ai/bark model_fine.py, generation.py generate_fine.
 
-import { withStaging } from '../kernels/cast.ts';
-import type { Words } from '../kernels/random.ts';
-import { sampleCodes, samplingCodesParams, SAMPLING_CODES_WORDS } from '../kernels/sample_codes.ts';
+import { withStaging } from '../kernels/upload/cast.ts';
+import type { Words } from '../kernels/sample/random.ts';
+import { sampleCodes, samplingCodesParams, SAMPLING_CODES_WORDS } from '../kernels/sample/sample_codes.ts';
 import { createUniform, writeCall } from '../kernels/state.ts';
-import type { WeightDType } from '../kernels/upload.ts';
+import type { WeightDType } from '../kernels/upload/upload.ts';
 import { Arena } from '../runtime/compute/arena.ts';
 import type { Device } from '../runtime/compute/device.ts';
 import { InputError } from '../runtime/base/errors.ts';

@@ -3,12 +3,12 @@
 // Reference: suno-ai/bark model.py, model_fine.py; HF BarkCausalModel, BarkFineModel, BarkBlock, BarkSelfAttention.
 // Shapes: B sentences, M positions of one run, H hidden_size, V vocabulary. Residual stream, LayerNorm, softmax and logits are f32.
 
-import { attention, attentionRow } from '../kernels/attention.ts';
-import { embedding, embeddingRow } from '../kernels/embedding.ts';
-import { layerNorm } from '../kernels/layer_norm.ts';
-import { linear, linearRow, type Linear, type Norm, type RowWindow } from '../kernels/linear.ts';
-import { qkv, qkvRow, type LayerCache } from '../kernels/qkv.ts';
-import type { RowRange, WeightDType } from '../kernels/upload.ts';
+import { attention, attentionRow } from '../kernels/attention/attention.ts';
+import { embedding, embeddingRow } from '../kernels/embedding/embedding.ts';
+import { layerNorm } from '../kernels/layer_norm/layer_norm.ts';
+import { linear, linearRow, type Linear, type Norm, type RowWindow } from '../kernels/linear/linear.ts';
+import { qkv, qkvRow, type LayerCache } from '../kernels/qkv/qkv.ts';
+import type { RowRange, WeightDType } from '../kernels/upload/upload.ts';
 import type { Device } from '../runtime/compute/device.ts';
 import type { Owner } from '../runtime/compute/ledger.ts';
 import type { Allocator } from '../runtime/compute/shape_only.ts';

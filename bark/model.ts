@@ -2,9 +2,9 @@
 // Reference: HF BarkModel.generate; suno-ai/bark api.py.
 
 import { EncodecModel } from '../encodec/model.ts';
-import { checkMatrixForm } from '../kernels/matrix_check.ts';
+import { checkMatrixForm } from '../kernels/self_check.ts';
 import { MAX_BATCH } from '../kernels/state.ts';
-import type { WeightDType } from '../kernels/upload.ts';
+import type { WeightDType } from '../kernels/upload/upload.ts';
 import { Device } from '../runtime/compute/device.ts';
 import { InputError } from '../runtime/base/errors.ts';
 import type { MemoryReport } from '../runtime/compute/ledger.ts';

@@ -1,7 +1,7 @@
 // What callers ask of `generate`, made whole: stage options win over bare ones, these over the checkpoint's generation_config.json.
 // Everything is checked here, before any GPU work.
 
-import { threefry2x32, type Words } from '../kernels/random.ts';
+import { threefry2x32, type Words } from '../kernels/sample/random.ts';
 import { InputError } from '../runtime/base/errors.ts';
 import type { BarkGenerationConfig, SamplingConfig } from './generation_config.ts';
 import type { Draw } from './semantic.ts';

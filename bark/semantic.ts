@@ -2,16 +2,16 @@
 // history embedding, then an infer token; from there on the model speaks until it draws its end token.
 // Reference: HF BarkSemanticModel.generate; suno-ai/bark generation.py generate_text_semantic.
 
-import type { Words } from '../kernels/random.ts';
+import type { Words } from '../kernels/sample/random.ts';
 import { readRows, writeRow } from '../kernels/state.ts';
-import type { RowRange } from '../kernels/upload.ts';
+import type { RowRange } from '../kernels/upload/upload.ts';
 import { InputError } from '../runtime/base/errors.ts';
 import { BarkCausalModel, type StageOptions } from './causal.ts';
 import type { BarkSemanticConfig } from './config.ts';
 import type { BarkSemanticGenerationConfig } from './generation_config.ts';
 import { compileSession, createSession, Pacer, warmUp, type SessionOptions } from './session.ts';
 import type { CausalGpt } from './gpt.ts';
-import type { Sampling } from '../kernels/sample.ts';
+import type { Sampling } from '../kernels/sample/sample.ts';
 
 /** How tokens are drawn; null turns a filter off, a temperature of null draws the likeliest. */
 export interface Draw {

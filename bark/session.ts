@@ -2,9 +2,9 @@
 // a step (one token of every sentence) and a prefill (the prompt of one sentence, all but its last token, which the first step feeds).
 // Made for a call and freed after it, so that nothing is held between sentences but weights.
 
-import { sample, samplingParams, SAMPLING_WORDS, type Sampling } from '../kernels/sample.ts';
+import { sample, samplingParams, SAMPLING_WORDS, type Sampling } from '../kernels/sample/sample.ts';
 import { createState, createUniform, MAX_BATCH, writeCall, writeRow } from '../kernels/state.ts';
-import type { RowWindow } from '../kernels/linear.ts';
+import type { RowWindow } from '../kernels/linear/linear.ts';
 import { Arena } from '../runtime/compute/arena.ts';
 import type { Device } from '../runtime/compute/device.ts';
 import { InputError } from '../runtime/base/errors.ts';

@@ -2,15 +2,15 @@
 // again in f64 from the same inputs, here and as plainly as they go. Inputs are cut from one block (values.ts), so that no copies are needed.
 // What is bound is all of a stage's real shape; what is checked is a sample, because all of it would take longer than timing it.
 
-import { attention, attentionRow } from '../kernels/attention.ts';
-import { embedding, embeddingRow } from '../kernels/embedding.ts';
-import { layerNorm } from '../kernels/layer_norm.ts';
-import { LAYER_NORM_EPS, linear, linearRow, type Linear } from '../kernels/linear.ts';
-import { linearTerms } from '../kernels/linear_terms.ts';
-import { qkv, qkvRow, type LayerCache } from '../kernels/qkv.ts';
-import { gumbel, threefry2x32 } from '../kernels/random.ts';
-import { sample, samplingParams, SAMPLING_WORDS } from '../kernels/sample.ts';
-import { sampleCodes, samplingCodesParams, SAMPLING_CODES_WORDS } from '../kernels/sample_codes.ts';
+import { attention, attentionRow } from '../kernels/attention/attention.ts';
+import { embedding, embeddingRow } from '../kernels/embedding/embedding.ts';
+import { layerNorm } from '../kernels/layer_norm/layer_norm.ts';
+import { LAYER_NORM_EPS, linear, linearRow, type Linear } from '../kernels/linear/linear.ts';
+import { linearTerms } from '../kernels/linear/linear_terms.ts';
+import { qkv, qkvRow, type LayerCache } from '../kernels/qkv/qkv.ts';
+import { gumbel, threefry2x32 } from '../kernels/sample/random.ts';
+import { sample, samplingParams, SAMPLING_WORDS } from '../kernels/sample/sample.ts';
+import { sampleCodes, samplingCodesParams, SAMPLING_CODES_WORDS } from '../kernels/sample/sample_codes.ts';
 import { createState, createUniform, writeCall, writeRow } from '../kernels/state.ts';
 import type { Device } from '../runtime/compute/device.ts';
 import { float16ToFloat32 } from '../runtime/base/half.ts';
@@ -139,7 +139,7 @@ export function gptCases(device: Device, { hidden: H, heads, semanticHead, codeb
     const cache = cacheOf(owner);
     const [state, call] = [stateAt(owner, 500), callOf(owner, m)];
     return {
-      op: m === 1 ? 'qkv_row' : 'qkv', shape: `(${m}, ${H}) · (${3 * H}, ${H})ᵀ`, dtype, bytes: bytesOf(layer.weight, x, q) + 2 * m * H * width, flops: 6 * m * H * H, output: q,
+      op: m === 1 ? 'qkv_decode' : 'qkv', shape: `(${m}, ${H}) · (${3 * H}, ${H})ᵀ`, dtype, bytes: bytesOf(layer.weight, x, q) + 2 * m * H * width, flops: 6 * m * H * H, output: q,
       record: (r) => (m === 1 ? qkvRow(r, q, cache, x, layer, state) : qkv(r, q, cache, x, layer, call)),
       expected: () =>
         places(m * H).map((at) => {
@@ -164,7 +164,7 @@ export function gptCases(device: Device, { hidden: H, heads, semanticHead, codeb
     const [q, y] = [filled(device, X, [1, H], 'f32', owner, 'q'), device.createTensor([1, H], 'f32', owner, 'y')];
     const [cache, state] = [cacheOf(owner), stateAt(owner, context - 1)];
     return {
-      op: 'attention_row', shape: `1 query, ${context} positions, ${heads} × ${D}`, dtype, bytes: 2 * context * H * width + bytesOf(q, y), flops: 4 * context * H, output: y,
+      op: 'attention_decode', shape: `1 query, ${context} positions, ${heads} × ${D}`, dtype, bytes: 2 * context * H * width + bytesOf(q, y), flops: 4 * context * H, output: y,
       record: (r) => attentionRow(r, y, q, cache, state),
       expected: () => places(H).map((at) => ({ at, ...attended(0, at, context) })),
     };
@@ -197,7 +197,7 @@ export function gptCases(device: Device, { hidden: H, heads, semanticHead, codeb
     device.write(ids, Uint32Array.from({ length: m }, (_, i) => id(i)));
     const [state, call] = [stateAt(owner, 0), callOf(owner, m)];
     return {
-      op: m === 1 ? 'embedding_row' : 'embedding', shape: `(${m}, ${H})`, dtype, bytes: m * H * (width + 4) + bytesOf(x), flops: m * H, output: x,
+      op: m === 1 ? 'embedding_decode' : 'embedding', shape: `(${m}, ${H})`, dtype, bytes: m * H * (width + 4) + bytesOf(x), flops: m * H, output: x,
       record: (r) => (m === 1 ? embeddingRow(r, x, table, positions, state) : embedding(r, x, ids, table, positions, call)),
       expected: () => places(m * H).map((at) => ({ at, value: K.at(id(Math.floor(at / H)) * H + (at % H)) + V.at(at), size: 1 })),
     };
@@ -244,8 +244,8 @@ export function gptCases(device: Device, { hidden: H, heads, semanticHead, codeb
 
   const rows = [257, 887, 1024];
   return [
-    projection(1), product('linear_row out', 1, H, H, { residual: true }), product('linear_row mlp in', 1, 4 * H, H, { norm: true, gelu: true }), product('linear_row mlp out', 1, H, 4 * H, { residual: true }),
-    product('linear_row semantic head', 1, semanticHead, H, { norm: true }), product('linear_row coarse head', 1, codebook, H, { norm: true }),
+    projection(1), product('linear_decode out', 1, H, H, { residual: true }), product('linear_decode mlp in', 1, 4 * H, H, { norm: true, gelu: true }), product('linear_decode mlp out', 1, H, 4 * H, { residual: true }),
+    product('linear_decode semantic head', 1, semanticHead, H, { norm: true }), product('linear_decode coarse head', 1, codebook, H, { norm: true }),
     ...[257, 600, 1000].map(oneQuery), embed(1), draw,
     ...rows.flatMap((m) => [projection(m), product('linear out', m, H, H, { residual: true }), product('linear mlp in', m, 4 * H, H, { gelu: true }), product('linear mlp out', m, H, 4 * H, { residual: true })]),
     product('linear fine head', 1024, codebook, H), ...rows.map((m) => manyQueries(m, true)), manyQueries(1024, false), norm(887), embed(887), drawCodes,

@@ -6,7 +6,7 @@ import { BarkCoarseModel } from '../bark/coarse.ts';
 import type { CausalGpt } from '../bark/gpt.ts';
 import { BarkSemanticModel } from '../bark/semantic.ts';
 import { createSession, type Session, type SessionOptions } from '../bark/session.ts';
-import type { TokenWindow } from '../kernels/sample.ts';
+import type { TokenWindow } from '../kernels/sample/sample.ts';
 import { writeRow } from '../kernels/state.ts';
 import { Device, type Counters } from '../runtime/compute/device.ts';
 import { basisMs, copyBandwidth, measure, variantOf } from './gpu_time.ts';

@@ -54,27 +54,27 @@ export function stepTraffic(step: readonly Recorded[], batch: number, context: n
     const words = (name: string): readonly number[] => (bind[name] as readonly number[]) ?? [];
     const whole = (name: string): number => byteSize(tensor(name).shape, tensor(name).dtype);
     const kernel = shader.replace(/_subgroup$/, '');
-    if (kernel === 'embedding_row') {
+    if (kernel === 'embedding_decode') {
       const { shape, dtype } = tensor('w');
       use(tensor('w'), batch * padTo8(shape[1]!) * bytesPerElement(dtype));
       use(tensor('positions'), 4 * batch * shape[1]!);
       activations += whole('x');
-    } else if (kernel === 'linear_row' || kernel === 'qkv_row') {
+    } else if (kernel === 'linear_decode' || kernel === 'qkv_decode') {
       const [k, n, count] = words('sizes') as [number, number, number];
       const norm = tensor('gain') !== tensor('x');
       const walks = grid[1] ?? 1;
-      const rows = kernel === 'qkv_row' ? n : count;
+      const rows = kernel === 'qkv_decode' ? n : count;
       use(tensor('w'), rows * padTo8(k) * bytesPerElement(tensor('w').dtype), walks);
       if (norm) use(tensor('gain'), 4 * k, walks);
       if (tensor('terms') !== tensor('x')) activations += 4 * rows * (norm ? 2 : 1) * walks; // a folded LayerNorm's own cost
       activations += whole('x');
-      if (kernel === 'qkv_row') {
+      if (kernel === 'qkv_decode') {
         const row = 2 * k * bytesPerElement(tensor('keys').dtype) * batch; // keys and values of one position
         cache += row;
         cacheNeeded += row;
         activations += whole('q');
       } else activations += whole('y') * (words('sizes')[7] === 1 ? 2 : 1); // a residual is read as well
-    } else if (kernel === 'attention_row') {
+    } else if (kernel === 'attention_decode') {
       const [heads, headDim] = words('cache') as [number, number];
       const seen = 2 * batch * context * heads * headDim * bytesPerElement(tensor('keys').dtype);
       cache += seen;

@@ -2,10 +2,10 @@
 // Long clips are computed in slices of time, exactly: all layers behind the LSTM see a few frames to either side and no further.
 // Reference: HF modeling_encodec.py, EncodecDecoder and EncodecResidualVectorQuantizer.decode; facebookresearch/encodec, arXiv 2210.13438.
 
-import { codebookSum } from '../kernels/codebook_sum.ts';
-import { conv1d, type Conv1d, type Slice } from '../kernels/conv1d.ts';
-import { convTranspose1d, convTranspose1dTrim, type ConvTranspose1d } from '../kernels/conv_transpose1d.ts';
-import { lstm, type Lstm } from '../kernels/lstm.ts';
+import { codebookSum } from '../kernels/codebook_sum/codebook_sum.ts';
+import { conv1d, type Conv1d, type Slice } from '../kernels/conv/conv1d.ts';
+import { convTranspose1d, convTranspose1dTrim, type ConvTranspose1d } from '../kernels/conv/conv_transpose1d.ts';
+import { lstm, type Lstm } from '../kernels/lstm/lstm.ts';
 import type { Recorder } from '../runtime/compute/program.ts';
 import { reshape, type Tensor } from '../runtime/compute/tensor.ts';
 import type { Weights } from '../runtime/formats/weights.ts';

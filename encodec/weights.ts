@@ -2,9 +2,9 @@
 // (30 MB for EnCodec 24 kHz), so this happens on the CPU, in f64, and the codec stays f32 in every mode. Which tensors there are is decoder.ts's.
 // Reference: torch.nn.utils.weight_norm (dim 0); Salimans & Kingma, arXiv 1602.07868.
 
-import { packConv1d, padTo4, type Conv1d } from '../kernels/conv1d.ts';
-import { convTranspose1dDepth, packConvTranspose1d, packConvTranspose1dBias, type ConvTranspose1d } from '../kernels/conv_transpose1d.ts';
-import { packLstm, recurrentLength, type Lstm, type LstmLayer } from '../kernels/lstm.ts';
+import { packConv1d, padTo4, type Conv1d } from '../kernels/conv/conv1d.ts';
+import { convTranspose1dDepth, packConvTranspose1d, packConvTranspose1dBias, type ConvTranspose1d } from '../kernels/conv/conv_transpose1d.ts';
+import { packLstm, recurrentLength, type Lstm, type LstmLayer } from '../kernels/lstm/lstm.ts';
 import type { Device } from '../runtime/compute/device.ts';
 import type { Owner } from '../runtime/compute/ledger.ts';
 import { NOWHERE } from '../runtime/compute/shape_only.ts';

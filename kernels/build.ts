@@ -90,7 +90,7 @@ async function check(device: GPUDevice | null, shader: Shader): Promise<PartialM
     });
 }
 
-/** esbuild plugin: `import shader from './linear.wgsl'` gives a `Shader`. */
+/** esbuild plugin: `import shader from './linear/linear.wgsl'` gives a `Shader`. */
 export function wgsl(device: GPUDevice | null): Plugin {
   return {
     name: 'wgsl',

@@ -1,7 +1,7 @@
 // The device that a test file runs on, by the profile that the runner asks for (profiles.ts): the default adapter, the base kernels on it,
 // whatever driver VK_DRIVER_FILES names, or the kernels for matrix units wherever there is a choice.
 
-import { matrixUnit } from '../kernels/matrix.ts';
+import { matrixUnit } from '../kernels/common/subgroup_matrix.ts';
 import { Device } from '../runtime/compute/device.ts';
 import { currentProfile } from './profiles.ts';
 

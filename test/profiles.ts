@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { DEFAULTS } from '../kernels/choice.ts';
+import { DEFAULTS } from '../kernels/common/choices.ts';
 import type { DeviceOptions } from '../runtime/compute/device.ts';
 
 export type ProfileName = 'default' | 'portable' | 'swiftshader' | 'gpu' | 'subgroup_matrix';

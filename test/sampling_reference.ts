@@ -1,7 +1,7 @@
 // What sampling is compared with: Hugging Face's filters in plain f64 (TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper,
 // BarkEosPrioritizerLogitsProcessor), the draw that the library's random numbers must lead to, and the χ² test of drawn numbers.
 
-import { gumbel, threefry2x32, type Words } from '../kernels/random.ts';
+import { gumbel, threefry2x32, type Words } from '../kernels/sample/random.ts';
 
 export interface Filters {
   temperature: number;

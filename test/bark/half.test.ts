@@ -73,7 +73,7 @@ test('f16 storage is the rounding of matrices to f16 and nothing else: a file wi
 // A form that does not suit gives way to another in silence, as it may for a size or two; if it always did, the above would have said nothing about it.
 if (profile === 'subgroup_matrix') {
   test('it was the kernels for matrix units that were right', () => {
-    for (const base of ['linear', 'qkv', 'attention']) assert.ok([...shaders].some((name) => name.startsWith(`${base}_matrix`)), `${base}: ${[...shaders].join(', ')}`);
+    for (const base of ['linear', 'qkv', 'attention']) assert.ok([...shaders].some((name) => name.startsWith(`${base}_subgroup_matrix`)), `${base}: ${[...shaders].join(', ')}`);
   });
 }
 

@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import { BarkModel, type LoadOptions } from '../../bark/model.ts';
 import type { ProgressEvent } from '../../bark/options.ts';
 import { BarkProcessor } from '../../bark/processor.ts';
-import { checkMatrixForm } from '../../kernels/matrix_check.ts';
+import { checkMatrixForm } from '../../kernels/self_check.ts';
 import { Device } from '../../runtime/compute/device.ts';
 import { UnsupportedError } from '../../runtime/base/errors.ts';
 import { readFixture, writeModelFolder } from '../formula.ts';

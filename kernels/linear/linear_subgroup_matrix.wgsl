@@ -1,0 +1,14 @@
+// As linear.wgsl, on the subgroup's matrix unit (common/gemm_matrix.wgsl); weights are f16, N is a multiple of 4. kernels/matrix.ts gives the constants.
+// Grid: (⌈N / TILE_N⌉, ⌈most rows / TILE_M⌉); workgroups past call.count rows leave at once.
+enable f16;
+enable subgroups;
+enable subgroup_size_control;
+enable chromium_experimental_subgroup_matrix;
+#include "linear/bindings_vec4.wgsl"
+#include "common/gemm_subgroup_matrix.wgsl"
+
+@compute @workgroup_size(THREADS) @subgroup_size(SUBGROUP)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_id) subgroup: u32, @builtin(local_invocation_index) thread: u32) {
+  if (group.y * TILE_M >= call.count) { return; }
+  gemm(group.y, group.x, subgroup, thread);
+}

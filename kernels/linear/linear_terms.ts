@@ -1,0 +1,34 @@
+// What a decode step adds for a folded LayerNorm and a bias: computed once, when weights are loaded, by a decode step's own product.
+
+import type { Device } from '../../runtime/compute/device.ts';
+import type { Owner } from '../../runtime/compute/ledger.ts';
+import { record } from '../../runtime/compute/program.ts';
+import type { Tensor } from '../../runtime/compute/tensor.ts';
+import { linearRow, type Linear } from './linear.ts';
+import { createState } from '../state.ts';
+
+/** (2, N) f32: Σ_k W·g and bias + Σ_k W·β of each row (see common/gemv.wgsl); null when there is neither norm nor bias. */
+export async function linearTerms(device: Device, { weight, bias, norm }: Omit<Linear, 'terms'>, owner: Owner): Promise<Tensor | null> {
+  if (!norm && !bias) return null;
+  const [n, k] = weight.shape as [number, number];
+  const terms = device.createTensor([2, n], 'f32', owner, `${weight.label} terms`);
+  const encoder = device.gpu.createCommandEncoder();
+  if (bias) encoder.copyBufferToBuffer(bias.buffer, bias.offset, terms.buffer, 4 * n, 4 * n);
+  if (!norm) {
+    device.submit(encoder);
+    return terms;
+  }
+  const rows = norm.bias ? 2 : 1;
+  const x = device.createTensor([rows, k], 'f32', 'staging', 'linear terms');
+  const state = createState(device, 'staging');
+  encoder.copyBufferToBuffer(norm.weight.buffer, norm.weight.offset, x.buffer, 0, 4 * k);
+  if (norm.bias) encoder.copyBufferToBuffer(norm.bias.buffer, norm.bias.offset, x.buffer, 4 * k, 4 * k);
+  // By the kernel of a decode step, in the tile of one sentence: that pipeline is needed anyway.
+  const bare: Linear = { weight, bias: null, norm: null, terms: null };
+  const program = await record(device, (r) => linearRow(r, { ...terms, shape: [rows, n] }, x, bare, state, { residual: true, tile: 1 }), { label: `${weight.label} terms` });
+  program.encode(encoder);
+  device.submit(encoder);
+  program.dispose();
+  for (const t of [x, state]) device.destroyBuffer(t.buffer); // WebGPU frees them when the submitted work is done
+  return terms;
+}

@@ -1,0 +1,93 @@
+// A unidirectional LSTM over (B, T, H) f32 activations, from zero state, with an optional skip around all its layers and ELU behind it.
+// torch: nn.LSTM whose input and hidden sizes are equal; HF: EncodecLSTM. What the first layer reads is one product over all steps (conv1d of
+// kernel 1); then the layers walk as a wavefront, a dispatch for each step (common/lstm.wgsl): no workgroup waits for another.
+
+import type { Recorder } from '../../runtime/compute/program.ts';
+import { expectDType, expectShape, reshape, type Tensor } from '../../runtime/compute/tensor.ts';
+import { conv1d, padTo4 } from '../conv/conv1d.ts';
+import { shader } from '../shaders.ts';
+
+export interface Lstm {
+  readonly size: number; // H
+  readonly layers: number;
+  readonly input: Tensor; // (H, 4H) f32: W_ih of layer 0, transposed, columns (unit, gate)
+  readonly bias: Tensor; // (4H) f32: its bias_ih + bias_hh, (unit, gate)
+  readonly recurrent: Tensor; // (recurrentLength) f32: packLstm
+}
+
+/** A layer as torch stores it: weight_ih and weight_hh (4H, H), biases (4H), rows (gate, unit). */
+export interface LstmLayer {
+  readonly weightIh: Float32Array;
+  readonly weightHh: Float32Array;
+  readonly biasIh: Float32Array;
+  readonly biasHh: Float32Array;
+}
+
+const GATES = 4; // i, f, g, o: torch's order
+const THREADS = 64; // of a workgroup, at least
+const PORTABLE_LANES = 8; // that share a unit
+
+/** Elements of `recurrent`. */
+export const recurrentLength = (size: number, layers: number): number => GATES * size * (padTo4(size) * (2 * layers - 1) + layers - 1);
+
+/** torch's layers as the kernel reads them. */
+export function packLstm(size: number, layers: readonly LstmLayer[]): { input: Float32Array; bias: Float32Array; recurrent: Float32Array } {
+  const width = GATES * size;
+  const pitch = padTo4(size);
+  const input = new Float32Array(size * width);
+  const recurrent = new Float32Array(recurrentLength(size, layers.length));
+  const biases = layers.map(() => new Float32Array(width));
+  let at = 0;
+  for (const [n, layer] of layers.entries()) {
+    const parts = n === 0 ? [layer.weightHh] : [layer.weightIh, layer.weightHh];
+    for (let unit = 0; unit < size; unit++) {
+      for (let gate = 0; gate < GATES; gate++) {
+        const row = gate * size + unit;
+        const column = unit * GATES + gate;
+        biases[n]![column] = layer.biasIh[row]! + layer.biasHh[row]!;
+        if (n === 0) for (let k = 0; k < size; k++) input[k * width + column] = layer.weightIh[row * size + k]!;
+        for (const part of parts) {
+          recurrent.set(part.subarray(row * size, (row + 1) * size), at);
+          at += pitch;
+        }
+      }
+    }
+  }
+  for (const bias of biases.slice(1)) {
+    recurrent.set(bias, at);
+    at += width;
+  }
+  return { input, bias: biases[0]!, recurrent };
+}
+
+/** y (B, T, H) = lstm(x (B, T, H)), + x with `skip`, and elu of that with `activate`. y must not be x. */
+export function lstm(r: Recorder, y: Tensor, x: Tensor, w: Lstm, options: { skip?: boolean; activate?: boolean } = {}): void {
+  const { size, layers } = w;
+  const [batch, steps] = x.shape as readonly [number, number, number];
+  for (const name of ['input', 'bias', 'recurrent'] as const) expectDType('lstm', name, w[name], 'f32');
+  expectShape('lstm', 'recurrent', w.recurrent, [recurrentLength(size, layers)]);
+  expectShape('lstm', 'x', x, [null, null, size]);
+  expectShape('lstm', 'y', y, [batch, steps, size]);
+  const gates = r.temp([batch, steps, GATES * size], 'lstm gates');
+  conv1d(r, gates, x, { weight: w.input, bias: w.bias, inChannels: size, outChannels: GATES * size, kernelSize: 1, stride: 1, dilation: 1 });
+
+  const { subgroups, subgroupMinSize, subgroupMaxSize } = r.device.capabilities;
+  const threads = Math.max(THREADS, subgroupMaxSize);
+  const units = threads / (subgroups ? subgroupMinSize : PORTABLE_LANES);
+  const pitch = padTo4(size);
+  const even = r.temp([batch * layers * pitch + 4], 'lstm h');
+  const odd = r.temp(even.shape, 'lstm h');
+  const c = r.temp([batch, layers, pitch], 'lstm c');
+  const step = (before: Tensor, after: Tensor, first = false): void =>
+    r.dispatch(shader(subgroups ? 'lstm_subgroup' : 'lstm'), {
+      overrides: { WG: threads, UNITS: units },
+      bind: { p: [first ? 1 : 0, steps, size, pitch / 4, layers, batch, options.skip ? 1 : 0, options.activate ? 1 : 0], x: reshape(gates, [batch, steps, size, GATES]), w: w.recurrent, skip: x, before, after, c, y },
+      grid: [Math.ceil(pitch / units), layers, batch],
+    });
+  step(even, odd, true);
+  r.repeat(Math.ceil((steps + layers - 2) / 2), () => {
+    step(odd, even);
+    step(even, odd);
+  });
+  r.free(gates, even, odd, c);
+}
