@@ -30,7 +30,7 @@ const benchShaders: Plugin = {
 };
 
 /** For Node and Deno: packages stay imports, so that a user's own copies and updates count. */
-export const HOST_BUNDLES: BuildOptions = { ...COMMON, entryPoints: [...DOORS, 'bark/cli.ts', ...BENCH], outdir: 'dist', splitting: true, platform: 'node', packages: 'external', plugins: [benchShaders] };
+export const HOST_BUNDLES: BuildOptions = { ...COMMON, entryPoints: [...DOORS, 'bark/command/cli.ts', ...BENCH], outdir: 'dist', splitting: true, platform: 'node', packages: 'external', plugins: [benchShaders] };
 
 // Files and npm `webgpu` are only reached for outside a browser, through import(); bundlers would still stumble over the names.
 const withoutNode: Plugin = {
@@ -65,7 +65,7 @@ export async function buildPackage(): Promise<void> {
   rmSync(join(ROOT, 'dist'), { recursive: true, force: true });
   mkdirSync(join(ROOT, 'dist'));
   await Promise.all([build(HOST_BUNDLES), build(BROWSER_BUNDLE)]);
-  chmodSync(join(ROOT, 'dist', 'bark', 'cli.js'), 0o755);
+  chmodSync(join(ROOT, 'dist', 'bark', 'command', 'cli.js'), 0o755);
   declarations();
 }
 

@@ -5,12 +5,12 @@
 
 import { writeRow } from '../kernels/state.ts';
 import type { Words } from '../kernels/sample/random.ts';
-import { BarkCausalModel, type StageOptions } from './causal.ts';
-import type { BarkCoarseConfig } from './config.ts';
-import type { BarkCoarseGenerationConfig, BarkGenerationConfig } from './generation_config.ts';
+import { BarkCausalModel, type StageOptions } from './gpt/causal.ts';
+import type { BarkCoarseConfig } from './config/config.ts';
+import type { BarkCoarseGenerationConfig, BarkGenerationConfig } from './config/generation_config.ts';
 import type { Draw, StageHooks } from './semantic.ts';
-import type { CausalGpt } from './gpt.ts';
-import { compileSession, createSession, Pacer, warmUp, type Session, type SessionOptions } from './session.ts';
+import type { CausalGpt } from './gpt/gpt.ts';
+import { compileSession, createSession, Pacer, warmUp, type Session, type SessionOptions } from './gpt/session.ts';
 import { UnsupportedError } from '../runtime/base/errors.ts';
 
 /** What a voice brings to this stage. */

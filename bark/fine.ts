@@ -15,14 +15,14 @@ import { compileAll, record, type Program, type Recorder } from '../runtime/comp
 import { bytesPerElement, type Tensor } from '../runtime/compute/tensor.ts';
 import { Resident, type LoadProgress } from '../runtime/compute/residency.ts';
 import type { Weights } from '../runtime/formats/weights.ts';
-import type { StageOptions } from './causal.ts';
-import type { BarkFineConfig } from './config.ts';
-import { toGpu, toNowhere, type Destination } from './destination.ts';
-import { hostTensor, type HostTensor, type TensorLike } from './host_tensor.ts';
-import type { BarkGenerationConfig } from './generation_config.ts';
-import { createCache, destroyCache, headLogits, loadTrunk, runTokens, trunkTensors, type KvCache, type LastRows, type Trunk } from './gpt.ts';
+import type { StageOptions } from './gpt/causal.ts';
+import type { BarkFineConfig } from './config/config.ts';
+import { toGpu, toNowhere, type Destination } from './gpt/destination.ts';
+import { hostTensor, type HostTensor, type TensorLike } from './gpt/host_tensor.ts';
+import type { BarkGenerationConfig } from './config/generation_config.ts';
+import { createCache, destroyCache, headLogits, loadTrunk, runTokens, trunkTensors, type KvCache, type LastRows, type Trunk } from './gpt/gpt.ts';
 import type { StageHooks } from './semantic.ts';
-import { Pacer } from './session.ts';
+import { Pacer } from './gpt/session.ts';
 
 /** The fine model: a table for each codebook, and heads that are, as a rule, the tables of all but the first. */
 interface FineGpt extends Trunk {

@@ -13,14 +13,14 @@ import { type ModelSourceLike } from '../runtime/sources/open_source.ts';
 import { walkWeights, type Weights } from '../runtime/formats/weights.ts';
 import { RawAudio } from './audio.ts';
 import { BarkCoarseModel } from './coarse.ts';
-import type { BarkConfig } from './config.ts';
+import type { BarkConfig } from './config/config.ts';
 import { BarkFineModel } from './fine.ts';
-import { checkGeneration, type BarkGenerationConfig } from './generation_config.ts';
+import { checkGeneration, type BarkGenerationConfig } from './config/generation_config.ts';
 import { resolveOptions, stageSeed, type GenerateOptions, type ProgressEvent, type ResolvedOptions } from './options.ts';
-import { openPretrained, type OpenPretrainedOptions } from './pretrained.ts';
-import type { BarkInputs } from './processor.ts';
+import { openPretrained, type OpenPretrainedOptions } from './pretrained/pretrained.ts';
+import type { BarkInputs } from './processor/processor.ts';
 import { BarkSemanticModel } from './semantic.ts';
-import { VoicePreset } from './voices.ts';
+import { VoicePreset } from './processor/voice_preset.ts';
 
 export interface LoadOptions extends OpenPretrainedOptions {
   /** How weights and caches are stored on the GPU. Sums are f32 either way, and the codec is always f32. Default 'float16'. */

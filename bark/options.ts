@@ -3,7 +3,7 @@
 
 import { threefry2x32, type Words } from '../kernels/sample/random.ts';
 import { InputError } from '../runtime/base/errors.ts';
-import type { BarkGenerationConfig, SamplingConfig } from './generation_config.ts';
+import type { BarkGenerationConfig, SamplingConfig } from './config/generation_config.ts';
 import type { Draw } from './semantic.ts';
 
 /** How a causal stage draws; what is left out comes from the checkpoint. */

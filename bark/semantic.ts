@@ -6,11 +6,11 @@ import type { Words } from '../kernels/sample/random.ts';
 import { readRows, writeRow } from '../kernels/state.ts';
 import type { RowRange } from '../kernels/upload/upload.ts';
 import { InputError } from '../runtime/base/errors.ts';
-import { BarkCausalModel, type StageOptions } from './causal.ts';
-import type { BarkSemanticConfig } from './config.ts';
-import type { BarkSemanticGenerationConfig } from './generation_config.ts';
-import { compileSession, createSession, Pacer, warmUp, type SessionOptions } from './session.ts';
-import type { CausalGpt } from './gpt.ts';
+import { BarkCausalModel, type StageOptions } from './gpt/causal.ts';
+import type { BarkSemanticConfig } from './config/config.ts';
+import type { BarkSemanticGenerationConfig } from './config/generation_config.ts';
+import { compileSession, createSession, Pacer, warmUp, type SessionOptions } from './gpt/session.ts';
+import type { CausalGpt } from './gpt/gpt.ts';
 import type { Sampling } from '../kernels/sample/sample.ts';
 
 /** How tokens are drawn; null turns a filter off, a temperature of null draws the likeliest. */

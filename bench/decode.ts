@@ -1,11 +1,11 @@
 // The suite `decode`: one token of every sentence, as the semantic and the coarse stage make it. Counters and bytes are exact on any machine.
 // Before a time counts, the tokens that the step draws greedily are those that `forward`, another path through other kernels, finds likeliest.
 
-import { BarkCausalModel } from '../bark/causal.ts';
+import { BarkCausalModel } from '../bark/gpt/causal.ts';
 import { BarkCoarseModel } from '../bark/coarse.ts';
-import type { CausalGpt } from '../bark/gpt.ts';
+import type { CausalGpt } from '../bark/gpt/gpt.ts';
 import { BarkSemanticModel } from '../bark/semantic.ts';
-import { createSession, type Session, type SessionOptions } from '../bark/session.ts';
+import { createSession, type Session, type SessionOptions } from '../bark/gpt/session.ts';
 import type { TokenWindow } from '../kernels/sample/sample.ts';
 import { writeRow } from '../kernels/state.ts';
 import { Device, type Counters } from '../runtime/compute/device.ts';

@@ -3,7 +3,7 @@
 // quick run, which speaks once) the same seed says the same.
 
 import { BarkModel, type GenerateOutput } from '../bark/model.ts';
-import type { BarkInputs } from '../bark/processor.ts';
+import type { BarkInputs } from '../bark/processor/processor.ts';
 import { Device, isSoftware, type Counters } from '../runtime/compute/device.ts';
 import { checkAudio } from './codec_reference.ts';
 import { cpuMs, gpuTimed, variantOf } from './gpu_time.ts';

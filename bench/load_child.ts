@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BarkModel } from '../bark/model.ts';
-import type { CausalGpt } from '../bark/gpt.ts';
+import type { CausalGpt } from '../bark/gpt/gpt.ts';
 import type { ByteSource, Checkpoint, ModelSource } from '../runtime/formats/checkpoint.ts';
 import { Device, isSoftware } from '../runtime/compute/device.ts';
 import { openCheckpoint } from '../runtime/formats/open_checkpoint.ts';

@@ -1,6 +1,6 @@
 // `bark bench [suite …] [options]`, in the repository `npm run bench -- …`: chooses suites and prints what they measure. No timing is printed before its result was checked.
 
-import { help, readArguments } from '../bark/arguments.ts';
+import { help, readArguments } from '../bark/command/arguments.ts';
 import { packageVersion } from '../runtime/host/version.ts';
 import { decode } from './decode.ts';
 import { device } from './device.ts';

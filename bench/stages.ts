@@ -3,7 +3,7 @@
 // `forward` finds likeliest, and audio must begin as the same codes in f64 do.
 
 import { BarkFineModel } from '../bark/fine.ts';
-import type { CausalGpt, KvCache } from '../bark/gpt.ts';
+import type { CausalGpt, KvCache } from '../bark/gpt/gpt.ts';
 import { EncodecModel } from '../encodec/model.ts';
 import { writeRow } from '../kernels/state.ts';
 import { Device } from '../runtime/compute/device.ts';

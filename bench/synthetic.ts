@@ -2,9 +2,9 @@
 // The library loads it like any other folder, so what is timed is the library's own code and no disk. It speaks noise.
 // Fewer layers than the released model has may be asked for, where a run must be short; everything else stays as it is.
 
-import { openPretrained } from '../bark/pretrained.ts';
-import type { BarkConfig } from '../bark/config.ts';
-import type { BarkGenerationConfig } from '../bark/generation_config.ts';
+import { openPretrained } from '../bark/pretrained/pretrained.ts';
+import type { BarkConfig } from '../bark/config/config.ts';
+import type { BarkGenerationConfig } from '../bark/config/generation_config.ts';
 import { missingFile } from '../runtime/files/bytes.ts';
 import type { ByteSource, ModelSource } from '../runtime/formats/checkpoint.ts';
 import { openModelSource } from '../runtime/sources/open_source.ts';

@@ -2,11 +2,11 @@
 // pass of the fine stage. Compared with the reference are the logits of the same kernels over the same cache.
 
 import { join } from 'node:path';
-import { BarkCausalModel } from '../../bark/causal.ts';
+import { BarkCausalModel } from '../../bark/gpt/causal.ts';
 import { BarkFineModel } from '../../bark/fine.ts';
-import { BarkGenerationConfig } from '../../bark/generation_config.ts';
-import { decodeStep, type CausalGpt } from '../../bark/gpt.ts';
-import { createSession, type Session } from '../../bark/session.ts';
+import { BarkGenerationConfig } from '../../bark/config/generation_config.ts';
+import { decodeStep, type CausalGpt } from '../../bark/gpt/gpt.ts';
+import { createSession, type Session } from '../../bark/gpt/session.ts';
 import { writeRow } from '../../kernels/state.ts';
 import { Device } from '../../runtime/compute/device.ts';
 import { openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';

@@ -4,7 +4,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BarkModel } from '../../bark/model.ts';
-import { VoicePreset } from '../../bark/voices.ts';
+import { VoicePreset } from '../../bark/processor/voice_preset.ts';
 import type { Counters, Device } from '../../runtime/compute/device.ts';
 import { Recorder } from '../../runtime/compute/program.ts';
 import { testDevice } from '../device.ts';
@@ -165,7 +165,7 @@ test('loading compiles what the first sentence needs, so that its first token is
   const folder = temporaryFolder();
   await writeModelFolder(folder, readFixture('heads_64_128_16'));
   const model = await BarkModel.fromPretrained(folder, { device: await testDevice(), dtype: 'float16' });
-  const { BarkProcessor } = await import('../../bark/processor.ts');
+  const { BarkProcessor } = await import('../../bark/processor/processor.ts');
   const inputs = await (await BarkProcessor.fromPretrained(folder)).encode(readFixture('heads_64_128_16').runs[0]!.text);
   const { pipelines } = await counted(model.device, () => model.generate(inputs, { seed: 1 }));
   assert.is(pipelines, 0);

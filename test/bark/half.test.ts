@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { HostTensor } from '../../bark/host_tensor.ts';
+import type { HostTensor } from '../../bark/gpt/host_tensor.ts';
 import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
 import { assertClose, cosine } from '../assert_close.ts';
 import { profile, testDevice } from '../device.ts';

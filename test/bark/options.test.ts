@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { BarkGenerationConfig } from '../../bark/generation_config.ts';
+import { BarkGenerationConfig } from '../../bark/config/generation_config.ts';
 import { resolveOptions, stageSeed, type GenerateOptions } from '../../bark/options.ts';
 import { InputError } from '../../runtime/base/errors.ts';
 

@@ -4,8 +4,8 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { BarkInputs } from '../../bark/processor.ts';
-import { VoicePreset } from '../../bark/voices.ts';
+import type { BarkInputs } from '../../bark/processor/processor.ts';
+import { VoicePreset } from '../../bark/processor/voice_preset.ts';
 import { WeightsError } from '../../runtime/base/errors.ts';
 import { testDevice } from '../device.ts';
 import { readFixture, type FixtureRun, type StagesFixture } from '../formula.ts';

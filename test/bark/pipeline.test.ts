@@ -6,7 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BarkModel } from '../../bark/model.ts';
 import type { ProgressEvent } from '../../bark/options.ts';
-import { BarkProcessor } from '../../bark/processor.ts';
+import { BarkProcessor } from '../../bark/processor/processor.ts';
 import { InputError, WeightsError } from '../../runtime/base/errors.ts';
 import { testDevice } from '../device.ts';
 import { readFixture, writeModelFolder } from '../formula.ts';

@@ -6,7 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BarkModel, type LoadOptions } from '../../bark/model.ts';
 import type { ProgressEvent } from '../../bark/options.ts';
-import { BarkProcessor } from '../../bark/processor.ts';
+import { BarkProcessor } from '../../bark/processor/processor.ts';
 import { checkMatrixForm } from '../../kernels/self_check.ts';
 import { Device } from '../../runtime/compute/device.ts';
 import { UnsupportedError } from '../../runtime/base/errors.ts';

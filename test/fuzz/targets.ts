@@ -173,7 +173,7 @@ export const targets: Readonly<Record<string, Target>> = {
   npy: async (bytes) => npyFault(bytes, parseNpy(bytes, 'file.npy')),
   npz: async (bytes) => arraysFault((await parseNpz(bytes, 'file.npz')).values()),
   async voice(bytes) {
-    const { VoicePreset } = await import('../../bark/voices.ts');
+    const { VoicePreset } = await import('../../bark/processor/voice_preset.ts');
     const voice = await VoicePreset.load(new Blob([bytes]));
     return arraysFault((['semantic_prompt', 'coarse_prompt', 'fine_prompt'] as const).map((key) => ({ data: voice[key], shape: [...voice.shapes[key]] })));
   },
@@ -192,24 +192,24 @@ export const targets: Readonly<Record<string, Target>> = {
   torch: (bytes) => checkpointTarget(bytes, openTorchCheckpoint),
   legacy: (bytes) => checkpointTarget(bytes, openTorchCheckpoint),
   async config(bytes) {
-    const { BarkConfig } = await import('../../bark/config.ts');
+    const { BarkConfig } = await import('../../bark/config/config.ts');
     BarkConfig.fromJSON(await jsonFile('config.json', bytes));
     return undefined;
   },
   async generation(bytes) {
-    const { BarkGenerationConfig } = await import('../../bark/generation_config.ts');
+    const { BarkGenerationConfig } = await import('../../bark/config/generation_config.ts');
     BarkGenerationConfig.fromJSON(await jsonFile('generation_config.json', bytes));
     return undefined;
   },
   async voices(bytes) {
-    const { readVoiceList } = await import('../../bark/voice_list.ts');
+    const { readVoiceList } = await import('../../bark/processor/voice_list.ts');
     for (const [name, paths] of await readVoiceList(folderOf(new Map([['speaker_embeddings_path.json', bytes]])))) {
       if (Object.values(paths).some((path) => typeof path !== 'string')) return `${name} has a path that is no text`;
     }
     return undefined;
   },
   async tokenizer(bytes) {
-    const { loadTokenizer } = await import('../../bark/tokenizer.ts');
+    const { loadTokenizer } = await import('../../bark/processor/tokenizer.ts');
     const tokenizer = await loadTokenizer(folderOf(new Map([['tokenizer.json', bytes]])));
     for (const text of encoded) if (!tokenizer.encode(text).every(Number.isSafeInteger)) return `${tokenizer.encode(text).join(', ')} as ids`;
     return undefined;

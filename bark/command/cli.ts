@@ -1,0 +1,103 @@
+#!/usr/bin/env node
+// The command `bark`: reads the arguments, runs what they name, and turns whatever happens into one line and an exit code.
+// Speaking is in say.ts, the options are in arguments.ts.
+
+import { InputError } from '../../runtime/base/errors.ts';
+import { env } from '../../runtime/host/platform.ts';
+import { packageVersion } from '../../runtime/host/version.ts';
+import { help, hubOptions, readArguments, UsageError, type Command } from './arguments.ts';
+import { describe, diagnose } from './doctor.ts';
+import type { ProgressEvent } from '../options.ts';
+import { BarkProcessor } from '../processor/processor.ts';
+import { printable, Progress } from './progress.ts';
+import { say } from './say.ts';
+import { groupVoices, voiceLanguage } from '../processor/voice_list.ts';
+
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+const GRACE = 500; // ms from an interrupt to the end, whatever the GPU is busy with
+const CLEANUP = 5000; // the same where files are on their way, which are to be closed or removed
+
+const abort = new AbortController();
+let progress = new Progress(process.stderr);
+let interrupted = 0;
+let running: Command = 'say';
+
+async function run(args: readonly string[]): Promise<number> {
+  const { command, words, values } = readArguments(args);
+  running = command;
+  progress = new Progress(process.stderr, { quiet: values.quiet ?? false });
+  if (command === 'bench' && !values.version) {
+    const { runBench } = await import('./bench.ts');
+    return runBench({ command, words, values }, abort.signal);
+  }
+  if (values.help || values.version) {
+    await print(values.help ? `${help(command)}\n` : `${await packageVersion()}\n`);
+    return 0;
+  }
+  if (command === 'doctor') {
+    const found = await diagnose({ portable: values.portable ?? false });
+    await print(values.json ? `${JSON.stringify(found)}\n` : describe(found));
+    return found.ok ? 0 : 1;
+  }
+  if (command === 'voices') {
+    const opening = { ...hubOptions(values), tokenizer: values.tokenizer, signal: abort.signal, onProgress: (event: ProgressEvent) => progress.step(event) };
+    const names = (await BarkProcessor.fromPretrained(values.model, opening)).voices();
+    progress.clear();
+    if (names.length === 0) progress.say('This model lists no voices. Without one it makes its own up; -v also takes the path of a .npz.');
+    await print(values.json ? `${JSON.stringify(names.map((name) => ({ name, language: voiceLanguage(name) })))}\n` : voiceTable(names));
+    return 0;
+  }
+  if (command === 'convert') {
+    const { convertFiles } = await import('./convert.ts');
+    await convertFiles({ command, words, values }, { progress, signal: abort.signal, print });
+    return 0;
+  }
+  await say({ command, words, values }, { progress, signal: abort.signal, print });
+  return 0;
+}
+
+/** Voices under their languages, in as many columns as there is room for. */
+function voiceTable(names: readonly string[]): string {
+  const groups = groupVoices(names.map(printable)).map(({ language, names: voices }) => {
+    const width = Math.max(...voices.map((name) => name.length)) + 2;
+    const columns = Math.max(1, Math.floor(((process.stdout.columns || 80) - 2) / width));
+    const rows = Array.from({ length: Math.ceil(voices.length / columns) }, (_, row) => voices.slice(row * columns, (row + 1) * columns));
+    return [language, ...rows.map((row) => `  ${row.map((name) => name.padEnd(width)).join('').trimEnd()}`)].join('\n');
+  });
+  return groups.map((group) => `${group}\n`).join('\n');
+}
+
+function print(data: string | Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => process.stdout.write(data, (error) => (error ? reject(error) : resolve())));
+}
+
+/** The exit code of what was thrown, which is told in one line. */
+function fail(error: unknown): number {
+  progress.clear();
+  if (interrupted) {
+    if (progress.transfers('download') > 0) progress.say('Stopped. What has been downloaded is kept; the next time goes on from there.');
+    return interrupted;
+  }
+  const { message, code } = error as Error & { code?: string };
+  if (code === 'EPIPE') return 0; // whoever reads has had enough
+  progress.fail(String(message ?? error).replace(/\s*\n\s*/g, ' '));
+  if (env('BARK_DEBUG')) console.error(error);
+  return error instanceof UsageError || error instanceof InputError ? 2 : 1;
+}
+
+for (const [name, code] of Object.entries(SIGNALS)) {
+  process.once(name, () => {
+    interrupted = code;
+    progress.clear();
+    abort.abort();
+    const files = running === 'convert' || progress.transfers('download') > 0;
+    setTimeout(() => process.exit(code), files ? CLEANUP : GRACE).unref();
+  });
+}
+// Without a listener a closed pipe is an uncaught error; `print` hears of it too, and says so to whoever waits.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
+// What no one awaited must not show a stack trace either.
+process.on('uncaughtException', (error) => process.exit(fail(error)));
+
+process.exitCode = await run(process.argv.slice(2)).then((code) => interrupted || code, fail);

@@ -1,0 +1,251 @@
+// generation_config.json as types: every constant of the three stages, and how tokens are drawn. Keys keep their spelling,
+// missing keys (or a missing file: `fromJSON({})`) get the defaults of the reference's classes.
+// Beam search, penalties and the other logits processors of HF's GenerationConfig do not exist here and are refused when active.
+// Reference: HF BarkGenerationConfig and its three stages.
+
+import { hopLength, numQuantizers } from '../../encodec/config.ts';
+import { UnsupportedError, WeightsError } from '../../runtime/base/errors.ts';
+import { bad, boolean, integer, isNull, jsonObject, number, optionalObjectAt, pathOf, show, text } from '../../runtime/base/json.ts';
+import type { JsonObject } from '../../runtime/base/json.ts';
+import type { BarkConfig } from './config.ts';
+
+/** How a causal stage draws its tokens. `null` turns a filter off. */
+export interface SamplingConfig {
+  do_sample: boolean;
+  temperature: number | null;
+  top_k: number | null;
+  top_p: number | null;
+}
+
+export interface BarkSemanticGenerationConfig extends SamplingConfig {
+  max_new_tokens: number;
+  eos_token_id: number;
+  /** Added to a text token's id. */
+  text_encoding_offset: number;
+  text_pad_token: number;
+  /** Pads the history. The reference takes `eos_token_id` for it whatever the file says, and so does this. */
+  semantic_pad_token: number;
+  semantic_infer_token: number;
+  semantic_vocab_size: number;
+  /** Text tokens of a prompt, and history tokens. */
+  max_input_semantic_length: number;
+  semantic_rate_hz: number;
+  /** HF reads it only from its call arguments; null where the file has none. */
+  min_eos_p: number | null;
+}
+
+export interface BarkCoarseGenerationConfig extends SamplingConfig {
+  coarse_semantic_pad_token: number;
+  coarse_infer_token: number;
+  coarse_rate_hz: number;
+  n_coarse_codebooks: number;
+  /** Semantic tokens of a window's prompt. */
+  max_coarse_input_length: number;
+  /** Coarse tokens of a window's prompt, at most. */
+  max_coarse_history: number;
+  /** Coarse tokens that a window generates. */
+  sliding_window_len: number;
+}
+
+export interface BarkFineGenerationConfig {
+  /** null, and in the reference also exactly 1, take the likeliest code. */
+  temperature: number | null;
+  /** Frames. */
+  max_fine_history_length: number;
+  /** Frames. */
+  max_fine_input_length: number;
+  n_fine_codebooks: number;
+}
+
+export interface BarkGenerationConfig {
+  semantic_config: BarkSemanticGenerationConfig;
+  coarse_acoustics_config: BarkCoarseGenerationConfig;
+  fine_acoustics_config: BarkFineGenerationConfig;
+  codebook_size: number;
+  /** Hz. */
+  sample_rate: number;
+}
+
+export const BarkGenerationConfig = {
+  /** Reads a parsed generation_config.json. Throws `WeightsError` for a value that cannot be, `UnsupportedError` for a feature that is not here. */
+  fromJSON(json: unknown, label = 'generation_config.json'): BarkGenerationConfig {
+    const from = jsonObject(json, label);
+    text(from, 'model_type', { default: 'bark', among: ['bark'] });
+    return {
+      semantic_config: semantic(optionalObjectAt(from, 'semantic_config')),
+      coarse_acoustics_config: coarse(optionalObjectAt(from, 'coarse_acoustics_config')),
+      fine_acoustics_config: fine(optionalObjectAt(from, 'fine_acoustics_config')),
+      codebook_size: integer(from, 'codebook_size', { default: 1024, min: 1 }),
+      sample_rate: integer(from, 'sample_rate', { default: 24_000, min: 1, max: 768_000 }),
+    };
+  },
+};
+
+function semantic(from: JsonObject): BarkSemanticGenerationConfig {
+  const token = (key: string, fallback: number) => integer(from, key, { default: fallback, min: 0 });
+  const eos_token_id = endToken(from);
+  refuseActive(from);
+  return {
+    ...sampling(from),
+    max_new_tokens: isNull(from, 'max_new_tokens') ? 768 : integer(from, 'max_new_tokens', { default: 768, min: 1 }),
+    eos_token_id,
+    text_encoding_offset: token('text_encoding_offset', 10_048),
+    text_pad_token: token('text_pad_token', 129_595),
+    semantic_pad_token: eos_token_id,
+    semantic_infer_token: token('semantic_infer_token', 129_599),
+    semantic_vocab_size: integer(from, 'semantic_vocab_size', { default: 10_000, min: 1 }),
+    max_input_semantic_length: integer(from, 'max_input_semantic_length', { default: 256, min: 1 }),
+    semantic_rate_hz: rate(from, 'semantic_rate_hz', 49.9),
+    min_eos_p: optional(from, 'min_eos_p', null, 1) || null, // 0 is off
+  };
+}
+
+function coarse(from: JsonObject): BarkCoarseGenerationConfig {
+  const n_coarse_codebooks = integer(from, 'n_coarse_codebooks', { default: 2, min: 1 });
+  const sliding_window_len = integer(from, 'sliding_window_len', { default: 60, min: 1 });
+  refuseActive(from);
+  // transformers would stop a window at such a token; Bark's windows have a known length.
+  if (!isNull(from, 'eos_token_id') && Object.hasOwn(from.values, 'eos_token_id')) throw unsupported(from, 'eos_token_id', from.values.eos_token_id, 'null');
+  // The coarse stage alternates between exactly two codebooks, counting from each window's start.
+  if (n_coarse_codebooks !== 2) throw unsupported(from, 'n_coarse_codebooks', n_coarse_codebooks, '2');
+  if (sliding_window_len % 2 !== 0) throw unsupported(from, 'sliding_window_len', sliding_window_len, 'an even number, so that each window starts at the first codebook');
+  return {
+    ...sampling(from),
+    coarse_semantic_pad_token: integer(from, 'coarse_semantic_pad_token', { default: 12_048, min: 0 }),
+    coarse_infer_token: integer(from, 'coarse_infer_token', { default: 12_050, min: 0 }),
+    coarse_rate_hz: rate(from, 'coarse_rate_hz', 75),
+    n_coarse_codebooks,
+    max_coarse_input_length: integer(from, 'max_coarse_input_length', { default: 256, min: 1 }),
+    max_coarse_history: integer(from, 'max_coarse_history', { default: 630, min: 1 }),
+    sliding_window_len,
+  };
+}
+
+function fine(from: JsonObject): BarkFineGenerationConfig {
+  const temperature = optional(from, 'temperature', 1, Infinity);
+  if (temperature === 0) throw bad(from, 'temperature', 0, 'a number above 0, or null for the likeliest code');
+  const max_fine_input_length = integer(from, 'max_fine_input_length', { default: 1024, min: 1 });
+  return {
+    temperature,
+    max_fine_history_length: integer(from, 'max_fine_history_length', { default: 512, min: 1, max: max_fine_input_length }),
+    max_fine_input_length,
+    n_fine_codebooks: integer(from, 'n_fine_codebooks', { default: 8, min: 2 }),
+  };
+}
+
+/** HF allows a list of end tokens; Bark has one. */
+function endToken(from: JsonObject): number {
+  const list = from.values.eos_token_id;
+  if (!Array.isArray(list)) return integer(from, 'eos_token_id', { default: 10_000, min: 0 });
+  const [only] = list as unknown[];
+  if (list.length !== 1 || !Number.isInteger(only) || (only as number) < 0) throw unsupported(from, 'eos_token_id', list, 'one token');
+  return only as number;
+}
+
+function sampling(from: JsonObject): SamplingConfig {
+  const do_sample = isNull(from, 'do_sample') ? false : boolean(from, 'do_sample', { default: false });
+  const temperature = optional(from, 'temperature', 1, Infinity);
+  if (do_sample && temperature === 0) throw bad(from, 'temperature', 0, 'a number above 0 (for greedy tokens set do_sample to false)');
+  // 50 is what GenerationConfig falls back to, also for null; 0 is how a file says "off".
+  const top_k = isNull(from, 'top_k') ? 50 : integer(from, 'top_k', { default: 50, min: 0 }) || null;
+  return { do_sample, temperature, top_k, top_p: optional(from, 'top_p', 1, 1) };
+}
+
+function rate(from: JsonObject, key: string, fallback: number): number {
+  const value = number(from, key, { default: fallback, min: 0 });
+  if (value === 0) throw bad(from, key, value, 'a number above 0');
+  return value;
+}
+
+function optional<T extends number | null>(from: JsonObject, key: string, fallback: T, max: number): number | null {
+  if (isNull(from, key) || (fallback === null && !Object.hasOwn(from.values, key))) return null;
+  return number(from, key, { ...(fallback === null ? {} : { default: fallback as number }), min: 0, ...(max === Infinity ? {} : { max }) });
+}
+
+// Values under which each of HF's other logits processors and search modes does nothing.
+const INACTIVE: Readonly<Record<string, readonly unknown[]>> = {
+  num_beams: [1], num_beam_groups: [1], num_return_sequences: [1], penalty_alpha: [0], typical_p: [1], min_p: [0], top_h: [],
+  epsilon_cutoff: [0], eta_cutoff: [0], repetition_penalty: [1], encoder_repetition_penalty: [1], no_repeat_ngram_size: [0],
+  encoder_no_repeat_ngram_size: [0], min_length: [0], min_new_tokens: [0], bad_words_ids: [], force_words_ids: [], constraints: [],
+  sequence_bias: [], suppress_tokens: [], begin_suppress_tokens: [], forced_bos_token_id: [], forced_eos_token_id: [],
+  forced_decoder_ids: [], max_time: [], stop_strings: [], exponential_decay_length_penalty: [], guidance_scale: [1], watermarking_config: [],
+};
+
+// A key that changes tokens in the reference and not here must not pass in silence.
+function refuseActive(from: JsonObject): void {
+  for (const [key, inactive] of Object.entries(INACTIVE)) {
+    const value = Object.hasOwn(from.values, key) ? from.values[key] : null;
+    if (value === null || inactive.includes(value) || (Array.isArray(value) && value.length === 0)) continue;
+    throw unsupported(from, key, value, `null${inactive.length > 0 ? ` or ${show(inactive[0])}` : ''}`);
+  }
+}
+
+function unsupported(from: JsonObject, key: string, value: unknown, expected: string): UnsupportedError {
+  return new UnsupportedError(`${from.label}: ${pathOf(from, key)} is ${show(value)}, expected ${expected}: this library has no other. Change the key, or use transformers.`);
+}
+
+/**
+ * Checks that the two files of a checkpoint fit together. Throws `WeightsError` where no sentence could ever be spoken;
+ * returns warnings, in plain words, where some could not.
+ */
+export function checkGeneration(config: BarkConfig, generation: BarkGenerationConfig, label = 'generation_config.json'): string[] {
+  const { semantic_config: semantic, coarse_acoustics_config: coarse, fine_acoustics_config: fine, codebook_size } = generation;
+  const codec = config.codec_config;
+  const fits = (key: string, value: number, limit: number, what: string) => {
+    if (value > limit) throw new WeightsError(`${label}: ${key} is ${value}, expected at most ${limit}, ${what} of config.json. The two files are not of one model; fetch both again.`);
+  };
+  const isId = (key: string, value: number, size: number, what: string) => fits(key, value, size - 1, `the last id of ${what}`);
+
+  const text = config.semantic_config;
+  for (const key of ['text_pad_token', 'semantic_pad_token', 'semantic_infer_token', 'text_encoding_offset'] as const) {
+    isId(`semantic_config.${key}`, semantic[key], text.input_vocab_size, 'semantic_config.input_vocab_size');
+  }
+  isId('semantic_config.eos_token_id', semantic.eos_token_id, text.output_vocab_size, 'semantic_config.output_vocab_size');
+  isId('semantic_config.eos_token_id', semantic.eos_token_id, text.input_vocab_size, 'semantic_config.input_vocab_size');
+  fits('semantic_config.semantic_vocab_size', semantic.semantic_vocab_size, text.input_vocab_size, 'semantic_config.input_vocab_size');
+  // Ids behind the end token are never drawn.
+  const drawn = Math.min(semantic.semantic_vocab_size, semantic.eos_token_id + 1);
+  fits('semantic_config.semantic_vocab_size', drawn, text.output_vocab_size, 'semantic_config.output_vocab_size');
+  fits('semantic_config.max_input_semantic_length', semantic.max_input_semantic_length, text.block_size - 1, 'semantic_config.block_size less the infer token');
+
+  const acoustic = config.coarse_acoustics_config;
+  if (coarse.coarse_semantic_pad_token < semantic.semantic_vocab_size) {
+    throw new UnsupportedError(`${label}: coarse_acoustics_config.coarse_semantic_pad_token is ${coarse.coarse_semantic_pad_token}, expected an id from ${semantic.semantic_vocab_size} on, behind the semantic tokens. Use a model whose padding is no token.`);
+  }
+  const coarseIds = semantic.semantic_vocab_size + coarse.n_coarse_codebooks * codebook_size;
+  fits('semantic_vocab_size + n_coarse_codebooks * codebook_size', coarseIds, acoustic.input_vocab_size, 'coarse_acoustics_config.input_vocab_size');
+  fits('semantic_vocab_size + n_coarse_codebooks * codebook_size', coarseIds, acoustic.output_vocab_size, 'coarse_acoustics_config.output_vocab_size');
+  isId('coarse_acoustics_config.coarse_semantic_pad_token', coarse.coarse_semantic_pad_token, acoustic.input_vocab_size, 'coarse_acoustics_config.input_vocab_size');
+  isId('coarse_acoustics_config.coarse_infer_token', coarse.coarse_infer_token, acoustic.input_vocab_size, 'coarse_acoustics_config.input_vocab_size');
+  fits('coarse_acoustics_config.max_coarse_input_length', coarse.max_coarse_input_length, acoustic.block_size - 2, 'coarse_acoustics_config.block_size less the infer token and one frame');
+
+  const detail = config.fine_acoustics_config;
+  isId('codebook_size (the id of an empty code)', codebook_size, detail.input_vocab_size, 'fine_acoustics_config.input_vocab_size');
+  fits('codebook_size', codebook_size, detail.output_vocab_size, 'fine_acoustics_config.output_vocab_size');
+  fits('codebook_size', codebook_size, codec.codebook_size, 'codec_config.codebook_size');
+  fits('fine_acoustics_config.max_fine_input_length', fine.max_fine_input_length, detail.block_size, 'fine_acoustics_config.block_size');
+  fits('fine_acoustics_config.n_fine_codebooks', fine.n_fine_codebooks, detail.n_codes_total, 'fine_acoustics_config.n_codes_total');
+  fits('fine_acoustics_config.n_fine_codebooks', fine.n_fine_codebooks, numQuantizers(codec), "the codebooks of codec_config's last target_bandwidths");
+  if (detail.n_codes_given > coarse.n_coarse_codebooks) {
+    throw new WeightsError(`config.json: fine_acoustics_config.n_codes_given is ${detail.n_codes_given}, expected at most ${coarse.n_coarse_codebooks}, n_coarse_codebooks of ${label}. Fetch both files again.`);
+  }
+
+  const warnings: string[] = [];
+  // The last token of a stage is never fed back, so it needs no position.
+  const room = text.block_size - semantic.max_input_semantic_length;
+  if (semantic.max_new_tokens > room) {
+    warnings.push(`${label}: semantic_config.max_new_tokens is ${semantic.max_new_tokens}, but block_size leaves room for ${room}; speech ends there.`);
+  }
+  const longest = coarse.max_coarse_input_length + 1 + coarse.max_coarse_history + coarse.sliding_window_len - 1;
+  if (longest > acoustic.block_size) {
+    warnings.push(`${label}: a long coarse window needs ${longest} positions, but coarse_acoustics_config.block_size is ${acoustic.block_size}; long speech will fail.`);
+  }
+  if (generation.sample_rate !== codec.sampling_rate) {
+    warnings.push(`${label}: sample_rate is ${generation.sample_rate}, but codec_config.sampling_rate is ${codec.sampling_rate}, which is what the codec makes.`);
+  }
+  const framesPerSecond = codec.sampling_rate / hopLength(codec);
+  if (Math.abs(coarse.coarse_rate_hz - framesPerSecond) > 1) {
+    warnings.push(`${label}: coarse_rate_hz is ${coarse.coarse_rate_hz}, but the codec plays ${framesPerSecond} frames a second; speech will sound fast or slow.`);
+  }
+  return warnings;
+}

@@ -1,0 +1,196 @@
+// A causal GPT of Bark as users hold it: its weights on the GPU, and `forward` for research and for comparison with the reference.
+// Generation is in semantic.ts and coarse.ts. Reference: HF BarkCausalModel.
+
+import { withStaging } from '../../kernels/upload/cast.ts';
+import type { Linear } from '../../kernels/linear/linear.ts';
+import { uploadMatrix, type WeightDType } from '../../kernels/upload/upload.ts';
+import { createUniform, writeCall } from '../../kernels/state.ts';
+import type { Device } from '../../runtime/compute/device.ts';
+import { InputError } from '../../runtime/base/errors.ts';
+import type { Owner } from '../../runtime/compute/ledger.ts';
+import { record } from '../../runtime/compute/program.ts';
+import type { Tensor } from '../../runtime/compute/tensor.ts';
+import { Resident, type LoadProgress } from '../../runtime/compute/residency.ts';
+import { readRows, type TensorRef, type Weights } from '../../runtime/formats/weights.ts';
+import type { BarkSubModelConfig } from '../config/config.ts';
+import { toGpu, toNowhere } from './destination.ts';
+import { hostTensor, type HostTensor, type TensorLike } from './host_tensor.ts';
+import { createCache, destroyCache, headLogits, loadCausalGpt, runTokens, trunkTensors, type CausalGpt, type KvCache, type Rows } from './gpt.ts';
+
+/** Keys and values of past positions, on the GPU. `dispose()` it when it is not continued any more. */
+export class PastKeyValues {
+  /** Positions held. */
+  readonly length: number;
+  /** Internal: the buffers. A continued cache is shared with the one it continues, and is freed with either. */
+  readonly cache: KvCache;
+  readonly #device: Device;
+
+  constructor(device: Device, cache: KvCache, length: number) {
+    this.#device = device;
+    this.cache = cache;
+    this.length = length;
+  }
+
+  dispose(): void {
+    destroyCache(this.#device, this.cache);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+export interface CausalForwardInputs {
+  /** Token ids (B, T). */
+  inputIds?: TensorLike;
+  /** Token embeddings (B, T, H) without positions, in place of `inputIds`. */
+  inputsEmbeds?: TensorLike;
+  /** What an earlier call returned; its positions come before these. */
+  pastKeyValues?: PastKeyValues;
+  /** Whether `pastKeyValues` is returned. Default false. */
+  useCache?: boolean;
+}
+
+export interface CausalForwardOutputs {
+  /** (B, T, V) with V = output_vocab_size. */
+  logits: HostTensor<Float32Array>;
+  pastKeyValues?: PastKeyValues;
+}
+
+export interface StageOptions {
+  device: Device;
+  /** The checkpoint at this model's path. */
+  weights: Weights;
+  dtype: WeightDType;
+}
+
+/** A causal model on the GPU, and its whole head once `forward` has asked for it. */
+interface Loaded {
+  readonly gpt: CausalGpt;
+  readonly owner: Owner;
+  wholeHead?: Promise<Pick<Linear, 'weight' | 'bias'>>;
+}
+
+export class BarkCausalModel {
+  readonly config: BarkSubModelConfig;
+  protected readonly device: Device;
+  /** The stage's name in the checkpoint, the ledger and errors. */
+  protected readonly stage: string;
+  readonly #weights: Weights;
+  readonly #dtype: WeightDType;
+  readonly #rows: Rows;
+  readonly #loaded: Resident<Loaded>;
+
+  /** `rows`: the rows of table and head that generation can meet; only these are uploaded. */
+  constructor({ device, weights, dtype }: StageOptions, config: BarkSubModelConfig, rows: Rows) {
+    this.device = device;
+    this.config = config;
+    this.stage = weights.path;
+    this.#weights = weights;
+    this.#dtype = dtype;
+    this.#rows = rows;
+    this.#loaded = new Resident(device, `${weights.path}.weights`, async (owner, progress) => ({
+      gpt: await withStaging(device, () => loadCausalGpt(toGpu(device, { dtype, owner, ...progress }), weights, config, rows)),
+      owner,
+    }));
+  }
+
+  /** How often `upload` calls `onTensor`. */
+  get tensors(): number {
+    return trunkTensors(this.config) + 1;
+  }
+
+  /** Brings the weights to the GPU; nothing happens when they are there. */
+  upload(progress: LoadProgress = {}): Promise<void> {
+    return this.#loaded.upload(progress);
+  }
+
+  /** Frees the weights on the GPU, as soon as nothing runs on them; the next use uploads them again. */
+  unload(): void {
+    this.#loaded.unload();
+  }
+
+  /** Runs on the weights, which come if they are not there and stay meanwhile. */
+  protected use<R>(run: (gpt: CausalGpt) => Promise<R>, progress: LoadProgress = {}): Promise<R> {
+    return this.#loaded.use(({ gpt }) => run(gpt), progress);
+  }
+
+  /** The model without its weights, to see what it will need. Throws `WeightsError` where the checkpoint has not what it should. */
+  protected shape(): Promise<CausalGpt> {
+    return loadCausalGpt(toNowhere(this.#dtype), this.#weights, this.config, this.#rows);
+  }
+
+  protected get table(): TensorRef {
+    return this.#weights.tensor('input_embeds_layer.weight', [this.config.input_vocab_size, this.config.hidden_size], 'input_vocab_size');
+  }
+
+  /** Token embeddings (n, H) f32, read from the checkpoint: the whole table would not fit the bindings of many adapters. */
+  embed(ids: ArrayLike<number>): Promise<Float32Array> {
+    return readRows(this.table, ids);
+  }
+
+  /**
+   * Logits of every position, over the whole vocabulary. For research: generation never computes most of them. The head's other rows are
+   * uploaded at the first call and stay until `unload()`. Throws `InputError` for shapes that do not fit.
+   */
+  async forward({ inputIds, inputsEmbeds, pastKeyValues, useCache = false }: CausalForwardInputs): Promise<CausalForwardOutputs> {
+    const { hidden_size: H, block_size } = this.config;
+    if (!inputIds === !inputsEmbeds) throw new InputError(`${this.stage}.forward: got ${inputIds ? 'both' : 'neither'} of inputIds and inputsEmbeds, expected one.`);
+    const given = hostTensor((inputIds ?? inputsEmbeds)!, `${this.stage}.forward`);
+    const [B = 0, T = 0, width] = given.shape;
+    const start = pastKeyValues?.length ?? 0;
+    if (B < 1 || T < 1 || given.shape.length !== (inputIds ? 2 : 3) || (inputsEmbeds && width !== H)) {
+      throw new InputError(`${this.stage}.forward: got shape (${given.shape.join(', ')}), expected (B, T${inputIds ? '' : `, ${H}`}).`);
+    }
+    if (start + T > block_size) throw new InputError(`${this.stage}.forward: got ${start} past and ${T} new positions, expected at most block_size ${block_size} together.`);
+    if (pastKeyValues && pastKeyValues.cache.length !== this.config.num_layers) throw new InputError(`${this.stage}.forward: pastKeyValues has ${pastKeyValues.cache.length} layers, expected ${this.config.num_layers}. Pass what this model returned.`);
+    if (pastKeyValues && pastKeyValues.cache[0]!.keys.shape[0] !== B) throw new InputError(`${this.stage}.forward: pastKeyValues is of ${pastKeyValues.cache[0]!.keys.shape[0]} rows, expected ${B} as in the inputs.`);
+
+    const rows = inputIds ? await this.embed(given.data) : Float32Array.from(given.data); // (B, T, H)
+    return this.#loaded.use((loaded) => this.#forward(loaded, rows, [B, T], pastKeyValues, useCache));
+  }
+
+  async #forward(loaded: Loaded, rows: Float32Array, [B, T]: [number, number], past: PastKeyValues | undefined, useCache: boolean): Promise<CausalForwardOutputs> {
+    const { hidden_size: H, block_size, output_vocab_size: V } = this.config;
+    const { device } = this;
+    const { gpt } = loaded;
+    const head = await (loaded.wholeHead ??= this.#wholeHead(loaded));
+    const start = past?.length ?? 0;
+    const owner = { name: `${this.stage}.forward` }; // an object: what this call makes, and no other's
+    const cacheOwner = { name: owner.name };
+    try {
+      const cache = past?.cache ?? createCache(device, this.config, B, block_size, this.#dtype, cacheOwner);
+      const call = createUniform(device, 3, owner, 'call');
+      const places = device.createTensor([T, 1], 'u32', owner, 'ids');
+      const x = device.createTensor([T, H], 'f32', owner, 'embeds');
+      device.write(places, Uint32Array.from({ length: T }, (_, i) => i));
+      let logits: Tensor | undefined;
+      const program = await record(device, (r) => (logits = headLogits(r, gpt, runTokens(r, gpt, x, places, cache, call, { causal: true }), head, { from: 0, call })), { label: owner.name });
+      const data = new Float32Array(B * T * V);
+      try {
+        for (let b = 0; b < B; b++) {
+          device.write(x, rows.subarray(b * T * H, (b + 1) * T * H));
+          writeCall(device, call, { count: T, start, slot: b });
+          program.run();
+          data.set(await device.readFloat32(logits!), b * T * V);
+        }
+      } finally {
+        program.dispose();
+      }
+      if (!useCache) device.destroyOwned(cacheOwner);
+      return { logits: { data, shape: [B, T, V] }, ...(useCache ? { pastKeyValues: new PastKeyValues(device, cache, start + T) } : {}) };
+    } catch (error) {
+      device.destroyOwned(cacheOwner);
+      throw error;
+    } finally {
+      device.destroyOwned(owner);
+    }
+  }
+
+  async #wholeHead({ gpt, owner }: Loaded): Promise<Pick<Linear, 'weight' | 'bias'>> {
+    const { output_vocab_size: V, hidden_size: H } = this.config;
+    if (gpt.head.weight.shape[0] === V) return gpt.head;
+    const ref = this.#weights.tensor('lm_head.weight', [V, H], 'output_vocab_size');
+    return { weight: await uploadMatrix(this.device, ref, { dtype: this.#dtype, owner }), bias: null };
+  }
+}

@@ -1,0 +1,193 @@
+// Bark's GPT: one transformer used three times, causal (semantic, coarse) and bidirectional (fine). Inference only.
+// It records kernels; tokens, windows and sampling rules live in the stages (semantic.ts, coarse.ts, fine.ts).
+// Reference: suno-ai/bark model.py, model_fine.py; HF BarkCausalModel, BarkFineModel, BarkBlock, BarkSelfAttention.
+// Shapes: B sentences, M positions of one run, H hidden_size, V vocabulary. Residual stream, LayerNorm, softmax and logits are f32.
+
+import { attention, attentionRow } from '../../kernels/attention/attention.ts';
+import { embedding, embeddingRow } from '../../kernels/embedding/embedding.ts';
+import { layerNorm } from '../../kernels/layer_norm/layer_norm.ts';
+import { linear, linearRow, type Linear, type Norm, type RowWindow } from '../../kernels/linear/linear.ts';
+import { qkv, qkvRow, type LayerCache } from '../../kernels/qkv/qkv.ts';
+import type { RowRange, WeightDType } from '../../kernels/upload/upload.ts';
+import type { Device } from '../../runtime/compute/device.ts';
+import type { Owner } from '../../runtime/compute/ledger.ts';
+import type { Allocator } from '../../runtime/compute/shape_only.ts';
+import type { Recorder } from '../../runtime/compute/program.ts';
+import type { Tensor } from '../../runtime/compute/tensor.ts';
+import type { Weights } from '../../runtime/formats/weights.ts';
+import type { BarkSubModelConfig } from '../config/config.ts';
+import type { Destination } from './destination.ts';
+
+// ---------------------------------------------------------------------------------------------------- weights
+
+export interface Block {
+  readonly attnIn: Linear; //  (3H, H) queries, keys, values; behind layernorm_1
+  readonly attnOut: Linear; // (H, H)
+  readonly mlpIn: Linear; //   (4H, H) behind layernorm_2
+  readonly mlpOut: Linear; //  (H, 4H)
+}
+
+/** The part that all three models share: everything between the token embeddings and the heads. */
+export interface Trunk {
+  readonly config: BarkSubModelConfig;
+  readonly positions: Tensor; // (block_size, H) f32
+  readonly blocks: readonly Block[];
+  readonly normFinal: Norm;
+}
+
+/** A causal model: one table, one head, each with the rows that generation can meet. */
+export interface CausalGpt extends Trunk {
+  readonly table: Tensor; // (V_in, H)
+  readonly head: Linear; //  (V_out, H) behind layernorm_final
+}
+
+/** The blocks. `normBias`: LayerNorms have biases, in the fine model always. `layers.n.attn.bias` is a mask and is not read. */
+export async function loadTrunk(to: Destination, w: Weights, config: BarkSubModelConfig, normBias: boolean): Promise<Trunk> {
+  const { hidden_size: H, block_size, bias, num_layers } = config;
+  const norm = async (name: string): Promise<Norm> => ({
+    weight: await to.vector(w.tensor(`${name}.weight`, [H], 'hidden_size')),
+    bias: normBias ? await to.vector(w.tensor(`${name}.bias`, [H], 'hidden_size')) : null,
+  });
+  const linearAt = async (name: string, n: number, k: number, before: Norm | null): Promise<Linear> => {
+    const part = {
+      weight: await to.matrix(w.tensor(`${name}.weight`, [n, k], 'hidden_size')),
+      bias: bias ? await to.vector(w.tensor(`${name}.bias`, [n], 'hidden_size')) : null,
+      norm: before,
+    };
+    to.arrived();
+    return { ...part, terms: await to.terms(part) };
+  };
+  const blocks: Block[] = [];
+  for (let n = 0; n < num_layers; n++) {
+    const at = `layers.${n}`;
+    blocks.push({
+      attnIn: await linearAt(`${at}.attn.att_proj`, 3 * H, H, await norm(`${at}.layernorm_1`)),
+      attnOut: await linearAt(`${at}.attn.out_proj`, H, H, null),
+      mlpIn: await linearAt(`${at}.mlp.in_proj`, 4 * H, H, await norm(`${at}.layernorm_2`)),
+      mlpOut: await linearAt(`${at}.mlp.out_proj`, H, 4 * H, null),
+    });
+  }
+  const positions = await to.vector(w.tensor('position_embeds_layer.weight', [block_size, H], 'block_size'));
+  return { config, positions, blocks, normFinal: await norm('layernorm_final') };
+}
+
+/** Rows of a causal model's table and head. */
+export interface Rows {
+  readonly table: readonly RowRange[];
+  readonly head: readonly RowRange[];
+}
+
+/** A causal model with only these rows of its table and head. */
+export async function loadCausalGpt(to: Destination, w: Weights, config: BarkSubModelConfig, rows: Rows): Promise<CausalGpt> {
+  const { hidden_size: H, input_vocab_size, output_vocab_size } = config;
+  const trunk = await loadTrunk(to, w, config, config.bias);
+  const table = await to.matrix(w.tensor('input_embeds_layer.weight', [input_vocab_size, H], 'input_vocab_size'), rows.table);
+  const head = { weight: await to.matrix(w.tensor('lm_head.weight', [output_vocab_size, H], 'output_vocab_size'), rows.head), bias: null, norm: trunk.normFinal };
+  to.arrived();
+  return { ...trunk, table, head: { ...head, terms: await to.terms(head) } };
+}
+
+/** How often `loadTrunk` says that a tensor has arrived. */
+export const trunkTensors = (config: BarkSubModelConfig): number => 4 * config.num_layers;
+
+// ---------------------------------------------------------------------------------------------------- state
+
+/** Keys and values of every layer, (B, heads, capacity, H / heads) each. */
+export type KvCache = readonly LayerCache[];
+
+export function createCache(device: Allocator, config: BarkSubModelConfig, batch: number, capacity: number, dtype: WeightDType, owner: Owner): KvCache {
+  const shape = [batch, config.num_heads, capacity, config.hidden_size / config.num_heads];
+  return Array.from({ length: config.num_layers }, (_, n) => ({
+    keys: device.createTensor(shape, dtype, owner, `keys ${n}`),
+    values: device.createTensor(shape, dtype, owner, `values ${n}`),
+  }));
+}
+
+export function destroyCache(device: Device, cache: KvCache): void {
+  for (const { keys, values } of cache) {
+    device.destroyBuffer(keys.buffer);
+    device.destroyBuffer(values.buffer);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------- forward
+
+/** One token of every sentence: embedding, blocks, head over the rows of `window`. Five dispatches a layer and two. Gives logits (B, window.count). */
+export function decodeStep(r: Recorder, gpt: CausalGpt, cache: KvCache, state: Tensor, window?: RowWindow): Tensor {
+  const B = cache[0]!.keys.shape[0]!;
+  const H = gpt.config.hidden_size;
+  const x = r.temp([B, H], 'x');
+  const q = r.temp([B, H], 'q');
+  const y = r.temp([B, H], 'attention');
+  const h = r.temp([B, 4 * H], 'mlp');
+  embeddingRow(r, x, gpt.table, gpt.positions, state);
+  for (const [n, block] of gpt.blocks.entries()) {
+    qkvRow(r, q, cache[n]!, x, block.attnIn, state);
+    attentionRow(r, y, q, cache[n]!, state);
+    linearRow(r, x, y, block.attnOut, state, { residual: true }); // x += attn(ln1(x))
+    linearRow(r, h, x, block.mlpIn, state, { gelu: true });
+    linearRow(r, x, h, block.mlpOut, state, { residual: true }); // x += mlp(ln2(x))
+  }
+  const logits = r.temp([B, window?.count ?? gpt.head.weight.shape[0]!], 'logits');
+  linearRow(r, logits, x, gpt.head, state, window ? { window } : {});
+  r.free(x, q, y, h);
+  return logits;
+}
+
+/** The rows of a run that are wanted: from `from` on. Bindings begin at multiples of 256 bytes, and so must these rows. */
+export interface LastRows {
+  readonly from: number;
+  /** `Call` of these rows alone: start from, count M - from. */
+  readonly call: Tensor;
+}
+
+const rowsFrom = (t: Tensor, from: number): Tensor => ({ ...t, offset: t.offset + 4 * from * t.shape[1]!, shape: [t.shape[0]! - from, t.shape[1]!] });
+
+export interface RunOptions {
+  causal: boolean;
+  /** Stops where nothing but the cache is wanted: behind the last layer's keys and values. */
+  cacheOnly?: boolean;
+  /** Leaves out what other rows would take behind the last layer's keys and values; they hold no result. Default: all rows. */
+  last?: LastRows;
+}
+
+/** Many positions of one sentence through the blocks, x (M, H) in place; keys and values go to row call.slot of the cache from call.start on. */
+export function runBlocks(r: Recorder, gpt: Trunk, x: Tensor, cache: KvCache, call: Tensor, { causal, cacheOnly = false, last }: RunOptions): void {
+  const [M, H] = x.shape as [number, number];
+  const normed = r.temp([M, H], 'normed');
+  const q = r.temp([M, H], 'q');
+  const h = r.temp([M, 4 * H], 'mlp');
+  for (const [n, block] of gpt.blocks.entries()) {
+    layerNorm(r, normed, x, block.attnIn.norm!, call);
+    qkv(r, q, cache[n]!, normed, block.attnIn, call);
+    const isLast = n === gpt.blocks.length - 1;
+    if (cacheOnly && isLast) break;
+    const rows = isLast && last ? last : { from: 0, call };
+    const [xs, normeds, qs, hs] = [x, normed, q, h].map((t) => rowsFrom(t, rows.from)) as [Tensor, Tensor, Tensor, Tensor];
+    attention(r, normeds, qs, cache[n]!, rows.call, { causal });
+    linear(r, xs, normeds, block.attnOut, rows.call, { residual: true }); // x += attn(ln1(x))
+    layerNorm(r, normeds, xs, block.mlpIn.norm!, rows.call);
+    linear(r, hs, normeds, block.mlpIn, rows.call, { gelu: true });
+    linear(r, xs, hs, block.mlpOut, rows.call, { residual: true }); // x += mlp(ln2(x))
+  }
+  r.free(normed, q, h);
+}
+
+/** Embeds ids (M, C) u32 and runs the blocks; see `embedding` for `columns` and `vocab`. Gives the residual stream (M, H). */
+export function runTokens(r: Recorder, gpt: Trunk, table: Tensor, ids: Tensor, cache: KvCache, call: Tensor, options: RunOptions & { columns?: number; vocab?: number }): Tensor {
+  const x = r.temp([ids.shape[0]!, gpt.config.hidden_size], 'x');
+  const { columns = 1, vocab = table.shape[0]! } = options;
+  embedding(r, x, ids, table, gpt.positions, call, { columns, vocab });
+  runBlocks(r, gpt, x, cache, call, options);
+  return x;
+}
+
+/** Logits (M, N) of a residual stream (M, H): the final LayerNorm and a head of N rows. Those of rows before `from` stay what they were. */
+export function headLogits(r: Recorder, gpt: Trunk, x: Tensor, head: Pick<Linear, 'weight' | 'bias'>, { from, call }: LastRows): Tensor {
+  const normed = r.temp(x.shape, 'normed');
+  layerNorm(r, rowsFrom(normed, from), rowsFrom(x, from), gpt.normFinal, call);
+  const logits = r.temp([x.shape[0]!, head.weight.shape[0]!], 'logits');
+  linear(r, rowsFrom(logits, from), rowsFrom(normed, from), head, call);
+  r.free(normed);
+  return logits;
+}
