@@ -10,7 +10,7 @@ import { build, type BuildOptions, type Plugin } from 'esbuild';
 import { shaderOf } from '../kernels/build.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
-const BENCH = ['bench/run.ts', 'bench/load_child.ts'];
+const BENCH = ['bench/run.ts', 'bench/suites/load_child.ts'];
 const DOORS = ['bark/index.ts', 'runtime/index.ts', 'encodec/index.ts'];
 const COMMON: BuildOptions = { absWorkingDir: ROOT, bundle: true, format: 'esm', target: 'es2022', logLevel: 'warning', outbase: ROOT };
 

@@ -2,16 +2,16 @@
 
 import { help, readArguments } from '../bark/command/arguments.ts';
 import { packageVersion } from '../runtime/host/version.ts';
-import { decode } from './decode.ts';
-import { device } from './device.ts';
-import { generate } from './generate.ts';
-import { isModelName } from './inventory.ts';
-import { kernels } from './kernels.ts';
-import { load } from './load.ts';
+import { decode } from './suites/decode.ts';
+import { device } from './suites/device.ts';
+import { generate } from './suites/generate.ts';
+import { isModelName } from './model/inventory.ts';
+import { kernels } from './suites/kernels.ts';
+import { load } from './suites/load.ts';
 import { peers } from './peers/suite.ts';
-import { stages } from './stages.ts';
-import { table, type Result, type Suite } from './harness.ts';
-import type { Tuned } from './tune.ts';
+import { stages } from './suites/stages.ts';
+import { table, type Result, type Suite } from './measure/harness.ts';
+import type { Tuned } from './tune/tune.ts';
 
 const OWN: readonly Suite[] = [device, kernels, decode, stages, generate, load];
 const SUITES: readonly Suite[] = [...OWN, peers]; // peers install things and take minutes: only when they are named
@@ -63,7 +63,7 @@ const note = (text: string): void => console.error(text);
 
 if (tuning) {
   await attempt('tune', async () => {
-    const { tune, tuneTable } = await import('./tune.ts');
+    const { tune, tuneTable } = await import('./tune/tune.ts');
     const results: Tuned[] = [];
     const emit = (result: Tuned): void => {
       results.push(result);

@@ -2,9 +2,9 @@
 // time counts, the tokens of each stage are compared, and our codec's audio of the peer's codes with the peer's. Of float32 on both sides all
 // tokens must be the same; what else there is of rounding makes other tokens likeliest now and then, and the share of equal ones is printed.
 
-import { rounded, type Result } from '../harness.ts';
-import { isModelName } from '../inventory.ts';
-import { cachedCheckpoint } from '../make_checkpoint.ts';
+import { rounded, type Result } from '../measure/harness.ts';
+import { isModelName } from '../model/inventory.ts';
+import { cachedCheckpoint } from '../model/make_checkpoint.ts';
 import { worker, type Checked, type DType, type Timed, type Worker } from './work.ts';
 
 export interface Sentences {

@@ -5,7 +5,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { CACHE } from '../make_checkpoint.ts';
+import { CACHE } from '../model/make_checkpoint.ts';
 
 export const ORT_VERSION = '1.30.0';
 const PYTHON_PACKAGES = ['torch', 'transformers', 'safetensors', 'numpy', 'onnx', 'onnxscript'];

@@ -14,7 +14,7 @@ import { record, type Program } from '../../runtime/compute/program.ts';
 import { openModelSource } from '../../runtime/sources/open_source.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { walkWeights } from '../../runtime/formats/weights.ts';
-import { BLOCK_SIZE, CODEBOOKS, configs, MODELS } from '../inventory.ts';
+import { BLOCK_SIZE, CODEBOOKS, configs, MODELS } from '../model/inventory.ts';
 import { answerCalls, OPERATIONS, PAST, prefillOf, readReference, type DType, type Operation, type Work } from './work.ts';
 
 export interface OursInput extends Work {

@@ -3,7 +3,7 @@
 //   node --import tsx bench/peers/run.ts --help
 
 import { parseArgs } from 'node:util';
-import { table, type Result } from '../harness.ts';
+import { table, type Result } from '../measure/harness.ts';
 import { PEERS, peers, type Peer } from './suite.ts';
 import { TASKS, type Task } from './work.ts';
 

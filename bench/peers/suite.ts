@@ -4,9 +4,9 @@
 
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { median, rounded, type BenchOptions, type Result, type Suite } from '../harness.ts';
-import { isModelName, MODELS } from '../inventory.ts';
-import { CACHE } from '../make_checkpoint.ts';
+import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
+import { isModelName, MODELS } from '../model/inventory.ts';
+import { CACHE } from '../model/make_checkpoint.ts';
 import { compareSentences, type TorchVariant } from './generate.ts';
 import { command, installOrt, installPython, ORT_VERSION } from './install.ts';
 import { closing, targetOf } from './targets.ts';

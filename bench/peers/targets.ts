@@ -1,6 +1,6 @@
 // What is asked for against the peers, and whether it was met. Ratios of the clock's times in one run; the table has processor time beside them.
 
-import type { Result } from '../harness.ts';
+import type { Result } from '../measure/harness.ts';
 
 interface Target {
   readonly peer: RegExp;

@@ -4,7 +4,7 @@ import { fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { packageProgram } from '../runtime/host/package_root.ts';
+import { packageProgram } from '../../runtime/host/package_root.ts';
 
 /** One line of `--json`. Numbers that could not be measured are null, never guessed. */
 export interface Result {
@@ -51,7 +51,7 @@ export function median(values: readonly number[]): number {
 export const rounded = (value: number, decimals = 1): number => Math.round(value * 10 ** decimals) / 10 ** decimals;
 
 /**
- * Runs a script of the bench, such as 'bench/load_child', in a process of its own, given `input`, and resolves with the one message it sends.
+ * Runs a script of the bench, such as 'bench/suites/load_child', in a process of its own, given `input`, and resolves with the one message it sends.
  * Rejects with what it said where it fails.
  */
 export async function inChild<T>(script: string, input: object, seconds = 600): Promise<T> {

@@ -2,21 +2,21 @@
 // again in f64 from the same inputs, here and as plainly as they go. Inputs are cut from one block (values.ts), so that no copies are needed.
 // What is bound is all of a stage's real shape; what is checked is a sample, because all of it would take longer than timing it.
 
-import { attention, attentionRow } from '../kernels/attention/attention.ts';
-import { embedding, embeddingRow } from '../kernels/embedding/embedding.ts';
-import { layerNorm } from '../kernels/layer_norm/layer_norm.ts';
-import { LAYER_NORM_EPS, linear, linearRow, type Linear } from '../kernels/linear/linear.ts';
-import { linearTerms } from '../kernels/linear/linear_terms.ts';
-import { qkv, qkvRow, type LayerCache } from '../kernels/qkv/qkv.ts';
-import { gumbel, threefry2x32 } from '../kernels/sample/random.ts';
-import { sample, samplingParams, SAMPLING_WORDS } from '../kernels/sample/sample.ts';
-import { sampleCodes, samplingCodesParams, SAMPLING_CODES_WORDS } from '../kernels/sample/sample_codes.ts';
-import { createState, createUniform, writeCall, writeRow } from '../kernels/state.ts';
-import type { Device } from '../runtime/compute/device.ts';
-import { float16ToFloat32 } from '../runtime/base/half.ts';
-import type { Recorder } from '../runtime/compute/program.ts';
-import { byteSize, type Tensor } from '../runtime/compute/tensor.ts';
-import { filled, series, type Series } from './values.ts';
+import { attention, attentionRow } from '../../kernels/attention/attention.ts';
+import { embedding, embeddingRow } from '../../kernels/embedding/embedding.ts';
+import { layerNorm } from '../../kernels/layer_norm/layer_norm.ts';
+import { LAYER_NORM_EPS, linear, linearRow, type Linear } from '../../kernels/linear/linear.ts';
+import { linearTerms } from '../../kernels/linear/linear_terms.ts';
+import { qkv, qkvRow, type LayerCache } from '../../kernels/qkv/qkv.ts';
+import { gumbel, threefry2x32 } from '../../kernels/sample/random.ts';
+import { sample, samplingParams, SAMPLING_WORDS } from '../../kernels/sample/sample.ts';
+import { sampleCodes, samplingCodesParams, SAMPLING_CODES_WORDS } from '../../kernels/sample/sample_codes.ts';
+import { createState, createUniform, writeCall, writeRow } from '../../kernels/state.ts';
+import type { Device } from '../../runtime/compute/device.ts';
+import { float16ToFloat32 } from '../../runtime/base/half.ts';
+import type { Recorder } from '../../runtime/compute/program.ts';
+import { byteSize, type Tensor } from '../../runtime/compute/tensor.ts';
+import { filled, series, type Series } from '../model/values.ts';
 
 /** An output that was computed again: its value in f64, and Σ|addends|, the scale of its rounding error. */
 export interface Expected {

@@ -2,13 +2,13 @@
 // semantic and coarse tokens are those that `forward` finds likeliest, the audio begins as its codes in f64 do, and (but for a
 // quick run, which speaks once) the same seed says the same.
 
-import { BarkModel, type GenerateOutput } from '../bark/model.ts';
-import type { BarkInputs } from '../bark/processor/processor.ts';
-import { Device, isSoftware, type Counters } from '../runtime/compute/device.ts';
+import { BarkModel, type GenerateOutput } from '../../bark/model.ts';
+import type { BarkInputs } from '../../bark/processor/processor.ts';
+import { Device, isSoftware, type Counters } from '../../runtime/compute/device.ts';
 import { checkAudio } from './codec_reference.ts';
-import { cpuMs, gpuTimed, variantOf } from './gpu_time.ts';
-import { median, rounded, type BenchOptions, type Result, type Suite } from './harness.ts';
-import { openBenchModel, type BenchModel } from './synthetic.ts';
+import { cpuMs, gpuTimed, variantOf } from '../measure/gpu_time.ts';
+import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
+import { openBenchModel, type BenchModel } from '../model/synthetic.ts';
 
 const QUICK_LAYERS = 1;
 const TOKENS = { quick: 12, full: 256 }; // semantic tokens: 0.24 and 5.1 s of audio

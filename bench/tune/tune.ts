@@ -2,17 +2,17 @@
 // the other, each with those before it settled; a variant's time counts only when its results are the default's. It ends in time: a compiler that
 // takes seconds for a shader is waited for no longer than the budget lasts, and what was not measured keeps its default.
 
-import { checkMatrixForm } from '../kernels/self_check.ts';
-import { Arena } from '../runtime/compute/arena.ts';
-import { Device } from '../runtime/compute/device.ts';
-import { Recorder, record, type Dispatch, type Program } from '../runtime/compute/program.ts';
-import type { Shader } from '../runtime/compute/shader.ts';
-import { byteSize, type Tensor } from '../runtime/compute/tensor.ts';
-import { rememberTuning, tuningPlace, type Tuning } from '../runtime/compute/tuning_file.ts';
-import { packageVersion } from '../runtime/host/version.ts';
-import { readOutput } from './cases.ts';
-import { basisMs, clocked, measure, variantOf } from './gpu_time.ts';
-import { rounded } from './harness.ts';
+import { checkMatrixForm } from '../../kernels/self_check.ts';
+import { Arena } from '../../runtime/compute/arena.ts';
+import { Device } from '../../runtime/compute/device.ts';
+import { Recorder, record, type Dispatch, type Program } from '../../runtime/compute/program.ts';
+import type { Shader } from '../../runtime/compute/shader.ts';
+import { byteSize, type Tensor } from '../../runtime/compute/tensor.ts';
+import { rememberTuning, tuningPlace, type Tuning } from '../../runtime/compute/tuning_file.ts';
+import { packageVersion } from '../../runtime/host/version.ts';
+import { readOutput } from '../suites/cases.ts';
+import { basisMs, clocked, measure, variantOf } from '../measure/gpu_time.ts';
+import { rounded } from '../measure/harness.ts';
 import { KNOBS, type Knob, type TuneCase } from './tune_cases.ts';
 
 type Value = string | number;

@@ -4,14 +4,14 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { BarkModel } from '../bark/model.ts';
-import type { CausalGpt } from '../bark/gpt/gpt.ts';
-import type { ByteSource, Checkpoint, ModelSource } from '../runtime/formats/checkpoint.ts';
-import { Device, isSoftware } from '../runtime/compute/device.ts';
-import { openCheckpoint } from '../runtime/formats/open_checkpoint.ts';
-import { float32ToFloat16 } from '../runtime/base/half.ts';
-import { openModelSource } from '../runtime/sources/open_source.ts';
-import type { Tensor } from '../runtime/compute/tensor.ts';
+import { BarkModel } from '../../bark/model.ts';
+import type { CausalGpt } from '../../bark/gpt/gpt.ts';
+import type { ByteSource, Checkpoint, ModelSource } from '../../runtime/formats/checkpoint.ts';
+import { Device, isSoftware } from '../../runtime/compute/device.ts';
+import { openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
+import { float32ToFloat16 } from '../../runtime/base/half.ts';
+import { openModelSource } from '../../runtime/sources/open_source.ts';
+import type { Tensor } from '../../runtime/compute/tensor.ts';
 
 export interface LoadInput {
   readonly folder: string;

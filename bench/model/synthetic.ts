@@ -2,14 +2,14 @@
 // The library loads it like any other folder, so what is timed is the library's own code and no disk. It speaks noise.
 // Fewer layers than the released model has may be asked for, where a run must be short; everything else stays as it is.
 
-import { openPretrained } from '../bark/pretrained/pretrained.ts';
-import type { BarkConfig } from '../bark/config/config.ts';
-import type { BarkGenerationConfig } from '../bark/config/generation_config.ts';
-import { missingFile } from '../runtime/files/bytes.ts';
-import type { ByteSource, ModelSource } from '../runtime/formats/checkpoint.ts';
-import { openModelSource } from '../runtime/sources/open_source.ts';
-import { walkWeights, type Weights } from '../runtime/formats/weights.ts';
-import type { BenchOptions } from './harness.ts';
+import { openPretrained } from '../../bark/pretrained/pretrained.ts';
+import type { BarkConfig } from '../../bark/config/config.ts';
+import type { BarkGenerationConfig } from '../../bark/config/generation_config.ts';
+import { missingFile } from '../../runtime/files/bytes.ts';
+import type { ByteSource, ModelSource } from '../../runtime/formats/checkpoint.ts';
+import { openModelSource } from '../../runtime/sources/open_source.ts';
+import { walkWeights, type Weights } from '../../runtime/formats/weights.ts';
+import type { BenchOptions } from '../measure/harness.ts';
 import { configs, inventory, isModelName, MODELS, type ModelShape } from './inventory.ts';
 import { safetensorsLayout, scaleOf } from './make_checkpoint.ts';
 import { series, type Series } from './values.ts';

@@ -2,17 +2,17 @@
 // through the ordinary wrappers, so that `device.tuning` decides. Whether a variant is right is asked of the default's own result (tune.ts);
 // the default is held against f64 by the suites and the tests.
 
-import { attention, attentionRow } from '../kernels/attention/attention.ts';
-import { choices, valuesOf, type Choices } from '../kernels/common/choices.ts';
-import { conv1d, packConv1d, padTo4 } from '../kernels/conv/conv1d.ts';
-import { linear, linearRow } from '../kernels/linear/linear.ts';
-import { qkv, type LayerCache } from '../kernels/qkv/qkv.ts';
-import { createState, createUniform, writeCall, writeRow } from '../kernels/state.ts';
-import { isSoftware, type Device } from '../runtime/compute/device.ts';
-import type { Recorder } from '../runtime/compute/program.ts';
-import type { Tensor } from '../runtime/compute/tensor.ts';
-import { MODELS } from './inventory.ts';
-import { filled, series } from './values.ts';
+import { attention, attentionRow } from '../../kernels/attention/attention.ts';
+import { choices, valuesOf, type Choices } from '../../kernels/common/choices.ts';
+import { conv1d, packConv1d, padTo4 } from '../../kernels/conv/conv1d.ts';
+import { linear, linearRow } from '../../kernels/linear/linear.ts';
+import { qkv, type LayerCache } from '../../kernels/qkv/qkv.ts';
+import { createState, createUniform, writeCall, writeRow } from '../../kernels/state.ts';
+import { isSoftware, type Device } from '../../runtime/compute/device.ts';
+import type { Recorder } from '../../runtime/compute/program.ts';
+import type { Tensor } from '../../runtime/compute/tensor.ts';
+import { MODELS } from '../model/inventory.ts';
+import { filled, series } from '../model/values.ts';
 
 export interface TuneCase {
   readonly outputs: readonly Tensor[];

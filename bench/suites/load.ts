@@ -4,9 +4,9 @@
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { inChild, layersOf, median, rounded, type BenchOptions, type Result, type Suite } from './harness.ts';
-import { isModelName } from './inventory.ts';
-import { cachedCheckpoint, weightsFile, type Form } from './make_checkpoint.ts';
+import { inChild, layersOf, median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
+import { isModelName } from '../model/inventory.ts';
+import { cachedCheckpoint, weightsFile, type Form } from '../model/make_checkpoint.ts';
 import type { LoadInput, LoadMeasurement } from './load_child.ts';
 
 const MIB = 2 ** 20;
@@ -44,7 +44,7 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
   for (const { folder, file } of checkpoints(options, note)) {
     for (const dtype of options.dtype ? [options.dtype] : (['float16', 'float32'] as const)) {
       const input: LoadInput = { folder, file, dtype, cold: false };
-      const measure = (more: Partial<LoadInput> = {}): Promise<LoadMeasurement> => inChild<LoadMeasurement>('bench/load_child', { ...input, ...more });
+      const measure = (more: Partial<LoadInput> = {}): Promise<LoadMeasurement> => inChild<LoadMeasurement>('bench/suites/load_child', { ...input, ...more });
       const warm: LoadMeasurement[] = [];
       for (let time = 0; time < repeats; time++) warm.push(await measure());
       const fromDisk: LoadMeasurement[] = [];

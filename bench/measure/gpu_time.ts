@@ -2,8 +2,8 @@
 // adapter that computes on the CPU, whatever else runs there), and by timestamps on the GPU, where the adapter has them.
 // Programs are stamped from outside, by an empty pass before and behind each: nothing in the library knows that it is measured.
 
-import { isSoftware, type Device } from '../runtime/compute/device.ts';
-import { Program } from '../runtime/compute/program.ts';
+import { isSoftware, type Device } from '../../runtime/compute/device.ts';
+import { Program } from '../../runtime/compute/program.ts';
 import { median } from './harness.ts';
 
 const QUERY_RESOLVE = 0x200; // GPUBufferUsage.QUERY_RESOLVE; npm webgpu does not define the global

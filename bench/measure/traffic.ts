@@ -2,8 +2,8 @@
 // for each walk over it: rows of a batch in two tiles are two walks, and two times the bytes, whatever a cache may save of that.
 // Uniforms (a few hundred bytes a dispatch) are not counted. A kernel that is not known here is an error: a count must not be wrong in silence.
 
-import { Recorder, type Dispatch } from '../runtime/compute/program.ts';
-import { byteSize, bytesPerElement, padTo8, type Tensor } from '../runtime/compute/tensor.ts';
+import { Recorder, type Dispatch } from '../../runtime/compute/program.ts';
+import { byteSize, bytesPerElement, padTo8, type Tensor } from '../../runtime/compute/tensor.ts';
 
 export interface Recorded extends Dispatch {
   readonly shader: string;
@@ -48,7 +48,7 @@ export function stepTraffic(step: readonly Recorded[], batch: number, context: n
   for (const { shader, bind, grid } of step) {
     const tensor = (name: string): Tensor => {
       const t = bind[name];
-      if (!t || !('buffer' in t)) throw new Error(`${shader}: got no tensor ${name}, expected one. Tell bench/traffic.ts how this kernel works.`);
+      if (!t || !('buffer' in t)) throw new Error(`${shader}: got no tensor ${name}, expected one. Tell bench/measure/traffic.ts how this kernel works.`);
       return t;
     };
     const words = (name: string): readonly number[] => (bind[name] as readonly number[]) ?? [];
@@ -81,7 +81,7 @@ export function stepTraffic(step: readonly Recorded[], batch: number, context: n
       cacheNeeded += seen;
       activations += whole('q') + whole('y');
     } else if (kernel === 'sample') activations += whole('logits') + 4 * batch;
-    else throw new Error(`${shader}: got a kernel whose traffic is not known. Tell bench/traffic.ts how it works.`);
+    else throw new Error(`${shader}: got a kernel whose traffic is not known. Tell bench/measure/traffic.ts how it works.`);
   }
   const needed = [...used.values()].reduce((a, b) => a + b, 0) + cacheNeeded;
   return { bytes: weights + cache + activations, needed, weights, cache };

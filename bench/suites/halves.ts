@@ -2,11 +2,11 @@
 // with the host (runtime/base/half.ts). WGSL lets a driver flush subnormals, round a sum or product to either neighbour, and do what it likes with infinity and
 // NaN; so these are counted apart, and only the rest is wrong.
 
-import { USAGE, type Device } from '../runtime/compute/device.ts';
-import { float16ToFloat32, float32ToFloat16 } from '../runtime/base/half.ts';
-import { record } from '../runtime/compute/program.ts';
-import type { Tensor } from '../runtime/compute/tensor.ts';
-import { benchShader } from './shaders.ts';
+import { USAGE, type Device } from '../../runtime/compute/device.ts';
+import { float16ToFloat32, float32ToFloat16 } from '../../runtime/base/half.ts';
+import { record } from '../../runtime/compute/program.ts';
+import type { Tensor } from '../../runtime/compute/tensor.ts';
+import { benchShader } from '../shaders.ts';
 
 /** One thing that was compared, over all the halves that it can be done with. */
 export interface Halves {

@@ -1,18 +1,18 @@
 // The suite `decode`: one token of every sentence, as the semantic and the coarse stage make it. Counters and bytes are exact on any machine.
 // Before a time counts, the tokens that the step draws greedily are those that `forward`, another path through other kernels, finds likeliest.
 
-import { BarkCausalModel } from '../bark/gpt/causal.ts';
-import { BarkCoarseModel } from '../bark/coarse.ts';
-import type { CausalGpt } from '../bark/gpt/gpt.ts';
-import { BarkSemanticModel } from '../bark/semantic.ts';
-import { createSession, type Session, type SessionOptions } from '../bark/gpt/session.ts';
-import type { TokenWindow } from '../kernels/sample/sample.ts';
-import { writeRow } from '../kernels/state.ts';
-import { Device, type Counters } from '../runtime/compute/device.ts';
-import { basisMs, copyBandwidth, measure, variantOf } from './gpu_time.ts';
-import { median, rounded, type BenchOptions, type Result, type Suite } from './harness.ts';
-import { openBenchModel, type BenchModel } from './synthetic.ts';
-import { stepTraffic, watched, type Recorded } from './traffic.ts';
+import { BarkCausalModel } from '../../bark/gpt/causal.ts';
+import { BarkCoarseModel } from '../../bark/coarse.ts';
+import type { CausalGpt } from '../../bark/gpt/gpt.ts';
+import { BarkSemanticModel } from '../../bark/semantic.ts';
+import { createSession, type Session, type SessionOptions } from '../../bark/gpt/session.ts';
+import type { TokenWindow } from '../../kernels/sample/sample.ts';
+import { writeRow } from '../../kernels/state.ts';
+import { Device, type Counters } from '../../runtime/compute/device.ts';
+import { basisMs, copyBandwidth, measure, variantOf } from '../measure/gpu_time.ts';
+import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
+import { openBenchModel, type BenchModel } from '../model/synthetic.ts';
+import { stepTraffic, watched, type Recorded } from '../measure/traffic.ts';
 
 const BATCHES = [1, 2, 4, 8];
 const CONTEXTS = [300, 900];

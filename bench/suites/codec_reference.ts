@@ -1,10 +1,10 @@
 // EnCodec's decoder in f64 over a few frames, as plain loops on the weights that the model loads: what audio is compared with. The decoder is
 // causal, and its padding at the front reflects six frames; so the first frames of a long clip are those of a clip of eight.
 
-import type { EncodecConfig } from '../encodec/config.ts';
-import { foldedWeight } from '../encodec/weights.ts';
-import { readFloat32, type Weights } from '../runtime/formats/weights.ts';
-import { codebookSum, conv1d, convTranspose1d, lstm } from '../test/reference.ts';
+import type { EncodecConfig } from '../../encodec/config.ts';
+import { foldedWeight } from '../../encodec/weights.ts';
+import { readFloat32, type Weights } from '../../runtime/formats/weights.ts';
+import { codebookSum, conv1d, convTranspose1d, lstm } from '../../test/reference.ts';
 
 /** Frames that `checkAudio` computes. */
 export const CHECKED_FRAMES = 8;

@@ -2,17 +2,17 @@
 // own code. Before a time counts: a prefill must leave the cache that decode steps over the same tokens leave, a fine pass must draw what
 // `forward` finds likeliest, and audio must begin as the same codes in f64 do.
 
-import { BarkFineModel } from '../bark/fine.ts';
-import type { CausalGpt, KvCache } from '../bark/gpt/gpt.ts';
-import { EncodecModel } from '../encodec/model.ts';
-import { writeRow } from '../kernels/state.ts';
-import { Device } from '../runtime/compute/device.ts';
-import { float16ToFloat32 } from '../runtime/base/half.ts';
+import { BarkFineModel } from '../../bark/fine.ts';
+import type { CausalGpt, KvCache } from '../../bark/gpt/gpt.ts';
+import { EncodecModel } from '../../encodec/model.ts';
+import { writeRow } from '../../kernels/state.ts';
+import { Device } from '../../runtime/compute/device.ts';
+import { float16ToFloat32 } from '../../runtime/base/half.ts';
 import { checkAudio, flopsPerFrame } from './codec_reference.ts';
 import { promptIds, sessionOf, stagesOf, type Stage } from './decode.ts';
-import { basisMs, cpuMs, gpuTimed, measure, variantOf, type Timing } from './gpu_time.ts';
-import { median, rounded, type BenchOptions, type Result, type Suite } from './harness.ts';
-import { openBenchModel, type BenchModel } from './synthetic.ts';
+import { basisMs, cpuMs, gpuTimed, measure, variantOf, type Timing } from '../measure/gpu_time.ts';
+import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
+import { openBenchModel, type BenchModel } from '../model/synthetic.ts';
 
 const PREFILLS = { semantic: 257, coarse: 887 } as const;
 const SECONDS = [1, 5, 13];

@@ -4,18 +4,18 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { runDevice } from '../../bench/device.ts';
-import { runDecode, sessionOf, stagesOf } from '../../bench/decode.ts';
-import type { BenchOptions, Result } from '../../bench/harness.ts';
-import { MODELS } from '../../bench/inventory.ts';
-import { expectSame } from '../../bench/peers/generate.ts';
-import { closing, targetOf } from '../../bench/peers/targets.ts';
-import { openSynthetic, syntheticSource } from '../../bench/synthetic.ts';
-import { stepTraffic, watched } from '../../bench/traffic.ts';
-import { PERIOD, series } from '../../bench/values.ts';
-import { openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
-import { float16ToFloat32 } from '../../runtime/base/half.ts';
-import { testDevice } from '../device.ts';
+import { runDevice } from '../../../bench/suites/device.ts';
+import { runDecode, sessionOf, stagesOf } from '../../../bench/suites/decode.ts';
+import type { BenchOptions, Result } from '../../../bench/measure/harness.ts';
+import { MODELS } from '../../../bench/model/inventory.ts';
+import { expectSame } from '../../../bench/peers/generate.ts';
+import { closing, targetOf } from '../../../bench/peers/targets.ts';
+import { openSynthetic, syntheticSource } from '../../../bench/model/synthetic.ts';
+import { stepTraffic, watched } from '../../../bench/measure/traffic.ts';
+import { PERIOD, series } from '../../../bench/model/values.ts';
+import { openCheckpoint } from '../../../runtime/formats/open_checkpoint.ts';
+import { float16ToFloat32 } from '../../../runtime/base/half.ts';
+import { testDevice } from '../../device.ts';
 
 const test = suite('bench suites');
 const TINY: BenchOptions = { model: 'tiny', quick: true, repeats: 1, cold: false, dtype: 'float16' };

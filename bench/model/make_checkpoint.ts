@@ -3,14 +3,14 @@
 // `torch` is the form of the releases: pytorch_model.bin with every tensor, attention masks and the codec's encoder included, f32.
 // `safetensors` has what a model that speaks needs, in f32 or f16.
 //
-//   node --import tsx bench/make_checkpoint.ts small|large|tiny DIR [torch|f32|f16]
+//   node --import tsx bench/model/make_checkpoint.ts small|large|tiny DIR [torch|f32|f16]
 
 import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
-import { float32ToFloat16 } from '../runtime/base/half.ts';
+import { float32ToFloat16 } from '../../runtime/base/half.ts';
 import { BLOCK_SIZE, byteLength, configs, inventory, isModelName, MODELS, type BenchTensor, type ModelName, type ModelShape } from './inventory.ts';
 import { torchLayout, type Segment } from './torch_writer.ts';
 

@@ -1,12 +1,12 @@
 // The codec's kernels at the sizes of EnCodec 24 kHz's decoder, as cases.ts has them for the GPTs: work, and a few outputs in f64.
 
-import { conv1d, packConv1d, padTo4 } from '../kernels/conv/conv1d.ts';
-import { convTranspose1d, packConvTranspose1d, packConvTranspose1dBias } from '../kernels/conv/conv_transpose1d.ts';
-import { lstm, packLstm } from '../kernels/lstm/lstm.ts';
-import type { Device } from '../runtime/compute/device.ts';
-import type { Tensor } from '../runtime/compute/tensor.ts';
+import { conv1d, packConv1d, padTo4 } from '../../kernels/conv/conv1d.ts';
+import { convTranspose1d, packConvTranspose1d, packConvTranspose1dBias } from '../../kernels/conv/conv_transpose1d.ts';
+import { lstm, packLstm } from '../../kernels/lstm/lstm.ts';
+import type { Device } from '../../runtime/compute/device.ts';
+import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { dot, places, type Case, type MakeCase } from './cases.ts';
-import { filled, series } from './values.ts';
+import { filled, series } from '../model/values.ts';
 
 const FRAMES_A_SECOND = 75;
 const elu = (x: number): number => (x > 0 ? x : Math.expm1(x));

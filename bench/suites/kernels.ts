@@ -1,13 +1,13 @@
 // The suite `kernels`: each operation at the sizes it has in Bark, against the bandwidth of a copy and the best product of the same run.
 // Before a time counts, some of the operation's outputs are compared with the same in f64 (cases.ts).
 
-import { Device } from '../runtime/compute/device.ts';
-import { record } from '../runtime/compute/program.ts';
+import { Device } from '../../runtime/compute/device.ts';
+import { record } from '../../runtime/compute/program.ts';
 import { gptCases, readOutput, type Case, type MakeCase } from './cases.ts';
 import { codecCases } from './codec_cases.ts';
-import { basisMs, copyBandwidth, measure, variantOf, type Timing } from './gpu_time.ts';
-import { rounded, type BenchOptions, type Result, type Suite } from './harness.ts';
-import { openBenchModel } from './synthetic.ts';
+import { basisMs, copyBandwidth, measure, variantOf, type Timing } from '../measure/gpu_time.ts';
+import { rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
+import { openBenchModel } from '../model/synthetic.ts';
 
 /** What f32 may miss, relative to Σ|addends|: 4096 roundings of random sign and a polynomial for erf, twice over. */
 const TOLERANCE = 2e-5;

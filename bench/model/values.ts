@@ -1,10 +1,10 @@
 // Numbers for timing and for checking: deterministic, near ±1, and cheap in any quantity, because all are cut from one block that repeats.
 // Every value is a half exactly, so that a tensor is the same whatever it is stored as, and the host knows what the GPU has without a copy.
 
-import type { Device } from '../runtime/compute/device.ts';
-import { float16ToFloat32, float32ToFloat16 } from '../runtime/base/half.ts';
-import type { Owner } from '../runtime/compute/ledger.ts';
-import { elements, type Tensor } from '../runtime/compute/tensor.ts';
+import type { Device } from '../../runtime/compute/device.ts';
+import { float16ToFloat32, float32ToFloat16 } from '../../runtime/base/half.ts';
+import type { Owner } from '../../runtime/compute/ledger.ts';
+import { elements, type Tensor } from '../../runtime/compute/tensor.ts';
 
 /** Values until they repeat: a prime, so that rows of a matrix are not alike. */
 export const PERIOD = 262139;
