@@ -2,7 +2,7 @@
 // Reference: HF BarkModel.generate; suno-ai/bark api.py.
 
 import { EncodecModel } from '../encodec/model.ts';
-import { checkMatrixForm } from '../kernels/self_check.ts';
+import { checkSubgroupMatrix } from '../kernels/self_check.ts';
 import { MAX_BATCH } from '../kernels/state.ts';
 import type { WeightDType } from '../kernels/upload/upload.ts';
 import { Device } from '../runtime/compute/device.ts';
@@ -253,7 +253,7 @@ export class BarkModel {
 
   /** All pipelines of a sentence at once, on as many threads as the driver has for them; before them those of a small test of the matrix unit. */
   async #compile(): Promise<void> {
-    const slower = this.#dtype === 'f16' ? await checkMatrixForm(this.device) : undefined;
+    const slower = this.#dtype === 'f16' ? await checkSubgroupMatrix(this.device) : undefined;
     if (slower) this.#warnings.push(slower);
     await Promise.all(this.#stages.map((stage) => stage.compile()));
   }

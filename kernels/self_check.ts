@@ -7,7 +7,7 @@ import { float32ToFloat16 } from '../runtime/base/half.ts';
 import { record, type Recorder } from '../runtime/compute/program.ts';
 import type { Tensor } from '../runtime/compute/tensor.ts';
 import { attention } from './attention/attention.ts';
-import { choices, formWithoutMatrix } from './common/choices.ts';
+import { choices, variantWithoutSubgroupMatrix } from './common/choices.ts';
 import { linear } from './linear/linear.ts';
 import { createUniform, writeCall } from './state.ts';
 
@@ -20,12 +20,12 @@ const LARGEST = 1 << 30;
  * Computes a few products the way `choices` would on the matrix unit, once a device. Where they do not compile or are wrong, `device.tuning` turns to
  * the kernels that do without it, and why is returned, for a warning, each time. Where nothing would be computed on it this does nothing.
  */
-export function checkMatrixForm(device: Device): Promise<string | undefined> {
+export function checkSubgroupMatrix(device: Device): Promise<string | undefined> {
   const known = checks.get(device);
   if (known) return known;
   const { gemm, attention } = choices(device);
-  if (gemm !== 'matrix' && attention !== 'matrix') return Promise.resolve(undefined);
-  const result = check(device, gemm === 'matrix', attention === 'matrix');
+  if (gemm !== 'subgroup_matrix' && attention !== 'subgroup_matrix') return Promise.resolve(undefined);
+  const result = check(device, gemm === 'subgroup_matrix', attention === 'subgroup_matrix');
   checks.set(device, result);
   return result;
 }
@@ -40,8 +40,8 @@ async function check(device: Device, gemm: boolean, attention: boolean): Promise
   device.check(); // a lost device says so itself
   const wrong = found.flatMap((r) => (r.status === 'fulfilled' ? (r.value ?? []) : whyNot(r.reason)));
   if (wrong.length === 0) return undefined;
-  const form = formWithoutMatrix(device);
-  device.tuning = { ...device.tuning, gemm: form, attention: form };
+  const variant = variantWithoutSubgroupMatrix(device);
+  device.tuning = { ...device.tuning, gemm: variant, attention: variant };
   return `The matrix unit of '${device.name}' is not used, and prefill and the fine model are slower without it: ${wrong[0]}. Update the driver.`;
 }
 
@@ -62,7 +62,7 @@ function checkProducts(device: Device): Promise<string | undefined>[] {
     return sum;
   });
   return [0, LARGEST].map((largeTileFrom) =>
-    compare(device, 'a product', M, N, 0, { x: [[M, K], xs], w: [[N, K], ws] }, (r, y, { x, w }, call) => linear(r, y, x!, { weight: w!, bias: null }, call, { form: 'matrix', largeTileFrom }), (row, column) => expected[row * N + column]!),
+    compare(device, 'a product', M, N, 0, { x: [[M, K], xs], w: [[N, K], ws] }, (r, y, { x, w }, call) => linear(r, y, x!, { weight: w!, bias: null }, call, { variant: 'subgroup_matrix', largeTileFrom }), (row, column) => expected[row * N + column]!),
   );
 }
 
@@ -84,7 +84,7 @@ function checkAttention(device: Device, causal: boolean): Promise<string | undef
     rows.set(row * HEADS + head, (p = p.map((v) => v / total)));
     return p;
   };
-  const record = (r: Recorder, y: Tensor, { q, keys, values }: Record<string, Tensor>, call: Tensor): void => attention(r, y, q!, { keys: keys!, values: values! }, call, { causal, form: 'matrix' });
+  const record = (r: Recorder, y: Tensor, { q, keys, values }: Record<string, Tensor>, call: Tensor): void => attention(r, y, q!, { keys: keys!, values: values! }, call, { causal, variant: 'subgroup_matrix' });
   return compare(device, 'attention', M, hidden, 2 ** -9, { q: [[M, hidden], qs], keys: [shape, ks], values: [shape, vs] }, record, (row, column) => {
     const [head, i] = [Math.floor(column / HEAD_DIM), column % HEAD_DIM];
     return probabilities(row, head).reduce((sum, p, t) => sum + p * vs[(head * M + t) * HEAD_DIM + i]!, 0);

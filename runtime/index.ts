@@ -2,7 +2,7 @@
 
 export { Arena } from './compute/arena.ts';
 export type { ByteSource, Checkpoint, DownloadProgress, ModelSource, OpenOptions, StoredDType, TensorInfo } from './formats/checkpoint.ts';
-export type { Capabilities, MatrixConfig } from './compute/capabilities.ts';
+export type { Capabilities, SubgroupMatrixConfig } from './compute/capabilities.ts';
 export { adapterName, Device, isSoftware, requestAdapter, USAGE, type Counters, type DeviceOptions } from './compute/device.ts';
 export { DownloadError, InputError, ShapeError, UnsupportedError, WeightsError, type DownloadReason } from './base/errors.ts';
 export { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './base/half.ts';

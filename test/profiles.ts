@@ -22,7 +22,7 @@ export interface Profile {
 }
 
 /** Dawn's name of what tensor cores are in WGSL. */
-export const MATRIX_FEATURE = 'chromium-experimental-subgroup-matrix';
+export const SUBGROUP_MATRIX_FEATURE = 'chromium-experimental-subgroup-matrix';
 
 // No tuning but what is named here: one remembered on this machine would make tests of something else (DeviceOptions.tuning).
 // Deno is one more: there the tests are another program (deno run), not these files; see test/deno.
@@ -33,9 +33,9 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
   gpu: { about: 'the choices that a GPU without matrix units gets, forced, on whatever the default adapter is', device: { tuning: { ...DEFAULTS.gpu, gemm: 'tile', attention: 'tile' } } },
   subgroup_matrix: {
     about: 'subgroup matrices, and the kernels made of them forced (Mesa 26: 8×8×8; else the default adapter where that has them)',
-    device: { tuning: { gemm: 'matrix', attention: 'matrix' } },
+    device: { tuning: { gemm: 'subgroup_matrix', attention: 'subgroup_matrix' } },
     setupFlag: '--with-matrices',
-    features: [MATRIX_FEATURE, 'subgroup-size-control', 'shader-f16'], // all that kernels/matrix.ts asks for: Dawn on Metal lacks the second
+    features: [SUBGROUP_MATRIX_FEATURE, 'subgroup-size-control', 'shader-f16'], // all that kernels/matrix.ts asks for: Dawn on Metal lacks the second
   },
 };
 

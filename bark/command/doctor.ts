@@ -4,8 +4,8 @@ import { statfs } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { linear } from '../../kernels/linear/linear.ts';
-import { matrixUnit } from '../../kernels/common/subgroup_matrix.ts';
-import { checkMatrixForm } from '../../kernels/self_check.ts';
+import { subgroupMatrixUnit } from '../../kernels/common/subgroup_matrix.ts';
+import { checkSubgroupMatrix } from '../../kernels/self_check.ts';
 import { createUniform, writeCall } from '../../kernels/state.ts';
 import { Device, isSoftware } from '../../runtime/compute/device.ts';
 import { float32ToFloat16 } from '../../runtime/base/half.ts';
@@ -82,13 +82,13 @@ export async function diagnose({ portable = false }: { portable?: boolean } = {}
   try {
     device = await Device.request({ portable });
     const { f16, subgroups, subgroupMinSize: least, subgroupMaxSize: most, timestamps } = device.capabilities;
-    const unit = matrixUnit(device);
+    const unit = subgroupMatrixUnit(device);
     found.software = isSoftware(device.info);
     for (const name of LIMITS) found.limits[name] = device.limits[name];
     found.kernels = { f16, subgroups: !subgroups ? 'none' : least === most ? `of ${most}` : `of ${least} to ${most}`, matrices: unit ? `${unit.M} × ${unit.N} × ${unit.K}` : 'none', timestamps };
     if (!portable) found.tuning = (await findTuning(device.info)) ?? null;
     const start = performance.now();
-    const slower = await checkMatrixForm(device);
+    const slower = await checkSubgroupMatrix(device);
     if (slower) found.problems.push(slower);
     for (const dtype of ['f32', 'f16'] as const) await selfTest(device, dtype);
     found.selfTest = `a matrix product with f32 and with f16 weights is exact (${(performance.now() - start).toFixed(0)} ms)`;

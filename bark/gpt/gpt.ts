@@ -3,11 +3,11 @@
 // Reference: suno-ai/bark model.py, model_fine.py; HF BarkCausalModel, BarkFineModel, BarkBlock, BarkSelfAttention.
 // Shapes: B sentences, M positions of one run, H hidden_size, V vocabulary. Residual stream, LayerNorm, softmax and logits are f32.
 
-import { attention, attentionRow } from '../../kernels/attention/attention.ts';
-import { embedding, embeddingRow } from '../../kernels/embedding/embedding.ts';
+import { attention, attentionDecode } from '../../kernels/attention/attention.ts';
+import { embedding, embeddingDecode } from '../../kernels/embedding/embedding.ts';
 import { layerNorm } from '../../kernels/layer_norm/layer_norm.ts';
-import { linear, linearRow, type Linear, type Norm, type RowWindow } from '../../kernels/linear/linear.ts';
-import { qkv, qkvRow, type LayerCache } from '../../kernels/qkv/qkv.ts';
+import { linear, linearDecode, type Linear, type Norm, type RowWindow } from '../../kernels/linear/linear.ts';
+import { qkv, qkvDecode, type LayerCache } from '../../kernels/qkv/qkv.ts';
 import type { RowRange, WeightDType } from '../../kernels/upload/upload.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import type { Owner } from '../../runtime/compute/ledger.ts';
@@ -120,16 +120,16 @@ export function decodeStep(r: Recorder, gpt: CausalGpt, cache: KvCache, state: T
   const q = r.temp([B, H], 'q');
   const y = r.temp([B, H], 'attention');
   const h = r.temp([B, 4 * H], 'mlp');
-  embeddingRow(r, x, gpt.table, gpt.positions, state);
+  embeddingDecode(r, x, gpt.table, gpt.positions, state);
   for (const [n, block] of gpt.blocks.entries()) {
-    qkvRow(r, q, cache[n]!, x, block.attnIn, state);
-    attentionRow(r, y, q, cache[n]!, state);
-    linearRow(r, x, y, block.attnOut, state, { residual: true }); // x += attn(ln1(x))
-    linearRow(r, h, x, block.mlpIn, state, { gelu: true });
-    linearRow(r, x, h, block.mlpOut, state, { residual: true }); // x += mlp(ln2(x))
+    qkvDecode(r, q, cache[n]!, x, block.attnIn, state);
+    attentionDecode(r, y, q, cache[n]!, state);
+    linearDecode(r, x, y, block.attnOut, state, { residual: true }); // x += attn(ln1(x))
+    linearDecode(r, h, x, block.mlpIn, state, { gelu: true });
+    linearDecode(r, x, h, block.mlpOut, state, { residual: true }); // x += mlp(ln2(x))
   }
   const logits = r.temp([B, window?.count ?? gpt.head.weight.shape[0]!], 'logits');
-  linearRow(r, logits, x, gpt.head, state, window ? { window } : {});
+  linearDecode(r, logits, x, gpt.head, state, window ? { window } : {});
   r.free(x, q, y, h);
   return logits;
 }

@@ -2,12 +2,12 @@
 // again in f64 from the same inputs, here and as plainly as they go. Inputs are cut from one block (values.ts), so that no copies are needed.
 // What is bound is all of a stage's real shape; what is checked is a sample, because all of it would take longer than timing it.
 
-import { attention, attentionRow } from '../../kernels/attention/attention.ts';
-import { embedding, embeddingRow } from '../../kernels/embedding/embedding.ts';
+import { attention, attentionDecode } from '../../kernels/attention/attention.ts';
+import { embedding, embeddingDecode } from '../../kernels/embedding/embedding.ts';
 import { layerNorm } from '../../kernels/layer_norm/layer_norm.ts';
-import { LAYER_NORM_EPS, linear, linearRow, type Linear } from '../../kernels/linear/linear.ts';
+import { LAYER_NORM_EPS, linear, linearDecode, type Linear } from '../../kernels/linear/linear.ts';
 import { linearTerms } from '../../kernels/linear/linear_terms.ts';
-import { qkv, qkvRow, type LayerCache } from '../../kernels/qkv/qkv.ts';
+import { qkv, qkvDecode, type LayerCache } from '../../kernels/qkv/qkv.ts';
 import { gumbel, threefry2x32 } from '../../kernels/sample/random.ts';
 import { sample, samplingParams, SAMPLING_WORDS } from '../../kernels/sample/sample.ts';
 import { sampleCodes, samplingCodesParams, SAMPLING_CODES_WORDS } from '../../kernels/sample/sample_codes.ts';
@@ -120,7 +120,7 @@ export function gptCases(device: Device, { hidden: H, heads, semanticHead, codeb
     const [state, call] = [stateAt(owner, 0), callOf(owner, m)];
     return {
       op, shape: `(${m}, ${k}) · (${n}, ${k})ᵀ`, dtype, bytes: bytesOf(layer.weight, x, y) + (residual ? bytesOf(y) : 0), flops: 2 * m * n * k, output: y,
-      record: (r) => (m === 1 ? linearRow(r, y, x, layer, state, { gelu: act, residual }) : linear(r, y, x, layer, call, { gelu: act, residual })),
+      record: (r) => (m === 1 ? linearDecode(r, y, x, layer, state, { gelu: act, residual }) : linear(r, y, x, layer, call, { gelu: act, residual })),
       expected: () =>
         places(m * n).map((at) => {
           const [row, column] = [Math.floor(at / n), at % n];
@@ -140,7 +140,7 @@ export function gptCases(device: Device, { hidden: H, heads, semanticHead, codeb
     const [state, call] = [stateAt(owner, 500), callOf(owner, m)];
     return {
       op: m === 1 ? 'qkv_decode' : 'qkv', shape: `(${m}, ${H}) · (${3 * H}, ${H})ᵀ`, dtype, bytes: bytesOf(layer.weight, x, q) + 2 * m * H * width, flops: 6 * m * H * H, output: q,
-      record: (r) => (m === 1 ? qkvRow(r, q, cache, x, layer, state) : qkv(r, q, cache, x, layer, call)),
+      record: (r) => (m === 1 ? qkvDecode(r, q, cache, x, layer, state) : qkv(r, q, cache, x, layer, call)),
       expected: () =>
         places(m * H).map((at) => {
           const row = Math.floor(at / H);
@@ -165,7 +165,7 @@ export function gptCases(device: Device, { hidden: H, heads, semanticHead, codeb
     const [cache, state] = [cacheOf(owner), stateAt(owner, context - 1)];
     return {
       op: 'attention_decode', shape: `1 query, ${context} positions, ${heads} × ${D}`, dtype, bytes: 2 * context * H * width + bytesOf(q, y), flops: 4 * context * H, output: y,
-      record: (r) => attentionRow(r, y, q, cache, state),
+      record: (r) => attentionDecode(r, y, q, cache, state),
       expected: () => places(H).map((at) => ({ at, ...attended(0, at, context) })),
     };
   };
@@ -198,7 +198,7 @@ export function gptCases(device: Device, { hidden: H, heads, semanticHead, codeb
     const [state, call] = [stateAt(owner, 0), callOf(owner, m)];
     return {
       op: m === 1 ? 'embedding_decode' : 'embedding', shape: `(${m}, ${H})`, dtype, bytes: m * H * (width + 4) + bytesOf(x), flops: m * H, output: x,
-      record: (r) => (m === 1 ? embeddingRow(r, x, table, positions, state) : embedding(r, x, ids, table, positions, call)),
+      record: (r) => (m === 1 ? embeddingDecode(r, x, table, positions, state) : embedding(r, x, ids, table, positions, call)),
       expected: () => places(m * H).map((at) => ({ at, value: K.at(id(Math.floor(at / H)) * H + (at % H)) + V.at(at), size: 1 })),
     };
   };

@@ -38,8 +38,8 @@ async function describe(device: Device, say: Say): Promise<void> {
   for (const [name, features] of Object.entries({ features: adapter.features, 'features in use': device.features })) say(name, features.size, '', { detail: [...features].sort().join(' ') });
   for (const name of LIMITS) say(name, adapter.limits[name]);
   say('subgroup sizes', subgroupMinSize === undefined ? null : `${subgroupMinSize} to ${subgroupMaxSize}`);
-  const { matrices } = device.capabilities;
-  say('subgroup matrices', matrices.length, '', { detail: matrices.map((c) => `${c.componentType}→${c.resultComponentType} ${c.M}×${c.N}×${c.K}`).join(', ') || null });
+  const { subgroupMatrices } = device.capabilities;
+  say('subgroup matrices', subgroupMatrices.length, '', { detail: subgroupMatrices.map((c) => `${c.componentType}→${c.resultComponentType} ${c.M}×${c.N}×${c.K}`).join(', ') || null });
   const processors = cpus();
   say('host, threads', processors.length, '', { detail: `${processors[0]?.model.trim() ?? 'unknown processor'}, ${process.platform}, Node ${process.versions.node}` });
 }

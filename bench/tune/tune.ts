@@ -2,7 +2,7 @@
 // the other, each with those before it settled; a variant's time counts only when its results are the default's. It ends in time: a compiler that
 // takes seconds for a shader is waited for no longer than the budget lasts, and what was not measured keeps its default.
 
-import { checkMatrixForm } from '../../kernels/self_check.ts';
+import { checkSubgroupMatrix } from '../../kernels/self_check.ts';
 import { Arena } from '../../runtime/compute/arena.ts';
 import { Device } from '../../runtime/compute/device.ts';
 import { Recorder, record, type Dispatch, type Program } from '../../runtime/compute/program.ts';
@@ -100,7 +100,7 @@ export async function tune(emit: (result: Tuned) => void, note: (text: string) =
   const variant = variantOf(device);
   note(`tune: ${adapter}, about ${rounded((deadline - performance.now()) / 1000, 0)} s`);
   // The first of what is compared must be right by itself.
-  const slower = await checkMatrixForm(device);
+  const slower = await checkSubgroupMatrix(device);
   if (slower) note(`tune: ${slower}`);
   let found: Tuning = device.tuning;
   try {

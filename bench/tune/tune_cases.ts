@@ -2,10 +2,10 @@
 // through the ordinary wrappers, so that `device.tuning` decides. Whether a variant is right is asked of the default's own result (tune.ts);
 // the default is held against f64 by the suites and the tests.
 
-import { attention, attentionRow } from '../../kernels/attention/attention.ts';
+import { attention, attentionDecode } from '../../kernels/attention/attention.ts';
 import { choices, valuesOf, type Choices } from '../../kernels/common/choices.ts';
 import { conv1d, packConv1d, padTo4 } from '../../kernels/conv/conv1d.ts';
-import { linear, linearRow } from '../../kernels/linear/linear.ts';
+import { linear, linearDecode } from '../../kernels/linear/linear.ts';
 import { qkv, type LayerCache } from '../../kernels/qkv/qkv.ts';
 import { createState, createUniform, writeCall, writeRow } from '../../kernels/state.ts';
 import { isSoftware, type Device } from '../../runtime/compute/device.ts';
@@ -73,10 +73,10 @@ const walks = (H: number, batch: number): MakeTuneCase => (device, owner) => {
     outputs: [projected, attended, wide, y],
     record(r) {
       for (const [att, out, up, down] of stack) {
-        linearRow(r, projected, x, att, state);
-        linearRow(r, attended, x, out, state);
-        linearRow(r, wide, attended, up, state, { gelu: true });
-        linearRow(r, y, wide, down, state);
+        linearDecode(r, projected, x, att, state);
+        linearDecode(r, attended, x, out, state);
+        linearDecode(r, wide, attended, up, state, { gelu: true });
+        linearDecode(r, y, wide, down, state);
       }
     },
   };
@@ -85,7 +85,7 @@ const walks = (H: number, batch: number): MakeTuneCase => (device, owner) => {
 const oneQuery = ({ hidden, heads }: { hidden: number; heads: number }): MakeTuneCase => (device, owner) => {
   const [q, y] = [filled(device, X, [1, hidden], 'f32', owner, 'q'), device.createTensor([1, hidden], 'f32', owner, 'y')];
   const [cache, state] = [cacheOf(device, owner, heads, hidden), stateAt(device, owner, CONTEXT - 1)];
-  return { outputs: [y], record: (r) => attentionRow(r, y, q, cache, state) };
+  return { outputs: [y], record: (r) => attentionDecode(r, y, q, cache, state) };
 };
 
 /** The products of a layer of a prefill. */
@@ -142,12 +142,12 @@ const layer = (software: boolean): readonly MakeTuneCase[] => (software ? [onePr
 const CASES: Readonly<Record<keyof Choices, (software: boolean) => readonly MakeTuneCase[]>> = {
   gemvRows: () => decode,
   gemvThreads: () => decode,
-  attentionRowThreads: () => WIDTHS.map(oneQuery),
+  attentionDecodeThreads: () => WIDTHS.map(oneQuery),
   gemm: layer,
   largeTileFrom: layer,
   attention: (software) => (software ? [manyQueries(WIDTHS[1]!, PREFILL, true)] : WIDTHS.flatMap((width) => [manyQueries(width, PREFILL, true), manyQueries(width, CAPACITY, false)])),
   conv: (software) => [convolution(software ? 3000 : 24_000)],
-  rowsOfWalk: () => [walks(WIDTHS[0]!.hidden, 8)],
+  gemvBatch: () => [walks(WIDTHS[0]!.hidden, 8)],
   gemvSpread: () => decode,
   gemvAhead: () => decode,
 };

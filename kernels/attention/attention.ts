@@ -5,21 +5,21 @@ import { isSoftware, type Device } from '../../runtime/compute/device.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
 import type { Shader } from '../../runtime/compute/shader.ts';
 import { expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
-import { choices, formWithoutMatrix, type Form } from '../common/choices.ts';
+import { choices, variantWithoutSubgroupMatrix, type Variant } from '../common/choices.ts';
 import { isF32 } from '../linear/linear.ts';
-import { matrixShader, matrixUnit } from '../common/subgroup_matrix.ts';
+import { subgroupMatrixShader, subgroupMatrixUnit } from '../common/subgroup_matrix.ts';
 import { cacheParams, type LayerCache } from '../qkv/qkv.ts';
 import { shader } from '../shaders.ts';
 
-/** y (M, H) for q (M, H); of M queries the first `call.count` are computed, at positions call.start … of row call.slot. `form` is for tests; `matrix` is for f16 caches. */
-export function attention(r: Recorder, y: Tensor, q: Tensor, cache: LayerCache, call: Tensor, { causal, form = choices(r.device).attention }: { causal: boolean; form?: Form }): void {
+/** y (M, H) for q (M, H); of M queries the first `call.count` are computed, at positions call.start … of row call.slot. `variant` is for tests; `matrix` is for f16 caches. */
+export function attention(r: Recorder, y: Tensor, q: Tensor, cache: LayerCache, call: Tensor, { causal, variant = choices(r.device).attention }: { causal: boolean; variant?: Variant }): void {
   const [m, hidden] = q.shape as [number, number];
   expectShape('attention', 'y', y, [m, hidden]);
   const sizes = cacheParams('attention', cache, hidden);
-  const matrix = form === 'matrix' && cache.keys.dtype === 'f16' ? matrixAttention(r.device, sizes[1]) : undefined;
-  const other = form === 'matrix' ? formWithoutMatrix(r.device) : form;
-  r.dispatch(matrix ?? shader(other === 'lanes' ? 'attention_simd8' : 'attention'), {
-    overrides: { CAUSAL: causal ? 1 : 0, ...(matrix ? {} : { CACHE_F32: isF32(cache.keys) }), ...(matrix || other === 'lanes' ? {} : { TILE: isF32(cache.keys) ? 512 : 256 }) },
+  const matrix = variant === 'subgroup_matrix' && cache.keys.dtype === 'f16' ? subgroupMatrixAttention(r.device, sizes[1]) : undefined;
+  const other = variant === 'subgroup_matrix' ? variantWithoutSubgroupMatrix(r.device) : variant;
+  r.dispatch(matrix ?? shader(other === 'simd8' ? 'attention_simd8' : 'attention'), {
+    overrides: { CAUSAL: causal ? 1 : 0, ...(matrix ? {} : { CACHE_F32: isF32(cache.keys) }), ...(matrix || other === 'simd8' ? {} : { TILE: isF32(cache.keys) ? 512 : 256 }) },
     bind: { cache: sizes, call, q, keys: cache.keys, values: cache.values, y },
     grid: [Math.ceil(m / ROWS), sizes[0], matrix ? 1 : Math.ceil(sizes[1] / 64)],
   });
@@ -28,8 +28,8 @@ export function attention(r: Recorder, y: Tensor, q: Tensor, cache: LayerCache, 
 const ROWS = 64; // queries of a workgroup, in each form
 
 /** The matrix form for heads of `headDim` channels, with tiles as large as fit; none where the device cannot. */
-function matrixAttention(device: Device, headDim: number): Shader | undefined {
-  const unit = matrixUnit(device);
+function subgroupMatrixAttention(device: Device, headDim: number): Shader | undefined {
+  const unit = subgroupMatrixUnit(device);
   if (!unit || unit.lanes % unit.M !== 0) return undefined;
   const { M, N, K, lanes } = unit;
   const { limits } = device;
@@ -40,22 +40,22 @@ function matrixAttention(device: Device, headDim: number): Shader | undefined {
   // Several workgroups should share a processor; 36 KiB leaves room for that on GPUs that have more.
   // Drivers that compute on the CPU compile this for 15 s with a tile of 32, for 8 with one of 16.
   const keys = (isSoftware(device.info) ? [16] : [64, 32]).find((n) => n / N <= 4 && n % ((K * lanes) / M) === 0 && bytes(n) <= Math.min(limits.maxComputeWorkgroupStorageSize, 36 * 1024));
-  return keys === undefined ? undefined : matrixShader('attention_subgroup_matrix', unit, { HEAD_DIM: headDim, ROWS, KEYS: keys });
+  return keys === undefined ? undefined : subgroupMatrixShader('attention_subgroup_matrix', unit, { HEAD_DIM: headDim, ROWS, KEYS: keys });
 }
 
 /** What tests name themselves. */
-export interface AttentionRowForm {
+export interface AttentionDecodeOptions {
   readonly subgroups?: boolean;
   readonly threads?: number;
 }
 
-/** y (B, H) for q (B, H): each sentence's query sees its positions 0 … state.position. `form` is for tests. */
-export function attentionRow(r: Recorder, y: Tensor, q: Tensor, cache: LayerCache, state: Tensor, form: AttentionRowForm = {}): void {
+/** y (B, H) for q (B, H): each sentence's query sees its positions 0 … state.position. `options` are for tests. */
+export function attentionDecode(r: Recorder, y: Tensor, q: Tensor, cache: LayerCache, state: Tensor, options: AttentionDecodeOptions = {}): void {
   const [batch, hidden] = q.shape as [number, number];
-  expectShape('attentionRow', 'y', y, [batch, hidden]);
-  expectShape('attentionRow', 'keys', cache.keys, [batch, null, null, null]);
-  const sizes = cacheParams('attentionRow', cache, hidden);
-  const { name, overrides } = attentionRowVariant(r.device, sizes, form);
+  expectShape('attentionDecode', 'y', y, [batch, hidden]);
+  expectShape('attentionDecode', 'keys', cache.keys, [batch, null, null, null]);
+  const sizes = cacheParams('attentionDecode', cache, hidden);
+  const { name, overrides } = attentionDecodeVariant(r.device, sizes, options);
   r.dispatch(shader(name), {
     overrides: { CACHE_F32: isF32(cache.keys), ...overrides },
     bind: { cache: sizes, state, q, keys: cache.keys, values: cache.values, y },
@@ -64,12 +64,12 @@ export function attentionRow(r: Recorder, y: Tensor, q: Tensor, cache: LayerCach
 }
 
 /** Subgroup or portable sibling, and as many threads a head as are wanted, allowed, and have room in workgroup memory. */
-function attentionRowVariant(device: Device, [, headDim, capacity]: readonly [number, number, number], form: AttentionRowForm): { name: string; overrides: Record<string, number> } {
+function attentionDecodeVariant(device: Device, [, headDim, capacity]: readonly [number, number, number], options: AttentionDecodeOptions): { name: string; overrides: Record<string, number> } {
   const { limits, capabilities: c } = device;
   const memory = limits.maxComputeWorkgroupStorageSize;
-  const wanted = Math.min(form.threads ?? choices(device).attentionRowThreads, limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX);
+  const wanted = Math.min(options.threads ?? choices(device).attentionDecodeThreads, limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX);
   const lanes = 2 ** Math.ceil(Math.log2(headDim / 8)); // that share a position
-  if ((form.subgroups ?? c.subgroups) && lanes <= c.subgroupMinSize) {
+  if ((options.subgroups ?? c.subgroups) && lanes <= c.subgroupMinSize) {
     const subgroups = (threads: number): number => threads / c.subgroupMinSize;
     let threads = Math.max(c.subgroupMaxSize, 2 ** Math.floor(Math.log2(wanted)));
     while (threads > c.subgroupMaxSize && subgroups(threads) * (32 * lanes + 8) > memory) threads /= 2;
@@ -81,7 +81,7 @@ function attentionRowVariant(device: Device, [, headDim, capacity]: readonly [nu
   let threads = Math.max(64, Math.min(256, 2 ** Math.floor(Math.log2(wanted))));
   while (threads > 64 && needs(threads) > memory) threads /= 2;
   if (needs(threads) > memory) {
-    throw new UnsupportedError(`attentionRow: block_size ${capacity} needs ${needs(threads)} bytes of workgroup memory, expected at most ${memory} on '${device.name}'. Use a model with a smaller block_size.`);
+    throw new UnsupportedError(`attentionDecode: block_size ${capacity} needs ${needs(threads)} bytes of workgroup memory, expected at most ${memory} on '${device.name}'. Use a model with a smaller block_size.`);
   }
   return { name: 'attention_decode', overrides: { WG: threads, ROOM: room } };
 }

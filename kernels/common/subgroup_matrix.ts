@@ -6,7 +6,7 @@ import type { Shader } from '../../runtime/compute/shader.ts';
 import { shader } from '../shaders.ts';
 
 /** Matrices that a subgroup of `lanes` multiplies at once: (M, K) · (K, N), f16 in, f32 sums. */
-export interface MatrixUnit {
+export interface SubgroupMatrixUnit {
   readonly M: number;
   readonly N: number;
   readonly K: number;
@@ -14,7 +14,7 @@ export interface MatrixUnit {
 }
 
 // The most wanted first: the larger, the fewer loads for a product. Lanes are what the driver wants of subgroups whose size can be chosen.
-export const UNITS: readonly MatrixUnit[] = [
+export const UNITS: readonly SubgroupMatrixUnit[] = [
   { M: 16, N: 16, K: 16, lanes: 32 }, // NVIDIA, AMD
   { M: 8, N: 16, K: 16, lanes: 16 }, // Intel Xe2
   { M: 8, N: 8, K: 8, lanes: 8 }, // lavapipe of Mesa 26
@@ -24,15 +24,15 @@ export const UNITS: readonly MatrixUnit[] = [
  * The unit that this device's kernels are made for; none without f16, without a size that they know, or where a shader cannot choose how many lanes
  * its subgroups have (Dawn on Metal), because tiles are dealt out to subgroups by that number.
  */
-export function matrixUnit({ capabilities: c }: Device): MatrixUnit | undefined {
+export function subgroupMatrixUnit({ capabilities: c }: Device): SubgroupMatrixUnit | undefined {
   if (!c.f16 || !c.subgroupSizeControl) return undefined;
-  const offered = ({ M, N, K }: MatrixUnit): boolean => c.matrices.some((m) => m.componentType === 'f16' && m.resultComponentType === 'f32' && m.M === M && m.N === N && m.K === K);
+  const offered = ({ M, N, K }: SubgroupMatrixUnit): boolean => c.subgroupMatrices.some((m) => m.componentType === 'f16' && m.resultComponentType === 'f32' && m.M === M && m.N === N && m.K === K);
   const unit = UNITS.find(offered);
   return unit && { ...unit, lanes: Math.min(Math.max(unit.lanes, c.subgroupMinSize), c.subgroupMaxSize) };
 }
 
 /** The shader with the unit's sizes, and with `constants`, in place of those that stand in its text. */
-export function matrixShader(name: string, unit: MatrixUnit, constants: Readonly<Record<string, number>> = {}): Shader {
+export function subgroupMatrixShader(name: string, unit: SubgroupMatrixUnit, constants: Readonly<Record<string, number>> = {}): Shader {
   const all = { MATRIX_M: unit.M, MATRIX_N: unit.N, MATRIX_K: unit.K, SUBGROUP: unit.lanes, ...constants };
   const full = `${name} (${Object.entries(all).map(([constant, value]) => `${constant}=${value}`).join(' ')})`;
   let made = shaders.get(full);
@@ -63,26 +63,26 @@ interface Tile {
 const LARGE: Tile = { down: 4, beside: 2, across: 4 };
 const SMALL: Tile = { down: 2, beside: 4, across: 2 };
 
-export interface MatrixGemm {
+export interface SubgroupMatrixGemm {
   readonly shader: Shader;
   readonly rows: number;
   readonly columns: number;
 }
 
 /** `base` (linear, qkv) for an (m, n) product: its shader and the tile of a workgroup. The large tile from `largeFrom` workgroups on. None where the device cannot, or rows of n are not whole vec4s. */
-export function matrixGemm(device: Device, base: string, m: number, n: number, largeFrom: number): MatrixGemm | undefined {
-  const unit = matrixUnit(device);
+export function subgroupMatrixGemm(device: Device, base: string, m: number, n: number, largeFrom: number): SubgroupMatrixGemm | undefined {
+  const unit = subgroupMatrixUnit(device);
   if (!unit || n % 4 !== 0) return undefined;
   const large = fit(device, base, unit, LARGE);
   return large && Math.ceil(m / large.rows) * Math.ceil(n / large.columns) >= largeFrom ? large : fit(device, base, unit, SMALL);
 }
 
-function fit({ limits }: Device, base: string, unit: MatrixUnit, { down, beside, across }: Tile): MatrixGemm | undefined {
+function fit({ limits }: Device, base: string, unit: SubgroupMatrixUnit, { down, beside, across }: Tile): SubgroupMatrixGemm | undefined {
   const rows = down * 2 * unit.M;
   const columns = beside * across * unit.N;
   const threads = down * beside * unit.lanes;
   const bytes = (buffers: number): number => 16 * Math.max(buffers * 5 * (rows + columns), down * beside * unit.M * (unit.N / 4 + 1)); // `staged`
   const buffers = bytes(2) <= limits.maxComputeWorkgroupStorageSize ? 2 : 1;
   if (bytes(buffers) > limits.maxComputeWorkgroupStorageSize || threads > Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX)) return undefined;
-  return { shader: matrixShader(`${base}_subgroup_matrix`, unit, { SUBGROUPS_M: down, SUBGROUPS_N: beside, ACROSS: across, BUFFERS: buffers }), rows, columns };
+  return { shader: subgroupMatrixShader(`${base}_subgroup_matrix`, unit, { SUBGROUPS_M: down, SUBGROUPS_N: beside, ACROSS: across, BUFFERS: buffers }), rows, columns };
 }

@@ -34,7 +34,7 @@ export interface ConvOptions {
   /** Takes these frames of x for all there are. */
   from?: Slice;
   /** For tests. */
-  form?: Choices['conv'];
+  variant?: Choices['conv'];
 }
 
 export interface Conv1dOptions extends ConvOptions {
@@ -46,7 +46,7 @@ export interface Conv1dOptions extends ConvOptions {
 
 const TILE_M = 64; // of common/conv_tile.wgsl and conv_simd8.wgsl
 const TILE_N = 32;
-const NARROW_LANES_ROWS = 128;
+const NARROW_SIMD8_ROWS = 128;
 const NARROW = 4; // output channels up to which a thread makes a frame alone
 
 /** Rows of a convolution's weight start at multiples of 4 elements. */
@@ -98,7 +98,7 @@ export function conv1d(r: Recorder, y: Tensor, x: Tensor, conv: Conv1d, options:
   const narrow = outChannels <= NARROW;
   dispatchConv(r, narrow ? 'conv1d_narrow' : 'conv1d', y, x, conv, {
     rows, k: kernelSize * inChannels, n: outChannels, from, left: padding.left, mirror: padding.mirror, stride, dilation, yRows: y.shape[1]!, yStart: into.start, skip: into.skip,
-    elu: options.elu, residual: options.residual, activate: options.activate, form: options.form,
+    elu: options.elu, residual: options.residual, activate: options.activate, variant: options.variant,
   });
 }
 
@@ -119,7 +119,7 @@ export function checkConv(op: string, y: Tensor, x: Tensor, conv: Pick<Conv1d, '
 /** What common/conv.wgsl's Params say beyond the tensors' shapes. */
 interface ConvCall {
   rows: number; k: number; n: number; from: Slice; left: number; mirror: number; stride: number; dilation: number;
-  yRows: number; yStart: number; skip: number; elu: boolean | undefined; residual: boolean | undefined; activate: boolean | undefined; form: Choices['conv'] | undefined;
+  yRows: number; yStart: number; skip: number; elu: boolean | undefined; residual: boolean | undefined; activate: boolean | undefined; variant: Choices['conv'] | undefined;
 } // prettier-ignore
 
 /** Appends the dispatch of a shader that includes common/conv.wgsl, in the form that suits the adapter and the channels. */
@@ -131,8 +131,8 @@ export function dispatchConv(r: Recorder, name: string, y: Tensor, x: Tensor, co
   ]; // prettier-ignore
   const narrow = name === 'conv1d_narrow';
   const quads = conv.inChannels % 4 === 0;
-  const lanes = (of.form ?? choices(r.device).conv) === 'lanes' && quads && (narrow || of.n % 4 === 0);
-  const rows = narrow && lanes ? NARROW_LANES_ROWS : TILE_M;
+  const lanes = (of.variant ?? choices(r.device).conv) === 'simd8' && quads && (narrow || of.n % 4 === 0);
+  const rows = narrow && lanes ? NARROW_SIMD8_ROWS : TILE_M;
   r.dispatch(shader(lanes ? `${name}_simd8` : name), {
     overrides: lanes ? { ELU: flag(of.elu), ...(narrow && { N: of.n }) } : { WHOLE_QUADS: flag(quads) },
     bind: { p, x, ...(!lanes && { quads: x }), w: conv.weight, bias: conv.bias ?? x, y },

@@ -62,6 +62,6 @@ export function convTranspose1d(r: Recorder, y: Tensor, x: Tensor, conv: ConvTra
   const rows = from.count;
   if (y.shape[1] !== rows * conv.stride) throw new ShapeError(`convTranspose1d: y (${y.label}) has ${y.shape[1]} frames, expected ${rows * conv.stride}.`);
   dispatchConv(r, 'conv_transpose1d', y, x, conv, {
-    rows, k, n, from, left: -reach(conv).first, mirror: 0, stride: 1, dilation: 1, yRows: rows, yStart: 0, skip: 0, elu: options.elu, residual: false, activate: options.activate, form: options.form,
+    rows, k, n, from, left: -reach(conv).first, mirror: 0, stride: 1, dilation: 1, yRows: rows, yStart: 0, skip: 0, elu: options.elu, residual: false, activate: options.activate, variant: options.variant,
   });
 }

@@ -22,10 +22,10 @@ export function embedding(r: Recorder, x: Tensor, ids: Tensor, table: Tensor, po
 }
 
 /** x (B, H) = table[state.token] + positions[state.position]: what each sentence of a decode step drew last. */
-export function embeddingRow(r: Recorder, x: Tensor, table: Tensor, positions: Tensor, state: Tensor): void {
+export function embeddingDecode(r: Recorder, x: Tensor, table: Tensor, positions: Tensor, state: Tensor): void {
   const [batch, h] = x.shape as [number, number];
-  expectShape('embeddingRow', 'table', table, [null, h]);
-  expectShape('embeddingRow', 'positions', positions, [null, h]);
+  expectShape('embeddingDecode', 'table', table, [null, h]);
+  expectShape('embeddingDecode', 'positions', positions, [null, h]);
   r.dispatch(shader('embedding_decode'), {
     overrides: { WEIGHTS_F32: isF32(table) },
     bind: { params: [h], state, w: table, positions, x },

@@ -1,4 +1,4 @@
-// LayerNorm over the last dimension of many rows; in a decode step it is folded into linearRow and qkvRow instead. torch: nn.LayerNorm.
+// LayerNorm over the last dimension of many rows; in a decode step it is folded into linearDecode and qkvDecode instead. torch: nn.LayerNorm.
 
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectShape, type Tensor } from '../../runtime/compute/tensor.ts';

@@ -1,13 +1,13 @@
 // y = act(norm(x) · Wᵀ + bias): torch nn.Linear with bias, GELU and residual as epilogues, so that none of them is a kernel of its own.
-// `linear` serves many rows (prefill, fine model) as a tiled product of rows that are normalised already; `linearRow` the one row a sentence
+// `linear` serves many rows (prefill, fine model) as a tiled product of rows that are normalised already; `linearDecode` the one row a sentence
 // of a decode step, with LayerNorm folded into the walk over the weights (common/gemv.wgsl has the identity).
 
 import { ShapeError } from '../../runtime/base/errors.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
 import type { Overrides, Shader } from '../../runtime/compute/shader.ts';
 import { expectDType, expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
-import { choices, formWithoutMatrix, subgroupLanes, type Form } from '../common/choices.ts';
-import { matrixGemm } from '../common/subgroup_matrix.ts';
+import { choices, variantWithoutSubgroupMatrix, subgroupLanes, type Variant } from '../common/choices.ts';
+import { subgroupMatrixGemm } from '../common/subgroup_matrix.ts';
 import { shader } from '../shaders.ts';
 import { MAX_BATCH } from '../state.ts';
 
@@ -29,19 +29,19 @@ export const LAYER_NORM_EPS = 1e-5; // torch's default; Bark's configs have no k
 
 /** What tests and checks choose themselves. */
 export interface GemmOptions {
-  form?: Form;
+  variant?: Variant;
   largeTileFrom?: number;
 }
 
 /** Shader of a product of m rows by `weight` (N, K), and the tile of a workgroup. The matrix form, which rounds x to f16, is for weights that were rounded, too. */
 export function gemmVariant(r: Recorder, base: string, weight: Tensor, m: number, options: GemmOptions): { shader: Shader; overrides: Overrides; rows: number; columns: number } {
   const { gemm, largeTileFrom } = choices(r.device);
-  const form = options.form ?? gemm;
-  const matrix = form === 'matrix' && weight.dtype === 'f16' ? matrixGemm(r.device, base, m, weight.shape[0]!, options.largeTileFrom ?? largeTileFrom) : undefined;
+  const variant = options.variant ?? gemm;
+  const matrix = variant === 'subgroup_matrix' && weight.dtype === 'f16' ? subgroupMatrixGemm(r.device, base, m, weight.shape[0]!, options.largeTileFrom ?? largeTileFrom) : undefined;
   if (matrix) return { ...matrix, overrides: {} };
   const overrides = { WEIGHTS_F32: isF32(weight) };
-  const other = form === 'matrix' ? formWithoutMatrix(r.device) : form;
-  return other === 'lanes' ? { shader: shader(`${base}_simd8`), overrides, rows: 64, columns: 32 } : { shader: shader(base), overrides, rows: 64, columns: 64 };
+  const other = variant === 'subgroup_matrix' ? variantWithoutSubgroupMatrix(r.device) : variant;
+  return other === 'simd8' ? { shader: shader(`${base}_simd8`), overrides, rows: 64, columns: 32 } : { shader: shader(base), overrides, rows: 64, columns: 64 };
 }
 
 /** The value of the shaders' `*_F32` overrides: how weights or a cache are stored. */
@@ -69,7 +69,7 @@ export interface RowWindow {
 }
 
 /** How rows of x and of the matrix are shared out in a walk; tests name it, others leave it to `choices`. */
-export interface WalkForm {
+export interface GemvOptions {
   /** At most so many rows of x share a walk over W. */
   readonly tile?: number;
   /** Matrix rows of a group of lanes: 1, 2 or 4. */
@@ -82,13 +82,13 @@ export interface WalkForm {
 }
 
 /** y (B, N) = W · norm(x) + bias for x (B, K). With `window` y is (B, window.count). `residual`: y += instead. */
-export function linearRow(r: Recorder, y: Tensor, x: Tensor, w: Linear, state: Tensor, options: { gelu?: boolean; residual?: boolean; window?: RowWindow } & WalkForm = {}): void {
-  const [n, k] = matrixShape('linearRow', w);
+export function linearDecode(r: Recorder, y: Tensor, x: Tensor, w: Linear, state: Tensor, options: { gelu?: boolean; residual?: boolean; window?: RowWindow } & GemvOptions = {}): void {
+  const [n, k] = matrixShape('linearDecode', w);
   const batch = x.shape[0]!;
   const { even, odd, count } = options.window ?? { even: 0, odd: 0, count: n };
-  if (Math.max(even, odd) + 1 > n) throw new ShapeError(`linearRow: the window starts at row ${Math.max(even, odd)}, expected one of ${n}.`);
-  expectShape('linearRow', 'x', x, [batch, k]);
-  expectShape('linearRow', 'y', y, [batch, count]);
+  if (Math.max(even, odd) + 1 > n) throw new ShapeError(`linearDecode: the window starts at row ${Math.max(even, odd)}, expected one of ${n}.`);
+  expectShape('linearDecode', 'x', x, [batch, k]);
+  expectShape('linearDecode', 'y', y, [batch, count]);
   const variant = gemvVariant(r, 'linear_decode', w, batch, count, options);
   r.dispatch(shader(variant.name), {
     overrides: variant.overrides,
@@ -97,30 +97,30 @@ export function linearRow(r: Recorder, y: Tensor, x: Tensor, w: Linear, state: T
   });
 }
 
-const MOST_OF_WALK = 8; // rows of x that common/gemv.wgsl can
+const MAX_GEMV_BATCH = 8; // rows of x that common/gemv.wgsl can
 
 /** Subgroup or portable sibling of a GEMV shader for `count` rows of a matrix, its overrides, the matrix rows of a workgroup, and the rows of x in a tile. */
-export function gemvVariant(r: Recorder, base: string, w: Linear, batch: number, count: number, form: WalkForm = {}): { name: string; overrides: Record<string, number>; rows: number; tile: number } {
+export function gemvVariant(r: Recorder, base: string, w: Linear, batch: number, count: number, options: GemvOptions = {}): { name: string; overrides: Record<string, number>; rows: number; tile: number } {
   const [n, k] = matrixShape(base, w);
   if (batch > MAX_BATCH) throw new ShapeError(`${base}: got a batch of ${batch}, expected at most ${MAX_BATCH}, the rows of the state.`);
   if (!w.terms && (w.norm || w.bias)) throw new ShapeError(`${base}: ${w.weight.label} has a LayerNorm or a bias but no terms, expected (2, ${n}). Make them with linearTerms().`);
   const { capabilities, limits } = r.device;
   const chosen = choices(r.device);
-  const most = form.tile ?? chosen.rowsOfWalk;
+  const most = options.tile ?? chosen.gemvBatch;
   const tile = Math.ceil(batch / Math.ceil(batch / most)); // as few walks over the matrix as can be, with tiles as even as can be
-  const rows = form.rows ?? chosen.gemvRows;
+  const rows = options.rows ?? chosen.gemvRows;
   const lanes = capabilities.subgroups ? subgroupLanes(r.device) : 8;
   // Threads and split are for this matrix and never for this batch: they decide in which order sums are made, and a sentence says the same alone.
   // Two rows of the matrix at least: keys and values are stored in pairs.
   const fewest = Math.max(rows === 1 ? 2 * lanes : lanes, capabilities.subgroupMaxSize);
-  let threads = Math.max(fewest, Math.min(form.threads ?? chosen.gemvThreads, limits.maxComputeInvocationsPerWorkgroup));
-  const needs = (): number => (16 * (MOST_OF_WALK / 4) * (rows + 2) * (capabilities.subgroups ? 1 : lanes + 1) * threads) / lanes;
+  let threads = Math.max(fewest, Math.min(options.threads ?? chosen.gemvThreads, limits.maxComputeInvocationsPerWorkgroup));
+  const needs = (): number => (16 * (MAX_GEMV_BATCH / 4) * (rows + 2) * (capabilities.subgroups ? 1 : lanes + 1) * threads) / lanes;
   while (threads > fewest && needs() > limits.maxComputeWorkgroupStorageSize) threads /= 2;
-  const wanted = form.split ?? (chosen.gemvSpread * rows) / (count * lanes);
+  const wanted = options.split ?? (chosen.gemvSpread * rows) / (count * lanes);
   const split = Math.min(2 ** Math.max(0, Math.ceil(Math.log2(wanted))), (rows * threads) / lanes / 2, threads / lanes, 2 ** Math.floor(Math.log2(Math.max(1, k / 8 / lanes))));
   return {
     name: capabilities.subgroups ? `${base}_subgroup` : base,
-    overrides: { BATCH: tile, FOURS: Math.ceil(tile / 4), WG: threads, LANES: lanes, R: rows, SPLIT: split, COMPACT: (form.ahead ?? chosen.gemvAhead) ? 0 : 1, NORM: w.norm ? 1 : 0, EPS: LAYER_NORM_EPS, WEIGHTS_F32: isF32(w.weight) },
+    overrides: { BATCH: tile, FOURS: Math.ceil(tile / 4), WG: threads, LANES: lanes, R: rows, SPLIT: split, COMPACT: (options.ahead ?? chosen.gemvAhead) ? 0 : 1, NORM: w.norm ? 1 : 0, EPS: LAYER_NORM_EPS, WEIGHTS_F32: isF32(w.weight) },
     rows: (rows * threads) / lanes / split,
     tile,
   };

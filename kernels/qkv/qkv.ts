@@ -3,7 +3,7 @@
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectDType, expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
 import { ShapeError } from '../../runtime/base/errors.ts';
-import { gemmVariant, gemvVariant, isF32, matrixShape, type GemmOptions, type Linear, type WalkForm } from '../linear/linear.ts';
+import { gemmVariant, gemvVariant, isF32, matrixShape, type GemmOptions, type Linear, type GemvOptions } from '../linear/linear.ts';
 import { shader } from '../shaders.ts';
 
 /** Keys and values of one layer: (B, heads, capacity, head dim) each, f16 or f32. */
@@ -39,17 +39,17 @@ export function qkv(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Lin
 }
 
 /** q (B, H), and keys and values at each row's position, from x (B, H); LayerNorm is folded in. */
-export function qkvRow(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Linear, state: Tensor, form: WalkForm = {}): void {
-  const [n, k] = matrixShape('qkvRow', w);
+export function qkvDecode(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Linear, state: Tensor, options: GemvOptions = {}): void {
+  const [n, k] = matrixShape('qkvDecode', w);
   const batch = x.shape[0]!;
-  expectShape('qkvRow', 'x', x, [batch, k]);
-  expectShape('qkvRow', 'q', q, [batch, k]);
-  expectShape('qkvRow', 'weight', w.weight, [3 * k, k]);
-  expectShape('qkvRow', 'keys', cache.keys, [batch, null, null, null]);
-  const variant = gemvVariant(r, 'qkv_decode', w, batch, n, form);
+  expectShape('qkvDecode', 'x', x, [batch, k]);
+  expectShape('qkvDecode', 'q', q, [batch, k]);
+  expectShape('qkvDecode', 'weight', w.weight, [3 * k, k]);
+  expectShape('qkvDecode', 'keys', cache.keys, [batch, null, null, null]);
+  const variant = gemvVariant(r, 'qkv_decode', w, batch, n, options);
   r.dispatch(shader(variant.name), {
     overrides: { ...variant.overrides, CACHE_F32: isF32(cache.keys) },
-    bind: { sizes: [k, n, n, 0, 0, w.terms ? 1 : 0, 0, 0, batch], cache: cacheParams('qkvRow', cache, k), state, x, w: w.weight, gain: w.norm?.weight ?? x, terms: w.terms ?? x, q, keys: cache.keys, values: cache.values },
+    bind: { sizes: [k, n, n, 0, 0, w.terms ? 1 : 0, 0, 0, batch], cache: cacheParams('qkvDecode', cache, k), state, x, w: w.weight, gain: w.norm?.weight ?? x, terms: w.terms ?? x, q, keys: cache.keys, values: cache.values },
     grid: [Math.ceil(n / variant.rows), Math.ceil(batch / variant.tile)],
   });
 }

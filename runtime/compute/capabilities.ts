@@ -11,11 +11,11 @@ export interface Capabilities {
   readonly f16: boolean;
   readonly timestamps: boolean;
   /** Sizes and types of matrices that a subgroup multiplies at once (tensor cores); empty without. */
-  readonly matrices: readonly MatrixConfig[];
+  readonly subgroupMatrices: readonly SubgroupMatrixConfig[];
 }
 
 /** One entry of the adapter's own list: (M, K) · (K, N) of `componentType`, summed in `resultComponentType`. */
-export interface MatrixConfig {
+export interface SubgroupMatrixConfig {
   readonly componentType: string; // 'f16', 'f32', 'u8', …
   readonly resultComponentType: string;
   readonly M: number;
@@ -38,12 +38,12 @@ export function capabilitiesOf(features: ReadonlySet<string>, info: GPUAdapterIn
     subgroupSizeControl: subgroups && features.has('subgroup-size-control'),
     f16: features.has('shader-f16'),
     timestamps: features.has('timestamp-query'),
-    matrices: subgroups && features.has(SUBGROUP_MATRIX) ? matrixConfigs(info) : [],
+    subgroupMatrices: subgroups && features.has(SUBGROUP_MATRIX) ? subgroupMatrixConfigs(info) : [],
   };
 }
 
 /** Dawn's list, as plain objects; @webgpu/types does not know it yet. */
-function matrixConfigs(info: GPUAdapterInfo): MatrixConfig[] {
-  const { subgroupMatrixConfigs = [] } = info as GPUAdapterInfo & { subgroupMatrixConfigs?: Iterable<MatrixConfig> };
+function subgroupMatrixConfigs(info: GPUAdapterInfo): SubgroupMatrixConfig[] {
+  const { subgroupMatrixConfigs = [] } = info as GPUAdapterInfo & { subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> };
   return [...subgroupMatrixConfigs].map(({ componentType, resultComponentType, M, N, K }) => ({ componentType, resultComponentType, M, N, K }));
 }

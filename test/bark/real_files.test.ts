@@ -63,7 +63,7 @@ function paperDevice(): { device: Device; booked: Map<string, number>; largest: 
   const owned = (owner: string | { name: string }) => (typeof owner === 'string' ? owner : owner.name);
   const own: Record<string, unknown> = {
     limits: { maxComputeWorkgroupsPerDimension: 65_535, maxStorageBufferBindingSize: 2 ** 27, maxBufferSize: 2 ** 28, maxComputeWorkgroupStorageSize: 16_384 },
-    capabilities: { subgroups: false, subgroupMinSize: 0, subgroupMaxSize: 0, subgroupSizeControl: false, f16: false, timestamps: false, matrices: [] },
+    capabilities: { subgroups: false, subgroupMinSize: 0, subgroupMaxSize: 0, subgroupSizeControl: false, f16: false, timestamps: false, subgroupMatrices: [] },
     createBuffer(size: number, _usage: number, owner: string) {
       booked.set(owned(owner), (booked.get(owned(owner)) ?? 0) + size);
       largest = Math.max(largest, size);

@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import { BarkModel, type LoadOptions } from '../../bark/model.ts';
 import type { ProgressEvent } from '../../bark/options.ts';
 import { BarkProcessor } from '../../bark/processor/processor.ts';
-import { checkMatrixForm } from '../../kernels/self_check.ts';
+import { checkSubgroupMatrix } from '../../kernels/self_check.ts';
 import { Device } from '../../runtime/compute/device.ts';
 import { UnsupportedError } from '../../runtime/base/errors.ts';
 import { readFixture, writeModelFolder } from '../formula.ts';
@@ -33,7 +33,7 @@ async function watched(late = 0): Promise<{ device: Device; asked: string[]; tog
     if (late) await new Promise((resolve) => setTimeout(resolve, late));
     return compile(descriptor).finally(() => underWay--);
   };
-  await checkMatrixForm(device); // once a device, and before all else: where there is a matrix unit, what is looked at here begins behind it
+  await checkSubgroupMatrix(device); // once a device, and before all else: where there is a matrix unit, what is looked at here begins behind it
   together.most = 0;
   return { device, asked, together };
 }

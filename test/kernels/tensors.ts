@@ -18,7 +18,7 @@ export const sumError = (n: number): number => (2 * Math.sqrt(n) + 8) * ROUNDING
  * The same where the matrix unit rounds x to f16 first: each product is then off by half a step of f16, 2^-11 of it, at most. (Not of what is below
  * f16's normal numbers; tests of random numbers have no sum that those decide.) `exact`: x is f16 already, and nothing is lost.
  */
-export const productError = (n: number, form: string, exact: boolean): number => sumError(n) + (form === 'matrix' && !exact ? 2 ** -11 : 0);
+export const productError = (n: number, variant: string, exact: boolean): number => sumError(n) + (variant === 'subgroup_matrix' && !exact ? 2 ** -11 : 0);
 /** What outputs hold before a run, to see what it leaves alone. */
 export const UNTOUCHED = 7.25;
 

@@ -1,10 +1,10 @@
 // What the tests share that run every form of a product of many rows.
 
-import { formsOf, type Form } from '../../kernels/common/choices.ts';
+import { variantsOf, type Variant } from '../../kernels/common/choices.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 
-export interface FormCase {
-  readonly form: Form;
+export interface VariantCase {
+  readonly variant: Variant;
   /** Below it the small tile of the matrix form; the other forms have one. */
   readonly largeTileFrom?: number;
   /** x is f16 already. */
@@ -12,5 +12,5 @@ export interface FormCase {
 }
 
 /** Each form that works on this device; the matrix form with either tile, and on x that it has to round and that it has not. */
-export const formCases = (device: Device): FormCase[] =>
-  formsOf(device).flatMap((form): FormCase[] => (form === 'matrix' ? [0, 1 << 30].flatMap((largeTileFrom) => [false, true].map((exact) => ({ form, largeTileFrom, exact }))) : [{ form, exact: false }]));
+export const variantCases = (device: Device): VariantCase[] =>
+  variantsOf(device).flatMap((variant): VariantCase[] => (variant === 'subgroup_matrix' ? [0, 1 << 30].flatMap((largeTileFrom) => [false, true].map((exact) => ({ variant, largeTileFrom, exact }))) : [{ variant, exact: false }]));

@@ -8,7 +8,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { backportsSource, type AptFile } from './apt_sources.ts';
-import { findAdapter, MATRIX_FEATURE, MATRIX_FOLDER, profileAdapter, swiftshaderDriver } from '../profiles.ts';
+import { findAdapter, SUBGROUP_MATRIX_FEATURE, MATRIX_FOLDER, profileAdapter, swiftshaderDriver } from '../profiles.ts';
 import { fetchMatrixDriver, SUITES } from './matrix_driver.ts';
 
 const APT_ETC = process.env.APT_ETC ?? '/etc/apt';
@@ -146,7 +146,7 @@ function fetchMatrices(): void {
   try {
     fetchMatrixDriver(MATRIX_FOLDER, readAptFiles(), os.codename);
     const adapter = profileAdapter('subgroup_matrix')?.adapter;
-    if (!adapter) throw new Error(`it gives no adapter with ${MATRIX_FEATURE}`);
+    if (!adapter) throw new Error(`it gives no adapter with ${SUBGROUP_MATRIX_FEATURE}`);
     say(`'${adapter.description || adapter.device}' is there after ${((Date.now() - start) / 1000).toFixed(0)} s`);
   } catch (error) {
     say(`no driver with subgroup matrices (${(error as Error).message}); ${without}`);

@@ -349,14 +349,14 @@ test('an interrupted --tune writes nothing; what was remembered is in doctor', a
   assert.equal(readdirSync(join(file, '..')), []);
   const before = process.env['BARK_TUNING'];
   process.env['BARK_TUNING'] = file;
-  await rememberTuning((await testDevice()).info, { rowsOfWalk: 2 }).finally(() => {
+  await rememberTuning((await testDevice()).info, { gemvBatch: 2 }).finally(() => {
     if (before === undefined) delete process.env['BARK_TUNING'];
     else process.env['BARK_TUNING'] = before;
   });
   const [text, json, off] = await Promise.all([bark(['doctor'], { env }), bark(['doctor', '--json'], { env }), bark(['doctor'], { env: { BARK_TUNING: 'off' } })]);
-  assert.match(text.stdout.toString(), /^tuning +rowsOfWalk 2, measured \d{4}-\d\d-\d\d, .*tuning\.json$/m);
+  assert.match(text.stdout.toString(), /^tuning +gemvBatch 2, measured \d{4}-\d\d-\d\d, .*tuning\.json$/m);
   const { tuning } = JSON.parse(json.stdout.toString());
-  assert.equal([tuning.tuning, tuning.file], [{ rowsOfWalk: 2 }, file]);
+  assert.equal([tuning.tuning, tuning.file], [{ gemvBatch: 2 }, file]);
   assert.match(off.stdout.toString(), /^tuning +none in use/m);
 });
 

@@ -8,8 +8,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { attention } from '../../../kernels/attention/attention.ts';
 import { bindingsOf, expand } from '../../../kernels/build.ts';
-import { formsOf, type Form } from '../../../kernels/common/choices.ts';
-import type { MatrixUnit } from '../../../kernels/common/subgroup_matrix.ts';
+import { variantsOf, type Variant } from '../../../kernels/common/choices.ts';
+import type { SubgroupMatrixUnit } from '../../../kernels/common/subgroup_matrix.ts';
 import { createUniform, writeCall } from '../../../kernels/state.ts';
 import { ShapeError } from '../../../runtime/base/errors.ts';
 import { record } from '../../../runtime/compute/program.ts';
@@ -48,7 +48,7 @@ function halfErrors(headDim: number, seen: number, scoreSize: number): [relative
   return [2 * scoreError + 2 ** -10, seen * 2 ** -24 * LARGEST];
 }
 
-async function compare(c: Case, capacity: number, spans: Span[], form: Form, scale = 1, shader?: Shader): Promise<void> {
+async function compare(c: Case, capacity: number, spans: Span[], variant: Variant, scale = 1, shader?: Shader): Promise<void> {
   const { heads, headDim, dtype, causal } = c;
   const hidden = heads * headDim;
   const size = 2 * heads * capacity * headDim;
@@ -64,7 +64,7 @@ async function compare(c: Case, capacity: number, spans: Span[], form: Form, sca
     const program = await record(
       device,
       (r) => {
-        if (!shader) return attention(r, y, q, { keys, values }, call, { causal, form });
+        if (!shader) return attention(r, y, q, { keys, values }, call, { causal, variant });
         r.dispatch(shader, { overrides: { CAUSAL: causal ? 1 : 0 }, bind: { cache: [heads, headDim, capacity], call, q, keys, values, y }, grid: [Math.ceil(m / 64), heads] });
       },
       { label: 'attention' },
@@ -76,10 +76,10 @@ async function compare(c: Case, capacity: number, spans: Span[], form: Form, sca
       const seen = span.start + (causal ? i + 1 : span.count);
       const row = reference.attend(qs.subarray(i * hidden, (i + 1) * hidden), ks, vs, { heads, headDim, capacity }, span.slot, seen);
       expected.set(row.values, i * hidden);
-      const [relative, absolute] = form === 'matrix' && dtype === 'f16' ? halfErrors(headDim, seen, row.scoreSize) : [0, 0];
+      const [relative, absolute] = variant === 'subgroup_matrix' && dtype === 'f16' ? halfErrors(headDim, seen, row.scoreSize) : [0, 0];
       allowed.set(row.sizes.map((s) => (attentionError(headDim, seen, row.scoreSize) + relative) * s + absolute), i * hidden);
     }
-    assertWithin(await download(y), expected, allowed, JSON.stringify({ m, form, ...span, ...c }));
+    assertWithin(await download(y), expected, allowed, JSON.stringify({ m, variant, ...span, ...c }));
     program.dispose();
     await free(q, y, keys, values);
   }
@@ -110,13 +110,13 @@ const cases: Case[] = [
     { heads: 2, headDim: 128, dtype: 'f32', causal: false },
   ),
 ];
-for (const form of formsOf(device)) {
-  for (const c of cases) test(`${form}: ${JSON.stringify(c)}`, () => compare(c, 130, spans, form));
-  test(`${form}: scores of hundreds: one position takes all, and nothing overflows`, () => compare({ heads: 3, headDim: 8, dtype: 'f16', causal: true }, 130, spans.slice(2, 4), form, 300));
+for (const variant of variantsOf(device)) {
+  for (const c of cases) test(`${variant}: ${JSON.stringify(c)}`, () => compare(c, 130, spans, variant));
+  test(`${variant}: scores of hundreds: one position takes all, and nothing overflows`, () => compare({ heads: 3, headDim: 8, dtype: 'f16', causal: true }, 130, spans.slice(2, 4), variant, 300));
 }
 
 /** attention_matrix with arithmetic in place of the matrix unit, and threads counted off in place of subgroups. */
-function emulated(unit: MatrixUnit, headDim: number, keys: number): Shader {
+function emulated(unit: SubgroupMatrixUnit, headDim: number, keys: number): Shader {
   const { code: body, runs } = expand('attention/attention_subgroup_matrix.wgsl', (file) => readFileSync(new URL(file === 'common/subgroup_matrix.wgsl' ? 'subgroup_matrix_emulated.wgsl' : `../../../kernels/${file}`, import.meta.url), 'utf8'));
   let code = body
     .replace(/^enable (subgroup_size_control|chromium_experimental_subgroup_matrix);$/gm, '')
@@ -129,7 +129,7 @@ function emulated(unit: MatrixUnit, headDim: number, keys: number): Shader {
 
 // Matrix units that are not here. Scores are large enough for the reference to move, and channels end in the middle of a matrix. With a head of 64 channels a
 // software driver's compiler takes 15 s.
-const units: { unit: MatrixUnit; headDim: number; keys: number; causal: boolean }[] = [
+const units: { unit: SubgroupMatrixUnit; headDim: number; keys: number; causal: boolean }[] = [
   { unit: { M: 16, N: 16, K: 16, lanes: 32 }, headDim: 8, keys: 32, causal: true },
   ...onlyFull(
     { unit: { M: 16, N: 16, K: 16, lanes: 32 }, headDim: 64, keys: 64, causal: true },
@@ -141,7 +141,7 @@ const units: { unit: MatrixUnit; headDim: number; keys: number; causal: boolean 
 for (const { unit, headDim, keys, causal } of units) {
   test(`matrix of ${JSON.stringify(unit)}, its arithmetic emulated: ${JSON.stringify({ headDim, keys, causal })}`, async () => {
     if (!device.capabilities.f16 || device.capabilities.subgroupMinSize < unit.lanes / unit.M || device.limits.maxComputeInvocationsPerWorkgroup < (64 / unit.M) * unit.lanes) return;
-    await compare({ heads: 2, headDim, dtype: 'f16', causal }, 130, [spans[3]!, spans[5]!], 'matrix', 10, emulated(unit, headDim, keys));
+    await compare({ heads: 2, headDim, dtype: 'f16', causal }, 130, [spans[3]!, spans[5]!], 'subgroup_matrix', 10, emulated(unit, headDim, keys));
   });
 }
 

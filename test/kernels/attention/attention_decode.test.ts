@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { attentionRow, type AttentionRowForm } from '../../../kernels/attention/attention.ts';
+import { attentionDecode, type AttentionDecodeOptions } from '../../../kernels/attention/attention.ts';
 import { ShapeError, UnsupportedError } from '../../../runtime/base/errors.ts';
 import { record } from '../../../runtime/compute/program.ts';
 import { testDevice } from '../../device.ts';
@@ -16,7 +16,7 @@ import { assertWithin, attentionError, download, filled, free, onlyFull, stored,
 const test = suite('attention_decode');
 const device = await testDevice();
 
-interface Case extends AttentionRowForm {
+interface Case extends AttentionDecodeOptions {
   heads: number;
   headDim: number;
   dtype: 'f16' | 'f32';
@@ -37,7 +37,7 @@ async function compare(c: Case): Promise<void> {
   const cache = { keys: await upload(ks, shape, dtype), values: await upload(vs, shape, dtype) };
   const [q, y] = [await upload(qs, [batch, hidden]), await upload(filled(batch * hidden), [batch, hidden])];
   const state = stateOf(device, positions.map((position, b) => ({ position, done: done.includes(b) })));
-  const program = await record(device, (r) => attentionRow(r, y, q, cache, state, c), { label: 'attention_decode' });
+  const program = await record(device, (r) => attentionDecode(r, y, q, cache, state, c), { label: 'attention_decode' });
   program.run();
   const expected = new Float64Array(batch * hidden).fill(UNTOUCHED);
   const allowed = new Float64Array(batch * hidden);
@@ -83,7 +83,7 @@ test('caches that do not fit, and those too long for workgroup memory, are refus
   const state = stateOf(device, [{}, {}]);
   const refuse = async (shape: number[]): Promise<Error> => {
     const t = { ...keys, shape };
-    return (await record(device, (r) => attentionRow(r, q, q, { keys: t, values: t }, state, { subgroups: false }), { label: 'refused' }).catch((e: unknown) => e)) as Error;
+    return (await record(device, (r) => attentionDecode(r, q, q, { keys: t, values: t }, state, { subgroups: false }), { label: 'refused' }).catch((e: unknown) => e)) as Error;
   };
   const batch = await refuse([3, 1, 4, 24]);
   assert.instance(batch, ShapeError);

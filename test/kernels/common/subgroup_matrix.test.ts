@@ -8,11 +8,11 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { bindingsOf, expand } from '../../../kernels/build.ts';
 import { choices } from '../../../kernels/common/choices.ts';
-import { matrixGemm, matrixShader, matrixUnit, UNITS, type MatrixUnit } from '../../../kernels/common/subgroup_matrix.ts';
-import { checkMatrixForm } from '../../../kernels/self_check.ts';
+import { subgroupMatrixGemm, subgroupMatrixShader, subgroupMatrixUnit, UNITS, type SubgroupMatrixUnit } from '../../../kernels/common/subgroup_matrix.ts';
+import { checkSubgroupMatrix } from '../../../kernels/self_check.ts';
 import { shader } from '../../../kernels/shaders.ts';
 import { createUniform, writeCall } from '../../../kernels/state.ts';
-import type { Capabilities, MatrixConfig } from '../../../runtime/compute/capabilities.ts';
+import type { Capabilities, SubgroupMatrixConfig } from '../../../runtime/compute/capabilities.ts';
 import { Device, isSoftware } from '../../../runtime/compute/device.ts';
 import { record } from '../../../runtime/compute/program.ts';
 import { bindGroupLayout, compile, type Shader } from '../../../runtime/compute/shader.ts';
@@ -20,19 +20,19 @@ import { currentProfile } from '../../profiles.ts';
 import { testDevice } from '../../device.ts';
 import { download, filled, free, onlyFull, UNTOUCHED, upload } from '../tensors.ts';
 
-const test = suite('matrix');
+const test = suite('subgroup_matrix');
 
 const LIMITS = { maxComputeWorkgroupStorageSize: 49_152, maxComputeInvocationsPerWorkgroup: 1024, maxComputeWorkgroupSizeX: 1024 };
-const config = (M: number, N: number, K: number, componentType = 'f16', resultComponentType = 'f32'): MatrixConfig => ({ componentType, resultComponentType, M, N, K });
+const config = (M: number, N: number, K: number, componentType = 'f16', resultComponentType = 'f32'): SubgroupMatrixConfig => ({ componentType, resultComponentType, M, N, K });
 
-function fake(description: string, [min, max]: [number, number], matrices: MatrixConfig[], more: Partial<Capabilities> = {}, limits = LIMITS): Device {
-  const capabilities: Capabilities = { subgroups: true, subgroupMinSize: min, subgroupMaxSize: max, subgroupSizeControl: true, f16: true, timestamps: false, matrices, ...more };
+function fake(description: string, [min, max]: [number, number], subgroupMatrices: SubgroupMatrixConfig[], more: Partial<Capabilities> = {}, limits = LIMITS): Device {
+  const capabilities: Capabilities = { subgroups: true, subgroupMinSize: min, subgroupMaxSize: max, subgroupSizeControl: true, f16: true, timestamps: false, subgroupMatrices, ...more };
   return { info: { description, vendor: '', architecture: '', device: '' }, capabilities, limits, tuning: {} } as unknown as Device;
 }
 const nvidia = [config(16, 8, 16), config(16, 8, 8, 'f16', 'f16'), config(16, 16, 16, 'f16', 'f16'), config(16, 16, 16), config(16, 16, 32, 'u8', 'u32')];
 
 test('the unit is the largest of the adapter\'s list that the kernels know, with f32 sums', () => {
-  const unit = (...args: Parameters<typeof fake>): unknown => matrixUnit(fake(...args));
+  const unit = (...args: Parameters<typeof fake>): unknown => subgroupMatrixUnit(fake(...args));
   assert.equal(unit('NVIDIA H200', [32, 32], nvidia), { M: 16, N: 16, K: 16, lanes: 32 });
   assert.equal(unit('AMD Radeon', [32, 64], [config(16, 16, 16), config(8, 8, 8)]), { M: 16, N: 16, K: 16, lanes: 32 });
   assert.equal(unit('AMD Instinct', [64, 64], [config(16, 16, 16)]), { M: 16, N: 16, K: 16, lanes: 64 });
@@ -49,14 +49,14 @@ test('products are dealt out to as many workgroups as go round', () => {
   const h200 = fake('NVIDIA H200', [32, 32], nvidia);
   const { largeTileFrom } = choices(h200);
   const tile = (device: Device, m: number, n: number): unknown => {
-    const made = matrixGemm(device, 'linear', m, n, largeTileFrom);
+    const made = subgroupMatrixGemm(device, 'linear', m, n, largeTileFrom);
     return made && [made.rows, made.columns];
   };
   assert.equal(tile(h200, 1024, 1024), [64, 128]);
   assert.equal(tile(h200, 1024, 3072), [128, 128]);
   assert.equal(tile(h200, 887, 4096), [128, 128]);
   assert.equal(tile(h200, 257, 4096), [64, 128]);
-  const buffers = (device: Device, n: number): string | undefined => /const BUFFERS = \d+u/.exec(matrixGemm(device, 'qkv', 1024, n, largeTileFrom)!.shader.code)?.[0];
+  const buffers = (device: Device, n: number): string | undefined => /const BUFFERS = \d+u/.exec(subgroupMatrixGemm(device, 'qkv', 1024, n, largeTileFrom)!.shader.code)?.[0];
   assert.is(buffers(h200, 4096), 'const BUFFERS = 2u');
   const less = (storage: number, invocations = 1024): Device => fake('small', [32, 32], nvidia, {}, { ...LIMITS, maxComputeWorkgroupStorageSize: storage, maxComputeInvocationsPerWorkgroup: invocations });
   assert.is(buffers(less(32_768), 4096), 'const BUFFERS = 1u');
@@ -67,15 +67,15 @@ test('products are dealt out to as many workgroups as go round', () => {
 });
 
 test('constants are replaced, lines stay, and a name that is not there is told', () => {
-  const unit: MatrixUnit = { M: 8, N: 16, K: 16, lanes: 16 };
-  const made = matrixShader('linear_subgroup_matrix', unit, { ACROSS: 4 });
+  const unit: SubgroupMatrixUnit = { M: 8, N: 16, K: 16, lanes: 16 };
+  const made = subgroupMatrixShader('linear_subgroup_matrix', unit, { ACROSS: 4 });
   assert.match(made.code, /^const MATRIX_M = 8u;$/m);
   assert.match(made.code, /^const SUBGROUP = 16u;/m);
   assert.match(made.code, /^const ACROSS = 4u;/m);
   assert.is(made.code.split('\n').length, shader('linear_subgroup_matrix').code.split('\n').length);
   assert.is(made.name, 'linear_subgroup_matrix (MATRIX_M=8 MATRIX_N=16 MATRIX_K=16 SUBGROUP=16 ACROSS=4)');
-  assert.is(matrixShader('linear_subgroup_matrix', unit, { ACROSS: 4 }), made);
-  assert.throws(() => matrixShader('linear_subgroup_matrix', unit, { NOTHING: 4 }), /kernels\/linear_subgroup_matrix\.wgsl has no line 'const NOTHING/);
+  assert.is(subgroupMatrixShader('linear_subgroup_matrix', unit, { ACROSS: 4 }), made);
+  assert.throws(() => subgroupMatrixShader('linear_subgroup_matrix', unit, { NOTHING: 4 }), /kernels\/linear_subgroup_matrix\.wgsl has no line 'const NOTHING/);
 });
 
 /** Each unit with the lanes it may have, and a tile. */
@@ -90,10 +90,10 @@ test('every unit and tile makes a pipeline, as far as a driver of nothing can te
   for (const base of ['linear', 'qkv']) {
     for (const { unit, tile } of variants) {
       // Its workgroup memory is 16 KiB: half the columns at a time, and one buffer.
-      const made = matrixShader(`${base}_subgroup_matrix`, unit, { ...tile, BUFFERS: 1, EIGHTS: 2 });
+      const made = subgroupMatrixShader(`${base}_subgroup_matrix`, unit, { ...tile, BUFFERS: 1, EIGHTS: 2 });
       if (tile.SUBGROUPS_M * tile.SUBGROUPS_N * unit.lanes <= 256) await compile(device, made, bindGroupLayout(device, made), {});
       // With what an H200 has room for, the module.
-      const real = matrixShader(`${base}_subgroup_matrix`, unit, { ...tile, BUFFERS: 2 });
+      const real = subgroupMatrixShader(`${base}_subgroup_matrix`, unit, { ...tile, BUFFERS: 2 });
       device.pushErrorScope('validation');
       const { messages } = await device.createShaderModule({ code: real.code }).getCompilationInfo();
       assert.equal(messages.map((m) => m.message), [], real.name);
@@ -107,7 +107,7 @@ test('every unit and tile makes a pipeline, as far as a driver of nothing can te
 const read = (file: string): string => readFileSync(new URL(file === 'common/subgroup_matrix.wgsl' ? 'subgroup_matrix_emulated.wgsl' : `../../../kernels/${file}`, import.meta.url), 'utf8');
 
 /** linear_subgroup_matrix with arithmetic in place of the matrix unit, and threads counted off in place of subgroups. */
-function emulated(unit: MatrixUnit, constants: Record<string, number>): Shader {
+function emulated(unit: SubgroupMatrixUnit, constants: Record<string, number>): Shader {
   const { code: body, runs } = expand('linear/linear_subgroup_matrix.wgsl', read);
   let code = body
     .replace(/^enable (subgroups|subgroup_size_control|chromium_experimental_subgroup_matrix);$/gm, '')
@@ -155,44 +155,44 @@ for (const { unit, tile } of [variants[1]!, ...onlyFull(variants[0]!, ...variant
 test('nothing is tried where nothing would be computed on a matrix unit', async () => {
   const device = await Device.request({ ...currentProfile().device, tuning: { gemm: 'tile', attention: 'tile' } });
   const before = { ...device.counters };
-  assert.is(await checkMatrixForm(device), undefined);
+  assert.is(await checkSubgroupMatrix(device), undefined);
   assert.equal(device.counters, before);
   device.dispose();
 });
 
 test('a unit that is right is left in use, and asked once', async () => {
-  const device = await Device.request({ ...currentProfile().device, tuning: { gemm: 'matrix', attention: 'matrix' } });
-  if (!matrixUnit(device)) return device.dispose();
-  assert.is(await checkMatrixForm(device), undefined);
-  assert.equal(device.tuning, { gemm: 'matrix', attention: 'matrix' });
+  const device = await Device.request({ ...currentProfile().device, tuning: { gemm: 'subgroup_matrix', attention: 'subgroup_matrix' } });
+  if (!subgroupMatrixUnit(device)) return device.dispose();
+  assert.is(await checkSubgroupMatrix(device), undefined);
+  assert.equal(device.tuning, { gemm: 'subgroup_matrix', attention: 'subgroup_matrix' });
   assert.is(device.memory().owners.check?.current, 0);
   const { dispatches } = device.counters;
-  assert.is(await checkMatrixForm(device), undefined);
+  assert.is(await checkSubgroupMatrix(device), undefined);
   assert.is(device.counters.dispatches, dispatches);
   device.dispose();
 });
 
 test('a unit that is wrong is not used, and why is told', async () => {
-  const device = await Device.request({ ...currentProfile().device, tuning: { gemm: 'matrix', gemvRows: 2 } });
-  if (!matrixUnit(device)) return device.dispose();
+  const device = await Device.request({ ...currentProfile().device, tuning: { gemm: 'subgroup_matrix', gemvRows: 2 } });
+  if (!subgroupMatrixUnit(device)) return device.dispose();
   const readFloat32 = device.readFloat32.bind(device);
   device.readFloat32 = async (t) => (await readFloat32(t)).map((v, i) => (i === 300 ? v + 1 : v));
-  const told = await checkMatrixForm(device);
+  const told = await checkSubgroupMatrix(device);
   assert.match(told!, /^The matrix unit of '.*' is not used.*: a product is \d+ at \[1, 20\], expected \d+\. Update the driver\.$/);
-  const other = isSoftware(device.info) ? 'lanes' : 'tile';
+  const other = isSoftware(device.info) ? 'simd8' : 'tile';
   assert.equal(device.tuning, { gemm: other, attention: other, gemvRows: 2 });
   assert.is(choices(device).gemm, other);
-  assert.is(await checkMatrixForm(device), told); // a second model on the device hears of it, too
+  assert.is(await checkSubgroupMatrix(device), told); // a second model on the device hears of it, too
   device.dispose();
 });
 
 test('a unit that is promised and does not compile is not used', async () => {
-  const device = await Device.request({ ...currentProfile().device, tuning: { gemm: 'matrix' } });
-  if (device.capabilities.matrices.length > 0 || !device.capabilities.f16) return device.dispose();
-  Object.assign(device.capabilities, { subgroups: true, subgroupSizeControl: true, matrices: [config(16, 16, 16)] });
-  assert.is(choices(device).gemm, 'matrix');
-  assert.match((await checkMatrixForm(device))!, /^The matrix unit of '.*' is not used.*linear_subgroup_matrix.* does not compile.*matrix.*\. Update the driver\.$/);
-  assert.is.not(choices(device).gemm, 'matrix');
+  const device = await Device.request({ ...currentProfile().device, tuning: { gemm: 'subgroup_matrix' } });
+  if (device.capabilities.subgroupMatrices.length > 0 || !device.capabilities.f16) return device.dispose();
+  Object.assign(device.capabilities, { subgroups: true, subgroupSizeControl: true, subgroupMatrices: [config(16, 16, 16)] });
+  assert.is(choices(device).gemm, 'subgroup_matrix');
+  assert.match((await checkSubgroupMatrix(device))!, /^The matrix unit of '.*' is not used.*linear_subgroup_matrix.* does not compile.*matrix.*\. Update the driver\.$/);
+  assert.is.not(choices(device).gemm, 'subgroup_matrix');
   device.check(); // and the device is fine
   device.dispose();
 });

@@ -5,7 +5,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ShapeError } from '../../../runtime/base/errors.ts';
-import { formsOf, type Choices } from '../../../kernels/common/choices.ts';
+import { variantsOf, type Choices } from '../../../kernels/common/choices.ts';
 import { conv1d, conv1dPadding, packConv1d, padTo4, type Conv1d, type Conv1dOptions } from '../../../kernels/conv/conv1d.ts';
 import { record } from '../../../runtime/compute/program.ts';
 import { elements, type Tensor } from '../../../runtime/compute/tensor.ts';
@@ -16,7 +16,7 @@ import * as reference from '../../reference.ts';
 
 const test = suite('conv1d');
 const device = await testDevice();
-const forms = formsOf(device).filter((form): form is Choices['conv'] => form !== 'matrix');
+const variants = variantsOf(device).filter((variant): variant is Choices['conv'] => variant !== 'subgroup_matrix');
 const TOLERANCE = { rtol: 2e-5, atol: 2e-5 };
 
 function upload(shape: number[], data: Float32Array): Tensor {
@@ -57,8 +57,8 @@ async function compare(shape: Shape): Promise<void> {
   const expected = reference.conv1d(x, weight, bias, shape);
   const { elu = false, causal = true, residual = false, activate = false } = shape;
   const wanted = expected.data.map((v) => v + (residual ? 0.5 : 0)).map((v) => (activate ? reference.elu(v) : v));
-  for (const form of forms) {
-    assertClose(await run(conv, x, shape, expected.frames, { elu, causal, residual, activate, form }), wanted, TOLERANCE, JSON.stringify({ form, ...shape }));
+  for (const variant of variants) {
+    assertClose(await run(conv, x, shape, expected.frames, { elu, causal, residual, activate, variant }), wanted, TOLERANCE, JSON.stringify({ variant, ...shape }));
   }
   free(conv);
 }
@@ -125,9 +125,9 @@ test('a slice of the input, written into a part of the output', async () => {
     const whole = reference.conv1d(seen, weight, bias, { ...shape, frames: slice.count }).data;
     const expected = new Float64Array(2 * 12 * outChannels).fill(0.5);
     for (let b = 0; b < 2; b++) expected.set(whole.subarray((b * 9 + 2) * outChannels, (b * 9 + 2 + 5) * outChannels), (b * 12 + 4) * outChannels);
-    for (const form of forms) {
-      const actual = await run(conv, x, shape, 12, { from: slice, into: { skip: 2, start: 4, count: 5 }, form });
-      assertClose(actual, expected, TOLERANCE, `${inChannels} to ${outChannels} channels, ${form}`);
+    for (const variant of variants) {
+      const actual = await run(conv, x, shape, 12, { from: slice, into: { skip: 2, start: 4, count: 5 }, variant });
+      assertClose(actual, expected, TOLERANCE, `${inChannels} to ${outChannels} channels, ${variant}`);
     }
     free(conv);
   }
@@ -143,10 +143,10 @@ test('ELU keeps what is positive and bends what is negative, at any size', async
     values.forEach((v, i) => (x[i * inChannels] = v));
     const shape: Shape = { batch: 1, frames: values.length, inChannels, outChannels, kernelSize: 1, stride: 1 };
     const conv: Conv1d = { weight: upload([inChannels, padTo4(outChannels)], weight), bias: null, inChannels, outChannels, kernelSize: 1, stride: 1, dilation: 1 };
-    for (const form of forms) {
+    for (const variant of variants) {
       for (const options of [{ elu: true }, { activate: true }]) {
-        const y = await run(conv, x, shape, values.length, { ...options, form });
-        assertClose(want.map((_, i) => y[i * outChannels]!), want, { rtol: 1e-6, atol: 2e-7 }, JSON.stringify({ inChannels, outChannels, form, ...options }));
+        const y = await run(conv, x, shape, values.length, { ...options, variant });
+        assertClose(want.map((_, i) => y[i * outChannels]!), want, { rtol: 1e-6, atol: 2e-7 }, JSON.stringify({ inChannels, outChannels, variant, ...options }));
       }
     }
     free(conv);

@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { formsOf } from '../../../kernels/common/choices.ts';
+import { variantsOf } from '../../../kernels/common/choices.ts';
 import { convTranspose1d, convTranspose1dDepth, convTranspose1dTrim, packConvTranspose1d, packConvTranspose1dBias } from '../../../kernels/conv/conv_transpose1d.ts';
 import { padTo4 } from '../../../kernels/conv/conv1d.ts';
 import { record } from '../../../runtime/compute/program.ts';
@@ -42,13 +42,13 @@ async function compare(shape: Shape, from?: { start: number; count: number }): P
   const y = device.createTensor([batch, count * stride, outChannels], 'f32', 'test');
   const { elu = false, activate = false } = shape;
   const expected = reference.convTranspose1d(seen, weight, bias, { ...shape, frames: count }).map((v) => (activate ? reference.elu(v) : v));
-  for (const form of formsOf(device)) {
-    if (form === 'matrix') continue;
-    const program = await record(device, (r) => convTranspose1d(r, y, input, conv, { elu, activate, form, ...(from && { from }) }), { label: 'convTranspose1d test' });
+  for (const variant of variantsOf(device)) {
+    if (variant === 'subgroup_matrix') continue;
+    const program = await record(device, (r) => convTranspose1d(r, y, input, conv, { elu, activate, variant, ...(from && { from }) }), { label: 'convTranspose1d test' });
     program.run();
     const actual = await device.readFloat32(y);
     program.dispose();
-    assertClose(actual, expected, { rtol: 2e-5, atol: 2e-5 }, JSON.stringify({ form, ...shape }));
+    assertClose(actual, expected, { rtol: 2e-5, atol: 2e-5 }, JSON.stringify({ variant, ...shape }));
   }
   for (const t of [input, y, conv.weight, conv.bias]) if (t) device.destroyBuffer(t.buffer);
 }

@@ -3,7 +3,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { embedding, embeddingRow } from '../../../kernels/embedding/embedding.ts';
+import { embedding, embeddingDecode } from '../../../kernels/embedding/embedding.ts';
 import { createUniform, writeCall } from '../../../kernels/state.ts';
 import { ShapeError } from '../../../runtime/base/errors.ts';
 import { record } from '../../../runtime/compute/program.ts';
@@ -69,7 +69,7 @@ test('the rows that sentences drew last; ended ones stay', async () => {
     const [table, positions, x] = [await upload(ts, [vocab, h], dtype), await upload(ps, [capacity, h]), await upload(filled(5 * h), [5, h])];
     const rows = [{ token: 12, position: 8 }, { token: 0, position: 0 }, { token: 3, position: 4, done: true }, { token: 7, position: 7 }, { token: 1, position: 2 }];
     const state = stateOf(device, rows);
-    const program = await record(device, (r) => embeddingRow(r, x, table, positions, state), { label: 'embedding_decode' });
+    const program = await record(device, (r) => embeddingDecode(r, x, table, positions, state), { label: 'embedding_decode' });
     program.run();
     const expected = Float32Array.from({ length: 5 * h }, (_, at) => {
       const { token, position, done } = rows[Math.floor(at / h)]!;
@@ -84,9 +84,9 @@ test('the rows that sentences drew last; ended ones stay', async () => {
 test('tables that do not fit are refused', async () => {
   const [table, x] = [await upload(filled(24), [3, 8]), await upload(filled(32), [2, 16])];
   const state = stateOf(device, [{}, {}]);
-  const error = await record(device, (r) => embeddingRow(r, x, table, table, state), { label: 'refused' }).catch((e: unknown) => e);
+  const error = await record(device, (r) => embeddingDecode(r, x, table, table, state), { label: 'refused' }).catch((e: unknown) => e);
   assert.instance(error, ShapeError);
-  assert.match((error as Error).message, /^embeddingRow: table \(test\) has shape \(3, 8\), expected \(\*, 16\)/);
+  assert.match((error as Error).message, /^embeddingDecode: table \(test\) has shape \(3, 8\), expected \(\*, 16\)/);
   await free(table, x, state);
 });
 

@@ -6,7 +6,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { formsOf } from '../../../kernels/common/choices.ts';
+import { variantsOf } from '../../../kernels/common/choices.ts';
 import { linear } from '../../../kernels/linear/linear.ts';
 import { createUniform, writeCall } from '../../../kernels/state.ts';
 import { ShapeError } from '../../../runtime/base/errors.ts';
@@ -14,7 +14,7 @@ import { record } from '../../../runtime/compute/program.ts';
 import { testDevice } from '../../device.ts';
 import { randomFloats } from '../../random.ts';
 import * as reference from '../../reference.ts';
-import { formCases, type FormCase } from '../variants.ts';
+import { variantCases, type VariantCase } from '../variants.ts';
 import { assertWithin, download, filled, free, onlyFull, productError, ROUNDING, runOnce, stored, UNTOUCHED, upload } from '../tensors.ts';
 
 const test = suite('linear');
@@ -31,7 +31,7 @@ interface Case {
   residual?: boolean;
 }
 
-async function compare({ ms, ...c }: Case, { exact, ...which }: FormCase): Promise<void> {
+async function compare({ ms, ...c }: Case, { exact, ...which }: VariantCase): Promise<void> {
   const { k, n, dtype } = c;
   const ws = stored(randomFloats(n * k, 2), dtype);
   const bs = c.bias ? randomFloats(n, 3, 4) : null;
@@ -52,7 +52,7 @@ async function compare({ ms, ...c }: Case, { exact, ...which }: FormCase): Promi
       const expected = product.values.map((v, i) => (here(i) ? (c.gelu ? reference.gelu(v) : v) + (c.residual ? before[i]! : 0) : before[i]!));
       const allowed = product.sizes.map((size, i) => {
         const erfError = c.gelu ? 1e-7 * Math.abs(product.values[i]!) + 2 * ROUNDING : 0;
-        return here(i) ? 1.13 * productError(k, dtype === 'f16' ? which.form : 'tile', exact) * size + erfError + ROUNDING * Math.abs(expected[i]!) : 0;
+        return here(i) ? 1.13 * productError(k, dtype === 'f16' ? which.variant : 'tile', exact) * size + erfError + ROUNDING * Math.abs(expected[i]!) : 0;
       });
       assertWithin(await download(y), expected, allowed, JSON.stringify({ m, count, exact, ...which, ...c }));
     }
@@ -79,7 +79,7 @@ const cases: Case[] = [
     { ms: [2], k: 8, n: 4, dtype: 'f16', residual: true },
   ),
 ];
-for (const which of formCases(device)) for (const c of cases) test(`${JSON.stringify(which)}: (M, ${c.k}) · (${c.n}, ${c.k}) ${c.dtype}${c.bias ? ' + bias' : ''}${c.gelu ? ', GELU' : ''}${c.residual ? ', residual' : ''}`, () => compare(c, which));
+for (const which of variantCases(device)) for (const c of cases) test(`${JSON.stringify(which)}: (M, ${c.k}) · (${c.n}, ${c.k}) ${c.dtype}${c.bias ? ' + bias' : ''}${c.gelu ? ', GELU' : ''}${c.residual ? ', residual' : ''}`, () => compare(c, which));
 
 test('GELU where erf ends, and far out', async () => {
   const values = Float32Array.of(-1e30, -300, -6, -3.5, -1e-3, -1e-20, 0, 1e-20, 1e-3, 0.7517, 3.5, 6, 300, 1e30);
@@ -90,15 +90,15 @@ test('GELU where erf ends, and far out', async () => {
   const call = createUniform(device, 3, 'test', 'call');
   writeCall(device, call, { count: 1 });
   const expected = values.map(reference.gelu);
-  for (const form of formsOf(device)) {
-    await runOnce((r) => linear(r, y, x, { weight: w, bias: null }, call, { gelu: true, form }));
-    assertWithin(await download(y), expected, values.map((v) => 1.5e-7 * Math.abs(v)), `gelu ${form}`);
+  for (const variant of variantsOf(device)) {
+    await runOnce((r) => linear(r, y, x, { weight: w, bias: null }, call, { gelu: true, variant }));
+    assertWithin(await download(y), expected, values.map((v) => 1.5e-7 * Math.abs(v)), `gelu ${variant}`);
   }
   await free(x, w, y, call);
 });
 
-test('the matrix form holds x at ±65504, and f32 weights do without it', async () => {
-  if (!formsOf(device).includes('matrix')) return;
+test('the matrix variant holds x at ±65504, and f32 weights do without it', async () => {
+  if (!variantsOf(device).includes('subgroup_matrix')) return;
   const xs = Float32Array.of(1e6, 0, 0, 0, 0, 0, 0, 0, 0, -3e38, 0, 0, 0, 0, 0, 65519);
   const ws = Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0, 0, 0.5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0);
   const [x, y] = [await upload(xs, [2, 8]), await upload(filled(8), [2, 4])];
@@ -106,7 +106,7 @@ test('the matrix form holds x at ±65504, and f32 weights do without it', async 
   writeCall(device, call, { count: 2 });
   const product = async (dtype: 'f16' | 'f32'): Promise<number[]> => {
     const w = await upload(ws, [4, 8], dtype);
-    await runOnce((r) => linear(r, y, x, { weight: w, bias: null }, call, { form: 'matrix' }));
+    await runOnce((r) => linear(r, y, x, { weight: w, bias: null }, call, { variant: 'subgroup_matrix' }));
     await free(w);
     return [...(await download(y))];
   };

@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { gemvVariant, linearRow, type Linear, type RowWindow, type WalkForm } from '../../../kernels/linear/linear.ts';
+import { gemvVariant, linearDecode, type Linear, type RowWindow, type GemvOptions } from '../../../kernels/linear/linear.ts';
 import { writeRow } from '../../../kernels/state.ts';
 import { ShapeError } from '../../../runtime/base/errors.ts';
 import { record, type Recorder } from '../../../runtime/compute/program.ts';
@@ -17,7 +17,7 @@ import { assertWithin, download, filled, free, onlyFull, ROUNDING, upload } from
 const test = suite('linear_decode');
 const device = await testDevice();
 
-interface Case extends WalkForm {
+interface Case extends GemvOptions {
   batch: number;
   k: number;
   n: number;
@@ -41,7 +41,7 @@ async function compare(c: Case): Promise<void> {
   const before = residual ? randomFloats(batch * count, 4, 8) : filled(batch * count);
   const [x, y] = [await upload(xs, [batch, k]), await upload(before, [batch, count])];
   const state = stateOf(device, Array.from({ length: batch }, (_, b) => ({ done: done.includes(b) })));
-  const program = await record(device, (r) => linearRow(r, y, x, layer.gpu, state, c), { label: 'linear_decode' });
+  const program = await record(device, (r) => linearDecode(r, y, x, layer.gpu, state, c), { label: 'linear_decode' });
   const all = folded(xs, layer, batch);
   for (const step of window ? [0, 1, 2, 7] : [0]) {
     const first = window ? (step % 2 ? window.odd : window.even) : 0;
@@ -100,7 +100,7 @@ for (const [ratio, share] of [[0, 3e-6], [10, 3e-6], [100, 3e-6], [1000, 3e-6]] 
     const xs = randomFloats(k, 1, Math.sqrt(3)).map((v) => v + ratio); // std 1
     const [x, y] = [await upload(xs, [1, k]), await upload(filled(n), [1, n])];
     const state = stateOf(device, [{}]);
-    const program = await record(device, (r) => linearRow(r, y, x, layer.gpu, state), { label: 'offset' });
+    const program = await record(device, (r) => linearDecode(r, y, x, layer.gpu, state), { label: 'offset' });
     program.run();
     const { values, allowed } = folded(xs, layer, 1);
     const size = Math.sqrt(values.reduce((a, v) => a + v * v, 0) / n);
@@ -119,7 +119,7 @@ test('rows without variance stay finite', async () => {
   const values = [0, 1, -3, 1000.1];
   const [x, y] = [await upload(Float32Array.from({ length: 4 * k }, (_, i) => values[Math.floor(i / k)]!), [4, k]), await upload(filled(4 * n), [4, n])];
   const state = stateOf(device, [{}, {}, {}, {}]);
-  const program = await record(device, (r) => linearRow(r, y, x, layer.gpu, state), { label: 'constant' });
+  const program = await record(device, (r) => linearDecode(r, y, x, layer.gpu, state), { label: 'constant' });
   program.run();
   const actual = await download(y);
   assert.ok(actual.every(Number.isFinite));
@@ -129,7 +129,7 @@ test('rows without variance stay finite', async () => {
   await free(x, y, state);
 });
 
-for (const form of [{}, ...onlyFull<WalkForm>({ rows: 4, threads: 128, split: 4, ahead: 1 })]) test(`a sentence says the same, bit for bit, alone and in a batch: ${JSON.stringify(form)}`, async () => {
+for (const variant of [{}, ...onlyFull<GemvOptions>({ rows: 4, threads: 128, split: 4, ahead: 1 })]) test(`a sentence says the same, bit for bit, alone and in a batch: ${JSON.stringify(variant)}`, async () => {
   const [n, k, batch] = [37, 776, 7];
   const layer = await randomLinear(device, n, k, 'f16', { norm: true, beta: true, bias: true });
   const xs = randomFloats(batch * k, 1, 2);
@@ -137,7 +137,7 @@ for (const form of [{}, ...onlyFull<WalkForm>({ rows: 4, threads: 128, split: 4,
     const m = rows.length / k;
     const [x, y] = [await upload(rows, [m, k]), await upload(filled(m * n), [m, n])];
     const state = stateOf(device, Array.from({ length: m }, () => ({})));
-    const program = await record(device, (r) => linearRow(r, y, x, layer.gpu, state, { ...form, tile }), { label: 'linear_decode' });
+    const program = await record(device, (r) => linearDecode(r, y, x, layer.gpu, state, { ...variant, tile }), { label: 'linear_decode' });
     program.run();
     const values = await download(y);
     program.dispose();
@@ -155,7 +155,7 @@ test('on any adapter the batch has no part in the order of sums, and rows are sp
   for (const [description, lanes, memory, invocations] of adapters) {
     const device = {
       info: { description, vendor: '', architecture: '', device: '' }, tuning: {}, limits: { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: invocations },
-      capabilities: { subgroups: lanes > 0, subgroupMinSize: Math.min(lanes, 8), subgroupMaxSize: lanes, f16: false, timestamps: false, matrices: [] },
+      capabilities: { subgroups: lanes > 0, subgroupMinSize: Math.min(lanes, 8), subgroupMaxSize: lanes, f16: false, timestamps: false, subgroupMatrices: [] },
     };
     for (const [n, k] of [[3072, 1024], [1024, 1024], [4096, 1024], [1024, 4096], [10048, 1024], [2304, 768], [6, 8], [1, 72]] as const) {
       for (const rows of [1, 2, 4]) {
@@ -177,9 +177,9 @@ test('a layer without its terms, and shapes that do not fit, are refused', async
   const layer = await randomLinear(device, 6, 8, 'f16', { norm: true, bias: true });
   const [x, y] = [await upload(filled(16), [2, 8]), await upload(filled(12), [2, 6])];
   const state = stateOf(device, [{}, {}]);
-  const refuses = async (message: RegExp, ...args: [Parameters<typeof linearRow>[1], Parameters<typeof linearRow>[2], Parameters<typeof linearRow>[3], { window?: RowWindow }?]): Promise<void> => {
+  const refuses = async (message: RegExp, ...args: [Parameters<typeof linearDecode>[1], Parameters<typeof linearDecode>[2], Parameters<typeof linearDecode>[3], { window?: RowWindow }?]): Promise<void> => {
     const [to, from, w, options] = args;
-    const error = await record(device, (r) => linearRow(r, to, from, w, state, options), { label: 'refused' }).catch((e: unknown) => e);
+    const error = await record(device, (r) => linearDecode(r, to, from, w, state, options), { label: 'refused' }).catch((e: unknown) => e);
     assert.instance(error, ShapeError);
     assert.match((error as Error).message, message);
   };

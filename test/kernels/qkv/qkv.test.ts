@@ -5,15 +5,15 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { WalkForm } from '../../../kernels/linear/linear.ts';
-import { qkv, qkvRow, type LayerCache } from '../../../kernels/qkv/qkv.ts';
+import type { GemvOptions } from '../../../kernels/linear/linear.ts';
+import { qkv, qkvDecode, type LayerCache } from '../../../kernels/qkv/qkv.ts';
 import { createUniform, writeCall } from '../../../kernels/state.ts';
 import { ShapeError } from '../../../runtime/base/errors.ts';
 import { record } from '../../../runtime/compute/program.ts';
 import { testDevice } from '../../device.ts';
 import { randomFloats } from '../../random.ts';
 import * as reference from '../../reference.ts';
-import { formCases, type FormCase } from '../variants.ts';
+import { variantCases, type VariantCase } from '../variants.ts';
 import { folded, freeLinear, randomLinear, stateOf, type HostLinear } from '../decode.ts';
 import { assertWithin, download, filled, free, halfStep, onlyFull, productError, stored, UNTOUCHED, upload } from '../tensors.ts';
 
@@ -74,7 +74,7 @@ interface Span {
   slot: number;
 }
 
-async function compareMany(c: Case, capacity: number, spans: Span[], { exact, ...which }: FormCase): Promise<void> {
+async function compareMany(c: Case, capacity: number, spans: Span[], { exact, ...which }: VariantCase): Promise<void> {
   const hidden = c.heads * c.headDim;
   const layer: HostLinear = await randomLinear(device, 3 * hidden, hidden, c.dtypes[0], { bias: c.bias ?? false });
   const cache = await makeCache(c, 3, capacity);
@@ -89,7 +89,7 @@ async function compareMany(c: Case, capacity: number, spans: Span[], { exact, ..
     const { values, sizes } = reference.linear(xs, layer.weight, layer.bias, [m, 3 * hidden, hidden]);
     const placed = Array.from({ length: span.count }, (_, row) => ({ row, slot: span.slot, position: span.start + row }));
     const got = { q: await download(q), keys: await download(cache.keys), values: await download(cache.values) };
-    const allowed = sizes.map((s) => productError(hidden, c.dtypes[0] === 'f16' ? which.form : 'tile', exact) * s);
+    const allowed = sizes.map((s) => productError(hidden, c.dtypes[0] === 'f16' ? which.variant : 'tile', exact) * s);
     await check(c, JSON.stringify({ m, exact, ...which, ...span, ...c }), got, { values, allowed }, capacity, placed);
     program.dispose();
     await free(x, q);
@@ -116,11 +116,11 @@ const many: Case[] = [
     { heads: 4, headDim: 16, dtypes: ['f16', 'f16'], bias: true },
   ),
 ];
-for (const which of formCases(device)) for (const c of many) test(`many positions, ${JSON.stringify(which)}: ${JSON.stringify(c)}`, () => compareMany(c, 70, spans, which));
+for (const which of variantCases(device)) for (const c of many) test(`many positions, ${JSON.stringify(which)}: ${JSON.stringify(c)}`, () => compareMany(c, 70, spans, which));
 
 const CAPACITY = 11;
 
-async function compareRow(c: Case, batch: number, done: number[], xScale = 2, form: WalkForm = {}): Promise<void> {
+async function compareRow(c: Case, batch: number, done: number[], xScale = 2, variant: GemvOptions = {}): Promise<void> {
   const hidden = c.heads * c.headDim;
   const layer = await randomLinear(device, 3 * hidden, hidden, c.dtypes[0], c);
   const cache = await makeCache(c, batch, CAPACITY);
@@ -128,11 +128,11 @@ async function compareRow(c: Case, batch: number, done: number[], xScale = 2, fo
   const [x, q] = [await upload(xs, [batch, hidden]), await upload(filled(batch * hidden), [batch, hidden])];
   const positions = Array.from({ length: batch }, (_, b) => (b === 0 ? CAPACITY - 1 : (3 * b) % CAPACITY));
   const state = stateOf(device, positions.map((position, b) => ({ position, done: done.includes(b) })));
-  const program = await record(device, (r) => qkvRow(r, q, cache, x, layer.gpu, state, form), { label: 'qkv_decode' });
+  const program = await record(device, (r) => qkvDecode(r, q, cache, x, layer.gpu, state, variant), { label: 'qkv_decode' });
   program.run();
   const placed = positions.map((position, b) => ({ row: b, slot: b, position })).filter(({ row }) => !done.includes(row));
   const got = { q: await download(q), keys: await download(cache.keys), values: await download(cache.values) };
-  await check(c, JSON.stringify({ batch, done, ...c, ...form }), got, folded(xs, layer, batch), CAPACITY, placed);
+  await check(c, JSON.stringify({ batch, done, ...c, ...variant }), got, folded(xs, layer, batch), CAPACITY, placed);
   program.dispose();
   await freeLinear(layer);
   await free(x, q, state, cache.keys, cache.values);
@@ -161,7 +161,7 @@ test('positions past the end of the cache are left out', async () => {
   const cache = await makeCache(c, 2, CAPACITY);
   const [x, q] = [await upload(randomFloats(48, 1), [2, 24]), await upload(filled(48), [2, 24])];
   const state = stateOf(device, [{ position: CAPACITY }, { position: 1 << 30 }]);
-  const program = await record(device, (r) => qkvRow(r, q, cache, x, layer.gpu, state), { label: 'full' });
+  const program = await record(device, (r) => qkvDecode(r, q, cache, x, layer.gpu, state), { label: 'full' });
   program.run();
   for (const t of [cache.keys, cache.values]) assert.equal(await download(t), filled(2 * CAPACITY * 24));
   program.dispose();
@@ -181,7 +181,7 @@ test('caches and weights that do not fit are refused', async () => {
     [{ keys: { ...cache.keys, shape: [3, 1, 4, 24] }, values: { ...cache.values, shape: [3, 1, 4, 24] } }, /keys \(test\) has shape \(3, 1, 4, 24\), expected \(2, \*, \*, \*\)/],
   ];
   for (const [bad, message] of cases) {
-    const error = await record(device, (r) => qkvRow(r, x, bad, x, layer.gpu, state), { label: 'refused' }).catch((e: unknown) => e);
+    const error = await record(device, (r) => qkvDecode(r, x, bad, x, layer.gpu, state), { label: 'refused' }).catch((e: unknown) => e);
     assert.instance(error, ShapeError);
     assert.match((error as Error).message, message);
   }
