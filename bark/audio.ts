@@ -17,7 +17,9 @@ export class RawAudio {
   /** Throws `InputError` for a sampling rate that is no positive whole number. */
   constructor(data: Float32Array, sampling_rate: number) {
     if (!Number.isInteger(sampling_rate) || sampling_rate <= 0) {
-      throw new InputError(`RawAudio: got the sampling rate ${sampling_rate}, expected a positive whole number of samples a second.`);
+      throw new InputError(
+        `RawAudio: got the sampling rate ${sampling_rate}, expected a positive whole number of samples a second.`,
+      );
     }
     this.data = data;
     this.sampling_rate = sampling_rate;
@@ -28,12 +30,16 @@ export class RawAudio {
     return this.data.length / this.sampling_rate;
   }
 
-  /** A 16-bit PCM WAV file. Samples outside [-1, 1] are clipped, and what is no number is silence. */
+  /**
+   * A 16-bit PCM WAV file. Samples outside [-1, 1] are clipped, and what is no number is silence.
+   */
   toWav(): Uint8Array<ArrayBuffer> {
     const { data, sampling_rate } = this;
     const dataBytes = data.length * BYTES_PER_SAMPLE;
     if (dataBytes > 2 ** 32 - HEADER_BYTES) {
-      throw new InputError(`RawAudio.toWav: got ${data.length} samples, expected less than 4 GiB of them: a WAV file counts its bytes in 32 bits. Save it in parts.`);
+      throw new InputError(
+        `RawAudio.toWav: got ${data.length} samples, expected less than 4 GiB of them: a WAV file counts its bytes in 32 bits. Save it in parts.`,
+      );
     }
     const bytes = new Uint8Array(HEADER_BYTES + dataBytes);
     const view = new DataView(bytes.buffer);
@@ -62,7 +68,10 @@ export class RawAudio {
     return new Blob([this.toWav()], { type: 'audio/wav' });
   }
 
-  /** Writes the WAV file, whole or not at all. Throws `InputError` where the folder is missing or cannot be written. */
+  /**
+   * Writes the WAV file, whole or not at all. Throws `InputError` where the folder is missing or
+   * cannot be written.
+   */
   async save(path: string | URL): Promise<void> {
     await writeFile(path, this.toWav());
   }

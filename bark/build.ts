@@ -1,5 +1,6 @@
-// Makes the package in dist/ from the sources: bundles for Node and Deno that share their chunks, the bench among them, one file for browsers, and declarations.
-// It stands here because it bundles this floor's doors, as kernels/build.ts, which runs before it, stands with the shaders it builds.
+// Makes the package in dist/ from the sources: bundles for Node and Deno that share their chunks,
+// the bench among them, one file for browsers, and declarations. It stands here because it bundles
+// this floor's doors, as kernels/build.ts, which runs before it, stands with the shaders it builds.
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,52 +13,99 @@ import { shaderOf } from '../kernels/build.ts';
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const BENCH = ['bench/run.ts', 'bench/suites/load_child.ts'];
 const DOORS = ['bark/index.ts', 'runtime/index.ts', 'encodec/index.ts'];
-const COMMON: BuildOptions = { absWorkingDir: ROOT, bundle: true, format: 'esm', target: 'es2022', logLevel: 'warning', outbase: ROOT };
+const COMMON: BuildOptions = {
+  absWorkingDir: ROOT,
+  bundle: true,
+  format: 'esm',
+  target: 'es2022',
+  logLevel: 'warning',
+  outbase: ROOT,
+};
 
-// The bench reads the shaders that only it has from their files, through what builds shaders; the package has neither.
+// The bench reads the shaders that only it has from their files, through what builds shaders; the
+// package has neither.
 const benchShaders: Plugin = {
   name: 'bench-shaders',
   setup(bundler) {
     bundler.onLoad({ filter: /[\\/]bench[\\/]shaders\.ts$/ }, ({ path }) => {
       const folder = join(dirname(path), 'shaders');
-      const shaders = readdirSync(folder).filter((file) => file.endsWith('.wgsl')).map((file) => {
-        const name = file.slice(0, -'.wgsl'.length);
-        return [name, shaderOf(`bench ${name}`, `../bench/shaders/${file}`, readFileSync(join(folder, file), 'utf8'))];
-      });
-      return { contents: `const shaders = ${JSON.stringify(Object.fromEntries(shaders))};\nexport const benchShader = (name) => shaders[name];` };
+      const shaders = readdirSync(folder)
+        .filter((file) => file.endsWith('.wgsl'))
+        .map((file) => {
+          const name = file.slice(0, -'.wgsl'.length);
+          return [
+            name,
+            shaderOf(`bench ${name}`, `../bench/shaders/${file}`, readFileSync(join(folder, file), 'utf8')),
+          ];
+        });
+      return {
+        contents: `const shaders = ${JSON.stringify(Object.fromEntries(shaders))};\nexport const benchShader = (name) => shaders[name];`,
+      };
     });
   },
 };
 
 /** For Node and Deno: packages stay imports, so that a user's own copies and updates count. */
-export const HOST_BUNDLES: BuildOptions = { ...COMMON, entryPoints: [...DOORS, 'bark/command/cli.ts', ...BENCH], outdir: 'dist', splitting: true, platform: 'node', packages: 'external', plugins: [benchShaders] };
+export const HOST_BUNDLES: BuildOptions = {
+  ...COMMON,
+  entryPoints: [...DOORS, 'bark/command/cli.ts', ...BENCH],
+  outdir: 'dist',
+  splitting: true,
+  platform: 'node',
+  packages: 'external',
+  plugins: [benchShaders],
+};
 
-// Files and npm `webgpu` are only reached for outside a browser, through import(); bundlers would still stumble over the names.
+// Files and npm `webgpu` are only reached for outside a browser, through import(); bundlers would
+// still stumble over the names.
 const withoutNode: Plugin = {
   name: 'without-node',
   setup(bundler) {
     bundler.onResolve({ filter: /^(node:|webgpu$)/ }, ({ path }) => ({ path, namespace: 'absent' }));
-    bundler.onLoad({ filter: /.*/, namespace: 'absent' }, ({ path }) => ({ contents: `throw new Error(${JSON.stringify(`${path} is not there in a browser.`)});` }));
+    bundler.onLoad({ filter: /.*/, namespace: 'absent' }, ({ path }) => ({
+      contents: `throw new Error(${JSON.stringify(`${path} is not there in a browser.`)});`,
+    }));
   },
 };
 
 /** For browsers: one file that imports nothing, for a script tag as for a bundler. */
-export const BROWSER_BUNDLE: BuildOptions = { ...COMMON, entryPoints: { index: 'bark/index.ts' }, outdir: 'dist/browser', platform: 'browser', minify: true, plugins: [withoutNode] };
+export const BROWSER_BUNDLE: BuildOptions = {
+  ...COMMON,
+  entryPoints: { index: 'bark/index.ts' },
+  outdir: 'dist/browser',
+  platform: 'browser',
+  minify: true,
+  plugins: [withoutNode],
+};
 
 function declarations(): void {
-  // The project's own tsconfig.json also covers tests and builds nothing; this one lives only as long as the build.
+  // The project's own tsconfig.json also covers tests and builds nothing; this one lives only as
+  // long as the build.
   const config = join(ROOT, 'dist', 'tsconfig.json');
   const options = { noEmit: false, declaration: true, emitDeclarationOnly: true, rootDir: '..', outDir: 'types' };
-  writeFileSync(config, JSON.stringify({ extends: '../tsconfig.json', compilerOptions: options, files: DOORS.map((door) => `../${door}`), include: [] }));
+  writeFileSync(
+    config,
+    JSON.stringify({
+      extends: '../tsconfig.json',
+      compilerOptions: options,
+      files: DOORS.map((door) => `../${door}`),
+      include: [],
+    }),
+  );
   const compiler = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc');
   const { status } = spawnSync(process.execPath, [compiler, '-p', config], { cwd: ROOT, stdio: 'inherit' });
   rmSync(config);
   if (status !== 0) throw new Error('the declarations could not be made; the messages are above.');
   // Users' compilers look for ./x.js beside ./x.d.ts.
   const types = join(ROOT, 'dist', 'types');
-  for (const file of readdirSync(types, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.d.ts'))) {
+  for (const file of readdirSync(types, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.d.ts'),
+  )) {
     const text = readFileSync(join(types, file), 'utf8');
-    writeFileSync(join(types, file), text.replace(/((?:from|import)\s*\(?\s*['"]\.{1,2}\/[^'"]+)\.ts(['"])/g, '$1.js$2'));
+    writeFileSync(
+      join(types, file),
+      text.replace(/((?:from|import)\s*\(?\s*['"]\.{1,2}\/[^'"]+)\.ts(['"])/g, '$1.js$2'),
+    );
   }
 }
 

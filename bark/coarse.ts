@@ -1,7 +1,9 @@
-// Semantic tokens → coarse tokens: the first two codebooks, interleaved, in sliding windows. Each window's prompt is a slice of semantic
-// tokens, an infer token, and the coarse tokens before it. Where the slice has not moved, the prompt of a window is what the cache holds
-// already, and the model just goes on; elsewhere the cache is built anew.
-// Reference: HF BarkCoarseModel.generate, preprocess_histories; suno-ai/bark generation.py generate_coarse.
+// Semantic tokens → coarse tokens: the first two codebooks, interleaved, in sliding windows. Each
+// window's prompt is a slice of semantic tokens, an infer token, and the coarse tokens before it.
+// Where the slice has not moved, the prompt of a window is what the cache holds already, and the
+// model just goes on; elsewhere the cache is built anew.
+// Reference: HF BarkCoarseModel.generate, preprocess_histories; suno-ai/bark generation.py
+// generate_coarse.
 
 import { writeRow } from '../kernels/state.ts';
 import type { Words } from '../kernels/sample/random.ts';
@@ -27,7 +29,10 @@ export interface CoarseInputs {
 
 export interface CoarseOptions extends Draw, StageHooks {
   seeds: readonly Words[];
-  /** suno's mask: odd steps draw the second codebook only. transformers lets them draw every id from there to the end of the vocabulary. */
+  /**
+   * suno's mask: odd steps draw the second codebook only. transformers lets them draw every id from
+   * there to the end of the vocabulary.
+   */
   strictMask: boolean;
 }
 
@@ -60,7 +65,10 @@ export class BarkCoarseModel extends BarkCausalModel {
     return (coarse_rate_hz / this.#semanticRate) * n_coarse_codebooks;
   }
 
-  /** Coarse tokens that `n` semantic tokens become: whole frames. The reference computes in f32, and so does this. */
+  /**
+   * Coarse tokens that `n` semantic tokens become: whole frames. The reference computes in f32, and
+   * so does this.
+   */
   outputLength(n: number): number {
     const codebooks = this.generation_config.n_coarse_codebooks;
     const frames = Math.floor(Math.fround(Math.fround(Math.fround(n) * Math.fround(this.ratio)) / codebooks));
@@ -89,7 +97,7 @@ export class BarkCoarseModel extends BarkCausalModel {
           await pacer.submitted();
         }
         const steps = Math.min(sliding_window_len, longest - total);
-        for (let done = 0; done < steps; ) {
+        for (let done = 0; done < steps;) {
           const n = Math.min(STEPS, steps - done);
           session.step.run(n);
           done += n;
@@ -98,7 +106,9 @@ export class BarkCoarseModel extends BarkCausalModel {
         }
       }
       const drawn = new Uint32Array(await device.read(session.tokens));
-      return rows.map((row, b) => Int32Array.from(drawn.subarray(b * pitch + row.coarse.length, b * pitch + row.coarse.length + row.length)));
+      return rows.map((row, b) =>
+        Int32Array.from(drawn.subarray(b * pitch + row.coarse.length, b * pitch + row.coarse.length + row.length)),
+      );
     } finally {
       session.dispose();
     }
@@ -111,19 +121,33 @@ export class BarkCoarseModel extends BarkCausalModel {
 
   /** Runs these pipelines once, with nothing to do: some drivers finish compiling only then. */
   warmUp(): Promise<void> {
-    return this.use(async (gpt) => warmUp(this.device, await createSession(this.device, gpt, this.#session(1, 1, IDLE))));
+    return this.use(async (gpt) =>
+      warmUp(this.device, await createSession(this.device, gpt, this.#session(1, 1, IDLE))),
+    );
   }
 
   #session(batch: number, pitch: number, options: Draw & { strictMask: boolean }): SessionOptions {
     const { max_coarse_input_length, max_coarse_history } = this.generation_config;
-    return { owner: this.stage, batch, prompt: max_coarse_input_length + max_coarse_history, pitch, ...this.#drawing(options) };
+    return {
+      owner: this.stage,
+      batch,
+      prompt: max_coarse_input_length + max_coarse_history,
+      pitch,
+      ...this.#drawing(options),
+    };
   }
 
-  /** Codes (2, T), row-major, of coarse ids; ids past the codebooks fold back as in the reference's fine stage. */
+  /**
+   * Codes (2, T), row-major, of coarse ids; ids past the codebooks fold back as in the reference's
+   * fine stage.
+   */
   codes(ids: Int32Array): Int32Array<ArrayBuffer> {
     const { n_coarse_codebooks: C } = this.generation_config;
     const frames = ids.length / C;
-    return Int32Array.from({ length: ids.length }, (_, i) => (ids[(i % frames) * C + Math.floor(i / frames)]! - this.#semanticVocab) % this.#codebook);
+    return Int32Array.from(
+      { length: ids.length },
+      (_, i) => (ids[(i % frames) * C + Math.floor(i / frames)]! - this.#semanticVocab) % this.#codebook,
+    );
   }
 
   /** History cut to what the model was trained on, and to whole time steps of both token kinds. */
@@ -136,7 +160,11 @@ export class BarkCoarseModel extends BarkCausalModel {
     const F = history.coarse_prompt.length / C;
     const tokens = Math.min(this.#maxSemanticHistory, S - (S % 2), Math.floor((C * F) / this.ratio));
     if (tokens <= 0) return none; // the reference would keep everything: Python's [-0:]
-    const flat = Int32Array.from({ length: C * F }, (_, i) => this.#semanticVocab + (i % C) * this.#codebook + history.coarse_prompt[(i % C) * F + Math.floor(i / C)]!);
+    const flat = Int32Array.from(
+      { length: C * F },
+      (_, i) =>
+        this.#semanticVocab + (i % C) * this.#codebook + history.coarse_prompt[(i % C) * F + Math.floor(i / C)]!,
+    );
     // The last frame goes: "time alignment" in the reference.
     const coarse = flat.slice(-roundHalfEven(tokens * this.ratio)).slice(0, -2);
     const past = history.semantic_prompt.slice(-tokens);
@@ -152,30 +180,51 @@ export class BarkCoarseModel extends BarkCausalModel {
     return Math.max(0, row.base + roundHalfEven(total / this.ratio) - this.#maxSemanticHistory);
   }
 
-  /** Whether the window's prompt is what the cache holds: the slice stands where it stood, and no coarse token falls out. */
+  /**
+   * Whether the window's prompt is what the cache holds: the slice stands where it stood, and no
+   * coarse token falls out.
+   */
   #continues(row: Row, total: number): boolean {
     const before = total - this.generation_config.sliding_window_len;
-    return this.#sliceStart(row, total) === this.#sliceStart(row, before) && row.coarse.length + total <= this.generation_config.max_coarse_history;
+    return (
+      this.#sliceStart(row, total) === this.#sliceStart(row, before) &&
+      row.coarse.length + total <= this.generation_config.max_coarse_history
+    );
   }
 
-  /** Throws where the longest window of these rows passes the block. The last token is never fed. */
+  /**
+   * Throws where the longest window of these rows passes the block. The last token is never fed.
+   */
   #checkPositions(rows: readonly Row[]): void {
     const { max_coarse_input_length, max_coarse_history, sliding_window_len } = this.generation_config;
     let most = 0;
     for (const row of rows) {
       for (let total = 0; total < row.length; total += sliding_window_len) {
         const steps = Math.min(sliding_window_len, row.length - total);
-        most = Math.max(most, max_coarse_input_length + 1 + Math.min(max_coarse_history, row.coarse.length + total) + steps - 1);
+        most = Math.max(
+          most,
+          max_coarse_input_length + 1 + Math.min(max_coarse_history, row.coarse.length + total) + steps - 1,
+        );
       }
     }
     if (most > this.config.block_size) {
-      throw new UnsupportedError(`coarse: a window of this sentence needs ${most} positions, expected at most block_size ${this.config.block_size}. Use a smaller max_coarse_history or sliding_window_len, or shorter text.`);
+      throw new UnsupportedError(
+        `coarse: a window of this sentence needs ${most} positions, expected at most block_size ${this.config.block_size}. Use a smaller max_coarse_history or sliding_window_len, or shorter text.`,
+      );
     }
   }
 
-  /** Brings the window's prompt to the row's cache, all but its last token, and says where the row stands. */
+  /**
+   * Brings the window's prompt to the row's cache, all but its last token, and says where the row
+   * stands.
+   */
   #prefill(session: Session, row: Row, b: number, total: number, pitch: number, seed: Words): void {
-    const { max_coarse_input_length: width, max_coarse_history, coarse_semantic_pad_token, coarse_infer_token } = this.generation_config;
+    const {
+      max_coarse_input_length: width,
+      max_coarse_history,
+      coarse_semantic_pad_token,
+      coarse_infer_token,
+    } = this.generation_config;
     const { device } = this;
     const start = this.#sliceStart(row, total);
     const prompt = new Uint32Array(width + 1).fill(coarse_semantic_pad_token);
@@ -189,11 +238,25 @@ export class BarkCoarseModel extends BarkCausalModel {
     const position = width + kept; // of the prompt's last token
     session.prefill(b, position, (encoder) => {
       if (kept < 2) return;
-      encoder.copyBufferToBuffer(session.tokens.buffer, 4 * (b * pitch + past - kept), session.promptIds.buffer, 4 * (width + 1), 4 * (kept - 1));
+      encoder.copyBufferToBuffer(
+        session.tokens.buffer,
+        4 * (b * pitch + past - kept),
+        session.promptIds.buffer,
+        4 * (width + 1),
+        4 * (kept - 1),
+      );
     });
     if (total === 0) {
       const token = row.coarse.at(-1) ?? coarse_infer_token;
-      writeRow(device, session.state, b, { token, position, step: 0, done: false, seed, limit: row.length, base: row.coarse.length });
+      writeRow(device, session.state, b, {
+        token,
+        position,
+        step: 0,
+        done: false,
+        seed,
+        limit: row.length,
+        base: row.coarse.length,
+      });
     } else {
       device.write(session.state, Uint32Array.of(position), 32 * b + 4); // the token is the one it drew last
     }
@@ -207,7 +270,11 @@ export class BarkCoarseModel extends BarkCausalModel {
     return {
       window: { even: 0, odd: size, count: Math.max(size, odd) },
       sampling: {
-        temperature, topK, topP, minEosP: null, eos: null,
+        temperature,
+        topK,
+        topP,
+        minEosP: null,
+        eos: null,
         even: { first: this.#semanticVocab, count: size },
         odd: { first: this.#semanticVocab + size, count: odd },
       },

@@ -1,5 +1,6 @@
-// Coarse codes → all codebooks: a bidirectional model over windows of frames, one codebook after the other. Each prediction is seen by the
-// next, also in padding, which is why a short clip costs as much as a whole window.
+// Coarse codes → all codebooks: a bidirectional model over windows of frames, one codebook after
+// the other. Each prediction is seen by the next, also in padding, which is why a short clip costs
+// as much as a whole window.
 // Reference: HF BarkFineModel; suno-ai/bark model_fine.py, generation.py generate_fine.
 
 import { withStaging } from '../kernels/upload/cast.ts';
@@ -20,15 +21,30 @@ import type { BarkFineConfig } from './config/config.ts';
 import { toGpu, toNowhere, type Destination } from './gpt/destination.ts';
 import { hostTensor, type HostTensor, type TensorLike } from './gpt/host_tensor.ts';
 import type { BarkGenerationConfig } from './config/generation_config.ts';
-import { createCache, destroyCache, headLogits, loadTrunk, runTokens, trunkTensors, type KvCache, type LastRows, type Trunk } from './gpt/gpt.ts';
+import {
+  createCache,
+  destroyCache,
+  headLogits,
+  loadTrunk,
+  runTokens,
+  trunkTensors,
+  type KvCache,
+  type LastRows,
+  type Trunk,
+} from './gpt/gpt.ts';
 import type { StageHooks } from './semantic.ts';
 import { Pacer } from './gpt/session.ts';
 
-/** The fine model: a table for each codebook, and heads that are, as a rule, the tables of all but the first. */
+/**
+ * The fine model: a table for each codebook, and heads that are, as a rule, the tables of all but
+ * the first.
+ */
 interface FineGpt extends Trunk {
   readonly config: BarkFineConfig;
   readonly tables: Tensor; // (n_codes_total · vocab, H): table c from row c · vocab on
-  readonly vocab: number; // rows from one table to the next: input_vocab_size, and what keeps tables at multiples of 256 bytes
+  // rows from one table to the next: input_vocab_size, and what keeps tables at multiples of 256
+  // bytes
+  readonly vocab: number;
   readonly heads: readonly Tensor[]; // (output_vocab_size, H) each; head i predicts codebook i + n_codes_given
 }
 
@@ -50,7 +66,9 @@ export class BarkFineModel {
     this.#device = device;
     this.#weights = weights;
     this.#dtype = dtype;
-    this.#loaded = new Resident(device, `${weights.path}.weights`, (owner, progress) => withStaging(device, () => loadFineGpt(toGpu(device, { dtype, owner, ...progress }), weights, config)));
+    this.#loaded = new Resident(device, `${weights.path}.weights`, (owner, progress) =>
+      withStaging(device, () => loadFineGpt(toGpu(device, { dtype, owner, ...progress }), weights, config)),
+    );
     this.config = config;
     this.generation_config = generation;
   }
@@ -65,34 +83,47 @@ export class BarkFineModel {
     return this.#loaded.upload(progress);
   }
 
-  /** Frees the weights on the GPU, as soon as nothing runs on them; the next use uploads them again. */
+  /**
+   * Frees the weights on the GPU, as soon as nothing runs on them; the next use uploads them again.
+   */
   unload(): void {
     this.#loaded.unload();
   }
 
   /**
-   * Logits (B, T, V), V = output_vocab_size, of codebook `codebookIdx` for codes `given` (B, T, n_codes_total); codebooks after it are not looked at,
-   * it itself is. Throws `InputError` for a codebook without a head and for ids outside the tables.
+   * Logits (B, T, V), V = output_vocab_size, of codebook `codebookIdx` for codes `given` (B, T,
+   * n_codes_total); codebooks after it are not looked at, it itself is. Throws `InputError` for a
+   * codebook without a head and for ids outside the tables.
    */
   async forward(codebookIdx: number, given: TensorLike): Promise<{ logits: HostTensor<Float32Array> }> {
     const { n_codes_total, n_codes_given, output_vocab_size: V, block_size, input_vocab_size } = this.config;
     const codes = hostTensor(given, 'fine_acoustics.forward');
     if (!Number.isInteger(codebookIdx) || codebookIdx < n_codes_given || codebookIdx >= n_codes_total) {
-      throw new InputError(`fine_acoustics.forward: got codebook ${codebookIdx}, expected one from ${n_codes_given} to ${n_codes_total - 1}. Those before come from the coarse model.`);
+      throw new InputError(
+        `fine_acoustics.forward: got codebook ${codebookIdx}, expected one from ${n_codes_given} to ${n_codes_total - 1}. Those before come from the coarse model.`,
+      );
     }
     const [B = 0, T = 0, C] = codes.shape;
     if (codes.shape.length !== 3 || C !== n_codes_total || B < 1 || T < 1 || T > block_size) {
-      throw new InputError(`fine_acoustics.forward: got codes of shape (${codes.shape.join(', ')}), expected (B, T, ${n_codes_total}) with T up to ${block_size}.`);
+      throw new InputError(
+        `fine_acoustics.forward: got codes of shape (${codes.shape.join(', ')}), expected (B, T, ${n_codes_total}) with T up to ${block_size}.`,
+      );
     }
     for (let i = 0; i < codes.data.length; i++) {
       const code = codes.data[i]!;
-      if (!Number.isInteger(code) || code < 0 || code >= input_vocab_size) throw new InputError(`fine_acoustics.forward: got the code ${code}, expected one from 0 to ${input_vocab_size - 1}.`);
+      if (!Number.isInteger(code) || code < 0 || code >= input_vocab_size)
+        throw new InputError(
+          `fine_acoustics.forward: got the code ${code}, expected one from 0 to ${input_vocab_size - 1}.`,
+        );
     }
     return this.#onWindow(T, 0, 'fine_acoustics.forward', {}, async (window) => {
       const data = new Float32Array(B * T * V);
       const { program, logits } = await window.logits(codebookIdx, V);
       for (let b = 0; b < B; b++) {
-        this.#device.write(window.codes, Uint32Array.from({ length: T * C }, (_, i) => codes.data[b * T * C + i]!));
+        this.#device.write(
+          window.codes,
+          Uint32Array.from({ length: T * C }, (_, i) => codes.data[b * T * C + i]!),
+        );
         program.run();
         data.set(await this.#device.readFloat32(logits), b * T * V);
       }
@@ -100,8 +131,17 @@ export class BarkFineModel {
     });
   }
 
-  /** Runs on a window of `frames` codes, of which those from `from` on are predicted, and on the weights, which come if they are not there and stay meanwhile. */
-  #onWindow<R>(frames: number, from: number, owner: string, progress: LoadProgress, run: (window: FineWindow) => Promise<R>): Promise<R> {
+  /**
+   * Runs on a window of `frames` codes, of which those from `from` on are predicted, and on the
+   * weights, which come if they are not there and stay meanwhile.
+   */
+  #onWindow<R>(
+    frames: number,
+    from: number,
+    owner: string,
+    progress: LoadProgress,
+    run: (window: FineWindow) => Promise<R>,
+  ): Promise<R> {
     return this.#loaded.use(async (gpt) => {
       const window = new FineWindow(this.#device, gpt, frames, from, this.#dtype, owner);
       try {
@@ -116,9 +156,18 @@ export class BarkFineModel {
   async compile(): Promise<void> {
     const { fine_acoustics_config, coarse_acoustics_config, codebook_size } = this.generation_config;
     const gpt = await loadFineGpt(toNowhere(this.#dtype), this.#weights, this.config);
-    const tensors = createTensors(NOWHERE, gpt, fine_acoustics_config.max_fine_input_length, 0, this.#dtype, 'fine_acoustics');
+    const tensors = createTensors(
+      NOWHERE,
+      gpt,
+      fine_acoustics_config.max_fine_input_length,
+      0,
+      this.#dtype,
+      'fine_acoustics',
+    );
     const settings = createUniform(NOWHERE, SAMPLING_CODES_WORDS, 'nowhere', 'sampling');
-    await compileAll(this.#device, (r) => recordPass(r, gpt, tensors, coarse_acoustics_config.n_coarse_codebooks, codebook_size, settings));
+    await compileAll(this.#device, (r) =>
+      recordPass(r, gpt, tensors, coarse_acoustics_config.n_coarse_codebooks, codebook_size, settings),
+    );
   }
 
   /** Runs these pipelines once, with nothing to do: some drivers finish compiling only then. */
@@ -128,24 +177,38 @@ export class BarkFineModel {
     return this.#onWindow(M, 0, 'fine_acoustics', {}, async (window) => {
       const [pass] = await window.passes(given, given + 1, this.generation_config.codebook_size);
       window.idle();
-      this.#device.write(pass!.settings, samplingCodesParams({ temperature: null, start: M, column: given, count: 1, seed: [0, 0], window: 0 }));
+      this.#device.write(
+        pass!.settings,
+        samplingCodesParams({ temperature: null, start: M, column: given, count: 1, seed: [0, 0], window: 0 }),
+      );
       pass!.program.run();
     });
   }
 
-  /** Passes over the model that a sentence of `frames` frames takes, behind a voice of `past` frames. */
+  /**
+   * Passes over the model that a sentence of `frames` frames takes, behind a voice of `past`
+   * frames.
+   */
   passes(frames: number, past: number): number {
     const { fine_acoustics_config, coarse_acoustics_config } = this.generation_config;
     const { max_fine_input_length: M, max_fine_history_length: hop, n_fine_codebooks } = fine_acoustics_config;
     const seen = Math.min(past, hop);
-    return fineWindows(frames, seen, Math.max(M, seen + frames), M, hop).length * (n_fine_codebooks - coarse_acoustics_config.n_coarse_codebooks);
+    return (
+      fineWindows(frames, seen, Math.max(M, seen + frames), M, hop).length *
+      (n_fine_codebooks - coarse_acoustics_config.n_coarse_codebooks)
+    );
   }
 
   /**
-   * All codebooks (n_fine_codebooks, T), row-major, of one sentence. `coarse` holds its codes (n_coarse_codebooks, T);
-   * `history` the codes (n_fine_codebooks, F) of its voice, of which the last max_fine_history_length frames are seen.
+   * All codebooks (n_fine_codebooks, T), row-major, of one sentence. `coarse` holds its codes
+   * (n_coarse_codebooks, T); `history` the codes (n_fine_codebooks, F) of its voice, of which the
+   * last max_fine_history_length frames are seen.
    */
-  async generate(coarse: Int32Array, history: Int32Array | null, { temperature, seed, signal, onProgress }: FineOptions): Promise<Int32Array<ArrayBuffer>> {
+  async generate(
+    coarse: Int32Array,
+    history: Int32Array | null,
+    { temperature, seed, signal, onProgress }: FineOptions,
+  ): Promise<Int32Array<ArrayBuffer>> {
     const { fine_acoustics_config, coarse_acoustics_config, codebook_size } = this.generation_config;
     const { max_fine_input_length: M, max_fine_history_length: longest, n_fine_codebooks: C } = fine_acoustics_config;
     const given = coarse_acoustics_config.n_coarse_codebooks;
@@ -161,7 +224,8 @@ export class BarkFineModel {
     }
 
     const windows = fineWindows(T, past, total, M, longest);
-    // Programs are recorded once, for all windows. Rows begin where bindings can, at multiples of 64 numbers.
+    // Programs are recorded once, for all windows. Rows begin where bindings can, at multiples of
+    // 64 numbers.
     let first = Math.min(...windows.map(({ from }) => from));
     while ([this.config.hidden_size, codebook_size].some((width) => (first * width) % 64 !== 0)) first--;
     await this.#onWindow(M, first, 'fine_acoustics', { signal }, async (window) => {
@@ -171,20 +235,33 @@ export class BarkFineModel {
       for (const [w, { start, from }] of windows.entries()) {
         this.#device.write(window.codes, frames.subarray(start * pitch, (start + M) * pitch));
         for (const [i, { column, program, settings }] of passes.entries()) {
-          this.#device.write(settings, samplingCodesParams({ temperature: drawn, start: from, column, count: codebook_size, seed, window: w }));
+          this.#device.write(
+            settings,
+            samplingCodesParams({ temperature: drawn, start: from, column, count: codebook_size, seed, window: w }),
+          );
           program.run();
           await pacer.submitted();
           onProgress?.(w * passes.length + i + 1, windows.length * passes.length);
         }
-        frames.set(new Uint32Array(await this.#device.read(window.codes)), start * pitch); // the next window sees what this one drew
+        // the next window sees what this one drew
+        frames.set(new Uint32Array(await this.#device.read(window.codes)), start * pitch);
       }
     });
     return Int32Array.from({ length: C * T }, (_, i) => frames[(past + (i % T)) * pitch + Math.floor(i / T)]!);
   }
 }
 
-/** Windows of M frames over `total`: where each starts, and from which of its frames on it draws; earlier ones are context. */
-export function fineWindows(T: number, past: number, total: number, M: number, hop: number): { start: number; from: number }[] {
+/**
+ * Windows of M frames over `total`: where each starts, and from which of its frames on it draws;
+ * earlier ones are context.
+ */
+export function fineWindows(
+  T: number,
+  past: number,
+  total: number,
+  M: number,
+  hop: number,
+): { start: number; from: number }[] {
   const count = Math.max(0, Math.ceil((T - (M - past)) / hop)) + 1;
   return Array.from({ length: count }, (_, n) => {
     const start = Math.min(hop * n, total - M);
@@ -197,10 +274,19 @@ interface Tensors {
   readonly codes: Tensor; // (M, n_codes_total) u32
   readonly call: Tensor;
   readonly last: LastRows; // what is predicted; frames before it are seen
-  readonly cache: KvCache; // keys and values of the window, in one place for all layers: read by the layer that wrote them and never again
+  // keys and values of the window, in one place for all layers: read by the layer that wrote them
+  // and never again
+  readonly cache: KvCache;
 }
 
-function createTensors(on: Allocator, { config, blocks }: FineGpt, frames: number, from: number, dtype: WeightDType, owner: string): Tensors {
+function createTensors(
+  on: Allocator,
+  { config, blocks }: FineGpt,
+  frames: number,
+  from: number,
+  dtype: WeightDType,
+  owner: string,
+): Tensors {
   const layer = createCache(on, { ...config, num_layers: 1 }, 1, frames, dtype, `${owner}.activations`)[0]!;
   return {
     codes: on.createTensor([frames, config.n_codes_total], 'u32', `${owner}.state`, 'codes'),
@@ -211,14 +297,32 @@ function createTensors(on: Allocator, { config, blocks }: FineGpt, frames: numbe
 }
 
 /** Logits of a codebook, the first `count` columns. */
-function recordLogits(r: Recorder, gpt: FineGpt, { codes, call, last, cache }: Tensors, codebook: number, count: number): Tensor {
+function recordLogits(
+  r: Recorder,
+  gpt: FineGpt,
+  { codes, call, last, cache }: Tensors,
+  codebook: number,
+  count: number,
+): Tensor {
   const head = gpt.heads[codebook - gpt.config.n_codes_given]!;
-  const x = runTokens(r, gpt, gpt.tables, codes, cache, call, { causal: false, last, columns: codebook + 1, vocab: gpt.vocab });
+  const x = runTokens(r, gpt, gpt.tables, codes, cache, call, {
+    causal: false,
+    last,
+    columns: codebook + 1,
+    vocab: gpt.vocab,
+  });
   return headLogits(r, gpt, x, { weight: { ...head, shape: [count, head.shape[1]!] }, bias: null }, last);
 }
 
 /** The same, and the draw into the window. */
-const recordPass = (r: Recorder, gpt: FineGpt, tensors: Tensors, codebook: number, count: number, settings: Tensor): void => sampleCodes(r, tensors.codes, recordLogits(r, gpt, tensors, codebook, count), settings);
+const recordPass = (
+  r: Recorder,
+  gpt: FineGpt,
+  tensors: Tensors,
+  codebook: number,
+  count: number,
+  settings: Tensor,
+): void => sampleCodes(r, tensors.codes, recordLogits(r, gpt, tensors, codebook, count), settings);
 
 /** A window of codes on the GPU and what records programs over it. */
 class FineWindow {
@@ -253,18 +357,31 @@ class FineWindow {
   /** Records the logits of a codebook, the first `count` columns. */
   async logits(codebook: number, count: number): Promise<{ program: Program; logits: Tensor }> {
     let logits: Tensor | undefined;
-    const program = await this.#record((r) => (logits = recordLogits(r, this.#gpt, this.#tensors, codebook, count)), this.#owner);
+    const program = await this.#record(
+      (r) => (logits = recordLogits(r, this.#gpt, this.#tensors, codebook, count)),
+      this.#owner,
+    );
     return { program, logits: logits! };
   }
 
-  /** Records, for each codebook from `given` to `codebooks`, its logits and the draw into the window. */
-  async passes(given: number, codebooks: number, count: number): Promise<{ column: number; program: Program; settings: Tensor }[]> {
+  /**
+   * Records, for each codebook from `given` to `codebooks`, its logits and the draw into the
+   * window.
+   */
+  async passes(
+    given: number,
+    codebooks: number,
+    count: number,
+  ): Promise<{ column: number; program: Program; settings: Tensor }[]> {
     const columns = Array.from({ length: codebooks - given }, (_, i) => given + i);
     return Promise.all(
       columns.map(async (column) => {
         const settings = createUniform(this.#device, SAMPLING_CODES_WORDS, `${this.#owner}.state`, 'sampling');
         this.#settings.push(settings);
-        const program = await this.#record((r) => recordPass(r, this.#gpt, this.#tensors, column, count, settings), `${this.#owner} codebook ${column}`);
+        const program = await this.#record(
+          (r) => recordPass(r, this.#gpt, this.#tensors, column, count, settings),
+          `${this.#owner} codebook ${column}`,
+        );
         return { column, program, settings };
       }),
     );
@@ -295,13 +412,24 @@ async function loadFineGpt(to: Destination, w: Weights, config: BarkFineConfig):
   const tables = to.room([n_codes_total * vocab, H], `${w.path} tables`);
   const heads: Tensor[] = [];
   for (let c = 0; c < n_codes_total; c++) {
-    // Head c - 1 and table c are one tensor, which a file may have under either name. (The last heads of n_codes_given > 1 do not exist.)
-    const name = c > 0 && !w.has(`input_embeds_layers.${c}.weight`) ? w.either(`input_embeds_layers.${c}.weight`, `lm_heads.${c - 1}.weight`) : `input_embeds_layers.${c}.weight`;
+    // Head c - 1 and table c are one tensor, which a file may have under either name. (The last
+    // heads of n_codes_given > 1 do not exist.)
+    const name =
+      c > 0 && !w.has(`input_embeds_layers.${c}.weight`)
+        ? w.either(`input_embeds_layers.${c}.weight`, `lm_heads.${c - 1}.weight`)
+        : `input_embeds_layers.${c}.weight`;
     await to.fill(tables, w.tensor(name, [V, H], 'input_vocab_size'), c * vocab);
     to.arrived();
-    if (c > 0 && c <= n_codes_total - n_codes_given) heads.push({ ...tables, offset: c * vocab * rowBytes, shape: [output_vocab_size, H], label: `${w.path} head ${c - 1}` });
+    if (c > 0 && c <= n_codes_total - n_codes_given)
+      heads.push({
+        ...tables,
+        offset: c * vocab * rowBytes,
+        shape: [output_vocab_size, H],
+        label: `${w.path} head ${c - 1}`,
+      });
   }
-  // A head of its own where the config says so, and where a file has both names with different values: so does the reference.
+  // A head of its own where the config says so, and where a file has both names with different
+  // values: so does the reference.
   for (let i = 0; i < heads.length; i++) {
     const [own, table] = [`lm_heads.${i}.weight`, `input_embeds_layers.${i + 1}.weight`];
     const tied = config.tie_word_embeddings && output_vocab_size === V;

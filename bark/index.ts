@@ -1,15 +1,33 @@
-// The library's front door: everything that `import … from 'bark-webgpu'` gives, and nothing else. test/api.test.ts pins the names.
+// The library's front door: everything that `import … from 'bark-webgpu'` gives, and nothing else.
+// test/api.test.ts pins the names.
 
 export { RawAudio } from './audio.ts';
-export { BarkCausalModel, type CausalForwardInputs, type CausalForwardOutputs, type PastKeyValues } from './gpt/causal.ts';
+export {
+  BarkCausalModel,
+  type CausalForwardInputs,
+  type CausalForwardOutputs,
+  type PastKeyValues,
+} from './gpt/causal.ts';
 export type { HostTensor, TensorLike } from './gpt/host_tensor.ts';
 export { BarkCoarseModel } from './coarse.ts';
-export { BarkCoarseConfig, BarkConfig, BarkFineConfig, BarkSemanticConfig, type BarkSubModelConfig } from './config/config.ts';
+export {
+  BarkCoarseConfig,
+  BarkConfig,
+  BarkFineConfig,
+  BarkSemanticConfig,
+  type BarkSubModelConfig,
+} from './config/config.ts';
 export { BarkFineModel } from './fine.ts';
 export { BarkGenerationConfig } from './config/generation_config.ts';
 export { BarkModel, type GenerateOutput, type LoadOptions, type RowTokens } from './model.ts';
 export type { GenerateOptions, ProgressEvent, SamplingOptions } from './options.ts';
-export { BarkProcessor, type BarkInputs, type EncodeOptions, type ProcessorOptions, type Voice } from './processor/processor.ts';
+export {
+  BarkProcessor,
+  type BarkInputs,
+  type EncodeOptions,
+  type ProcessorOptions,
+  type Voice,
+} from './processor/processor.ts';
 export { BarkSemanticModel } from './semantic.ts';
 export { checkSupport, type Support } from './support.ts';
 export { VoicePreset, type PromptLike, type VoicePresetLike } from './processor/voice_preset.ts';

@@ -1,4 +1,5 @@
-// Bark: text → semantic → coarse → fine → codes → audio. This file is that sentence; each verb is the file of its name.
+// Bark: text → semantic → coarse → fine → codes → audio. This file is that sentence; each verb is
+// the file of its name.
 // Reference: HF BarkModel.generate; suno-ai/bark api.py.
 
 import { EncodecModel } from '../encodec/model.ts';
@@ -16,14 +17,23 @@ import { BarkCoarseModel } from './coarse.ts';
 import type { BarkConfig } from './config/config.ts';
 import { BarkFineModel } from './fine.ts';
 import { checkGeneration, type BarkGenerationConfig } from './config/generation_config.ts';
-import { resolveOptions, stageSeed, type GenerateOptions, type ProgressEvent, type ResolvedOptions } from './options.ts';
+import {
+  resolveOptions,
+  stageSeed,
+  type GenerateOptions,
+  type ProgressEvent,
+  type ResolvedOptions,
+} from './options.ts';
 import { openPretrained, type OpenPretrainedOptions } from './pretrained/pretrained.ts';
 import type { BarkInputs } from './processor/processor.ts';
 import { BarkSemanticModel } from './semantic.ts';
 import { VoicePreset } from './processor/voice_preset.ts';
 
 export interface LoadOptions extends OpenPretrainedOptions {
-  /** How weights and caches are stored on the GPU. Sums are f32 either way, and the codec is always f32. Default 'float16'. */
+  /**
+   * How weights and caches are stored on the GPU. Sums are f32 either way, and the codec is always
+   * f32. Default 'float16'.
+   */
   dtype?: 'float16' | 'float32' | undefined;
   /** Default: one of the model's own, freed with it. */
   device?: Device | undefined;
@@ -42,8 +52,10 @@ export interface GenerateOutput {
   audio: RawAudio[];
   tokens: RowTokens[];
   /**
-   * Milliseconds of each stage, uploads of offloaded weights included, and of all. `firstToken` is the part of `semantic` that passes before a look
-   * at the GPU has shown that every row's first token is drawn (of more than 16 rows, those of the first 16). Waiting for an earlier call is in none of them.
+   * Milliseconds of each stage, uploads of offloaded weights included, and of all. `firstToken` is
+   * the part of `semantic` that passes before a look at the GPU has shown that every row's first
+   * token is drawn (of more than 16 rows, those of the first 16). Waiting for an earlier call is in
+   * none of them.
    */
   timings: { semantic: number; coarse: number; fine: number; codec: number; total: number; firstToken: number };
   /** The seed of each row, to say the same again. */
@@ -72,7 +84,15 @@ export class BarkModel {
   #disposed = false;
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(device: Device, ownsDevice: boolean, weights: Weights, config: BarkConfig, generation: BarkGenerationConfig, dtype: WeightDType, warnings: string[]) {
+  private constructor(
+    device: Device,
+    ownsDevice: boolean,
+    weights: Weights,
+    config: BarkConfig,
+    generation: BarkGenerationConfig,
+    dtype: WeightDType,
+    warnings: string[],
+  ) {
     const at = (path: string) => ({ device, dtype, weights: weights.at(path) });
     this.config = config;
     this.generation_config = generation;
@@ -80,7 +100,12 @@ export class BarkModel {
     this.semantic = new BarkSemanticModel(at('semantic'), config.semantic_config, generation.semantic_config);
     this.coarse_acoustics = new BarkCoarseModel(at('coarse_acoustics'), config.coarse_acoustics_config, generation);
     this.fine_acoustics = new BarkFineModel(at('fine_acoustics'), config.fine_acoustics_config, generation);
-    this.codec_model = new EncodecModel({ device, weights: weights.at('codec_model'), config: config.codec_config, codebooks: generation.fine_acoustics_config.n_fine_codebooks });
+    this.codec_model = new EncodecModel({
+      device,
+      weights: weights.at('codec_model'),
+      config: config.codec_config,
+      codebooks: generation.fine_acoustics_config.n_fine_codebooks,
+    });
     this.#warnings = [...device.warnings, ...warnings];
     this.#dtype = dtype;
     this.#ownsDevice = ownsDevice;
@@ -88,12 +113,14 @@ export class BarkModel {
   }
 
   /**
-   * Opens a model: a folder of Hugging Face's or suno's, a URL, or `org/name` of the Hub; without `source`, the built-in demo voice. Throws
-   * `WeightsError` for files that are missing or damaged, `UnsupportedError` where there is no GPU driver or the model needs what this library has not.
+   * Opens a model: a folder of Hugging Face's or suno's, a URL, or `org/name` of the Hub; without
+   * `source`, the built-in demo voice. Throws `WeightsError` for files that are missing or damaged,
+   * `UnsupportedError` where there is no GPU driver or the model needs what this library has not.
    */
   static async fromPretrained(source?: ModelSourceLike, options: LoadOptions = {}): Promise<BarkModel> {
     const { dtype = 'float16', signal, onProgress } = options;
-    if (dtype !== 'float16' && dtype !== 'float32') throw new InputError(`dtype: got ${JSON.stringify(dtype)}, expected 'float16' or 'float32'.`);
+    if (dtype !== 'float16' && dtype !== 'float32')
+      throw new InputError(`dtype: got ${JSON.stringify(dtype)}, expected 'float16' or 'float32'.`);
     const { config, generation_config, generationLabel, openWeights, close } = await openPretrained(source, options);
     let device: Device | undefined;
     let weights: Weights;
@@ -108,7 +135,15 @@ export class BarkModel {
       await close();
       throw error;
     }
-    const model = new BarkModel(device, !options.device, weights, config, generation_config, dtype === 'float16' ? 'f16' : 'f32', warnings);
+    const model = new BarkModel(
+      device,
+      !options.device,
+      weights,
+      config,
+      generation_config,
+      dtype === 'float16' ? 'f16' : 'f32',
+      warnings,
+    );
     try {
       if (options.offload) model.enableCpuOffload();
       await whileCompiling(model.#compile(), signal, async (either) => {
@@ -124,15 +159,18 @@ export class BarkModel {
   }
 
   /**
-   * From now on keeps only the weights of the running stage on the GPU; each is read again when its turn comes, not before: two stages at
-   * once would be the peak that this is to avoid.
+   * From now on keeps only the weights of the running stage on the GPU; each is read again when its
+   * turn comes, not before: two stages at once would be the peak that this is to avoid.
    */
   enableCpuOffload(): void {
     this.#offload = true;
     for (const stage of this.#stages) stage.unload();
   }
 
-  /** What the two config files leave in doubt, what a software adapter means, and a matrix unit that computes wrongly. */
+  /**
+   * What the two config files leave in doubt, what a software adapter means, and a matrix unit that
+   * computes wrongly.
+   */
   get warnings(): readonly string[] {
     return this.#warnings;
   }
@@ -142,7 +180,10 @@ export class BarkModel {
     return this.device.memory();
   }
 
-  /** Frees the weights as soon as nothing runs on them, and the device at once when it is the model's own: then a running `generate` fails. */
+  /**
+   * Frees the weights as soon as nothing runs on them, and the device at once when it is the
+   * model's own: then a running `generate` fails.
+   */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
@@ -156,8 +197,9 @@ export class BarkModel {
   }
 
   /**
-   * Speaks each row of `inputs`. Rows have their own lengths and voices, and no row hears another. Throws `InputError` for inputs or options
-   * that cannot be, and the signal's reason when aborted; the model stays usable. Calls at once run one after the other.
+   * Speaks each row of `inputs`. Rows have their own lengths and voices, and no row hears another.
+   * Throws `InputError` for inputs or options that cannot be, and the signal's reason when aborted;
+   * the model stays usable. Calls at once run one after the other.
    */
   async generate(inputs: BarkInputs, options: GenerateOptions = {}): Promise<GenerateOutput> {
     if (this.#disposed) throw new InputError('BarkModel: it was disposed, expected a live one. Load the model again.');
@@ -170,7 +212,14 @@ export class BarkModel {
       const outputs: GenerateOutput[] = [];
       for (let from = 0; from < inputs.shape[0]; from += MAX_BATCH) {
         const rows = [from, Math.min(from + MAX_BATCH, inputs.shape[0])] as const;
-        outputs.push(await this.#speak(slice(inputs, ...rows), histories.slice(...rows), { ...resolved, seeds: resolved.seeds.slice(...rows) }, options));
+        outputs.push(
+          await this.#speak(
+            slice(inputs, ...rows),
+            histories.slice(...rows),
+            { ...resolved, seeds: resolved.seeds.slice(...rows) },
+            options,
+          ),
+        );
       }
       return outputs.length === 1 ? outputs[0]! : join(outputs);
     })();
@@ -179,13 +228,25 @@ export class BarkModel {
   }
 
   /** The sentence: text → semantic → coarse → fine → codes → audio. */
-  async #speak(inputs: Pick<BarkInputs, 'inputIds' | 'attentionMask' | 'shape'>, voices: (VoicePreset | null)[], options: ResolvedOptions, { signal, onProgress }: GenerateOptions): Promise<GenerateOutput> {
+  async #speak(
+    inputs: Pick<BarkInputs, 'inputIds' | 'attentionMask' | 'shape'>,
+    voices: (VoicePreset | null)[],
+    options: ResolvedOptions,
+    { signal, onProgress }: GenerateOptions,
+  ): Promise<GenerateOutput> {
     const { seeds } = options;
     const warnings: string[] = [];
     const timings = { semantic: 0, coarse: 0, fine: 0, codec: 0, total: 0, firstToken: 0 };
-    const hooks = (stage: ProgressEvent['stage']) => ({ signal, onProgress: (done: number, total: number) => onProgress?.({ stage, done, total }) });
+    const hooks = (stage: ProgressEvent['stage']) => ({
+      signal,
+      onProgress: (done: number, total: number) => onProgress?.({ stage, done, total }),
+    });
 
-    const { tokens: semantic, ended, firstToken } = await this.#stage('semantic', timings, this.semantic, () =>
+    const {
+      tokens: semantic,
+      ended,
+      firstToken,
+    } = await this.#stage('semantic', timings, this.semantic, () =>
       this.semantic.generate(
         { ...inputs, history: voices.map((voice) => voice?.semantic_prompt ?? null) },
         { ...options.semantic, ...hooks('semantic'), seeds: seeds.map((seed) => stageSeed(seed, 'semantic')) },
@@ -194,8 +255,14 @@ export class BarkModel {
     timings.firstToken = firstToken;
     for (const [b, tokens] of semantic.entries()) {
       const row = semantic.length === 1 ? 'The text' : `Text ${b + 1} of ${semantic.length}`;
-      if (this.coarse_acoustics.outputLength(tokens.length) === 0) warnings.push(`${row}: the model ended before it said anything; the audio is ${SILENCE} s of silence. Try another seed or voice, or write more.`);
-      else if (!ended[b]) warnings.push(`${row}: the model did not end by itself and was cut at ${tokens.length} semantic tokens. Split the text, or raise semantic.maxNewTokens up to ${this.semantic.maxNewTokens}.`);
+      if (this.coarse_acoustics.outputLength(tokens.length) === 0)
+        warnings.push(
+          `${row}: the model ended before it said anything; the audio is ${SILENCE} s of silence. Try another seed or voice, or write more.`,
+        );
+      else if (!ended[b])
+        warnings.push(
+          `${row}: the model did not end by itself and was cut at ${tokens.length} semantic tokens. Split the text, or raise semantic.maxNewTokens up to ${this.semantic.maxNewTokens}.`,
+        );
     }
 
     // Rows with nothing to say take no further part.
@@ -213,11 +280,23 @@ export class BarkModel {
     const codes = coarse.map((ids) => this.coarse_acoustics.codes(ids));
     const fine = await this.#stage('fine', timings, this.fine_acoustics, async () => {
       const all: Int32Array[] = [];
-      const passes = rows.map((b, i) => this.fine_acoustics.passes(codes[i]!.length / n_coarse_codebooks, voices[b]?.shapes.fine_prompt[1] ?? 0));
+      const passes = rows.map((b, i) =>
+        this.fine_acoustics.passes(codes[i]!.length / n_coarse_codebooks, voices[b]?.shapes.fine_prompt[1] ?? 0),
+      );
       const sum = (counts: number[]): number => counts.reduce((x, y) => x + y, 0);
       for (const [i, b] of rows.entries()) {
-        const progress = { signal, onProgress: (done: number) => onProgress?.({ stage: 'fine', done: sum(passes.slice(0, i)) + done, total: sum(passes) }) };
-        all.push(await this.fine_acoustics.generate(codes[i]!, voices[b]?.fine_prompt ?? null, { ...options.fine, ...progress, seed: stageSeed(seeds[b]!, 'fine') }));
+        const progress = {
+          signal,
+          onProgress: (done: number) =>
+            onProgress?.({ stage: 'fine', done: sum(passes.slice(0, i)) + done, total: sum(passes) }),
+        };
+        all.push(
+          await this.fine_acoustics.generate(codes[i]!, voices[b]?.fine_prompt ?? null, {
+            ...options.fine,
+            ...progress,
+            seed: stageSeed(seeds[b]!, 'fine'),
+          }),
+        );
       }
       return all;
     });
@@ -230,13 +309,24 @@ export class BarkModel {
 
     const rate = this.generation_config.sample_rate;
     const none = new Int32Array(0);
-    const audio = semantic.map((_, b) => new RawAudio(waves[rows.indexOf(b)] ?? new Float32Array(Math.round(SILENCE * rate)), rate));
-    const tokens = semantic.map((row, b): RowTokens => ({ semantic: row, coarse: codes[rows.indexOf(b)] ?? none, fine: fine[rows.indexOf(b)] ?? none }));
+    const audio = semantic.map(
+      (_, b) => new RawAudio(waves[rows.indexOf(b)] ?? new Float32Array(Math.round(SILENCE * rate)), rate),
+    );
+    const tokens = semantic.map((row, b): RowTokens => ({
+      semantic: row,
+      coarse: codes[rows.indexOf(b)] ?? none,
+      fine: fine[rows.indexOf(b)] ?? none,
+    }));
     return { audio, tokens, timings, seeds, warnings, voice: (row) => this.#voice(tokens, row) };
   }
 
   /** Runs one stage, timed; with offloading its weights are there only meanwhile. */
-  async #stage<T>(name: 'semantic' | 'coarse' | 'fine' | 'codec', timings: GenerateOutput['timings'], stage: { unload(): void }, run: () => Promise<T>): Promise<T> {
+  async #stage<T>(
+    name: 'semantic' | 'coarse' | 'fine' | 'codec',
+    timings: GenerateOutput['timings'],
+    stage: { unload(): void },
+    run: () => Promise<T>,
+  ): Promise<T> {
     const start = performance.now();
     try {
       return await run();
@@ -251,7 +341,10 @@ export class BarkModel {
     return [this.semantic, this.coarse_acoustics, this.fine_acoustics, this.codec_model];
   }
 
-  /** All pipelines of a sentence at once, on as many threads as the driver has for them; before them those of a small test of the matrix unit. */
+  /**
+   * All pipelines of a sentence at once, on as many threads as the driver has for them; before them
+   * those of a small test of the matrix unit.
+   */
   async #compile(): Promise<void> {
     const slower = this.#dtype === 'f16' ? await checkSubgroupMatrix(this.device) : undefined;
     if (slower) this.#warnings.push(slower);
@@ -261,12 +354,14 @@ export class BarkModel {
   async #uploadAll(signal: AbortSignal, onProgress: LoadOptions['onProgress']): Promise<void> {
     const total = this.#stages.reduce((sum, stage) => sum + stage.tensors, 0);
     let done = 0;
-    for (const stage of this.#stages) await stage.upload({ signal, onTensor: () => onProgress?.({ stage: 'load', done: ++done, total }) });
+    for (const stage of this.#stages)
+      await stage.upload({ signal, onTensor: () => onProgress?.({ stage: 'load', done: ++done, total }) });
   }
 
   /** Runs all of it once: what drivers put off until then, the first sentence need not wait for. */
   async #warmUp(signal: AbortSignal | undefined): Promise<void> {
-    // One after the other, and settled: each holds a whole cache, which drivers free only when the work is done.
+    // One after the other, and settled: each holds a whole cache, which drivers free only when the
+    // work is done.
     for (const stage of [this.semantic, this.coarse_acoustics, this.fine_acoustics]) {
       signal?.throwIfAborted();
       await stage.warmUp();
@@ -280,12 +375,18 @@ export class BarkModel {
   #histories({ historyPrompt, shape, inputIds, attentionMask }: BarkInputs): (VoicePreset | null)[] {
     const [batch, width] = shape;
     if (batch < 1 || inputIds.length !== batch * width || attentionMask?.length !== batch * width) {
-      throw new InputError(`inputs: got ${inputIds.length} ids and ${attentionMask?.length ?? 'no'} mask values for shape (${shape}), expected ${batch * width} of each. Use BarkProcessor.encode().`);
+      throw new InputError(
+        `inputs: got ${inputIds.length} ids and ${attentionMask?.length ?? 'no'} mask values for shape (${shape}), expected ${batch * width} of each. Use BarkProcessor.encode().`,
+      );
     }
-    const rows = Array.isArray(historyPrompt) ? historyPrompt : Array.from({ length: batch }, () => historyPrompt ?? null);
-    if (rows.length !== batch) throw new InputError(`inputs: got ${rows.length} voices for ${batch} rows, expected one, or one for each row.`);
+    const rows = Array.isArray(historyPrompt)
+      ? historyPrompt
+      : Array.from({ length: batch }, () => historyPrompt ?? null);
+    if (rows.length !== batch)
+      throw new InputError(`inputs: got ${rows.length} voices for ${batch} rows, expected one, or one for each row.`);
     const presets = rows.map((voice) => (voice ? VoicePreset.from(voice) : null));
-    for (const voice of new Set(presets)) voice?.validate(this.generation_config, { lengths: false }); // the processor has looked at these
+    // the processor has looked at these
+    for (const voice of new Set(presets)) voice?.validate(this.generation_config, { lengths: false });
     return presets;
   }
 
@@ -295,7 +396,10 @@ export class BarkModel {
     const { n_coarse_codebooks } = this.generation_config.coarse_acoustics_config;
     const { n_fine_codebooks } = this.generation_config.fine_acoustics_config;
     const frames = own.fine.length / n_fine_codebooks;
-    if (frames === 0) throw new InputError(`voice: row ${row} is silent, expected one that speaks. Generate it again with another seed.`);
+    if (frames === 0)
+      throw new InputError(
+        `voice: row ${row} is silent, expected one that speaks. Generate it again with another seed.`,
+      );
     return VoicePreset.from({
       semantic_prompt: own.semantic,
       coarse_prompt: { data: own.coarse, shape: [n_coarse_codebooks, frames] },
@@ -304,23 +408,40 @@ export class BarkModel {
   }
 }
 
-function slice({ inputIds, attentionMask, shape: [, width] }: BarkInputs, from: number, to: number): Pick<BarkInputs, 'inputIds' | 'attentionMask' | 'shape'> {
-  return { inputIds: inputIds.slice(from * width, to * width), attentionMask: attentionMask.slice(from * width, to * width), shape: [to - from, width] };
+function slice(
+  { inputIds, attentionMask, shape: [, width] }: BarkInputs,
+  from: number,
+  to: number,
+): Pick<BarkInputs, 'inputIds' | 'attentionMask' | 'shape'> {
+  return {
+    inputIds: inputIds.slice(from * width, to * width),
+    attentionMask: attentionMask.slice(from * width, to * width),
+    shape: [to - from, width],
+  };
 }
 
 /** The outputs of a batch that was too large for one go. */
 function join(outputs: readonly GenerateOutput[]): GenerateOutput {
   const all = <T>(of: (output: GenerateOutput) => readonly T[]): T[] => outputs.flatMap((output) => [...of(output)]);
-  const sum = (stage: keyof GenerateOutput['timings']): number => outputs.reduce((total, output) => total + output.timings[stage], 0);
+  const sum = (stage: keyof GenerateOutput['timings']): number =>
+    outputs.reduce((total, output) => total + output.timings[stage], 0);
   return {
     audio: all((o) => o.audio),
     tokens: all((o) => o.tokens),
     seeds: all((o) => o.seeds),
     warnings: all((o) => o.warnings),
-    timings: { semantic: sum('semantic'), coarse: sum('coarse'), fine: sum('fine'), codec: sum('codec'), total: sum('total'), firstToken: outputs[0]!.timings.firstToken },
+    timings: {
+      semantic: sum('semantic'),
+      coarse: sum('coarse'),
+      fine: sum('fine'),
+      codec: sum('codec'),
+      total: sum('total'),
+      firstToken: outputs[0]!.timings.firstToken,
+    },
     voice: (row) => {
       const output = outputs[Math.floor(row / MAX_BATCH)];
-      if (!output?.tokens[row % MAX_BATCH]) throw new InputError(`voice: got row ${row}, expected one from 0 to ${all((o) => o.audio).length - 1}.`);
+      if (!output?.tokens[row % MAX_BATCH])
+        throw new InputError(`voice: got row ${row}, expected one from 0 to ${all((o) => o.audio).length - 1}.`);
       return output.voice(row % MAX_BATCH);
     },
   };

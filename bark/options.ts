@@ -1,5 +1,5 @@
-// What callers ask of `generate`, made whole: stage options win over bare ones, these over the checkpoint's generation_config.json.
-// Everything is checked here, before any GPU work.
+// What callers ask of `generate`, made whole: stage options win over bare ones, these over the
+// checkpoint's generation_config.json. Everything is checked here, before any GPU work.
 
 import { threefry2x32, type Words } from '../kernels/sample/random.ts';
 import { InputError } from '../runtime/base/errors.ts';
@@ -20,7 +20,10 @@ export interface SamplingOptions {
 
 export interface ProgressEvent {
   stage: 'download' | 'convert' | 'load' | 'semantic' | 'coarse' | 'fine' | 'codec';
-  /** Bytes (of a download or a conversion), tensors, tokens, passes or clips done, of `total`; the semantic stage may end before its total. */
+  /**
+   * Bytes (of a download or a conversion), tensors, tokens, passes or clips done, of `total`; the
+   * semantic stage may end before its total.
+   */
   done: number;
   total: number;
   /** What is downloaded or written. */
@@ -28,14 +31,26 @@ export interface ProgressEvent {
 }
 
 export interface GenerateOptions extends SamplingOptions {
-  /** End the speech where the end token has more than this probability. Default 0.2, as suno's; null: only where it is drawn. */
+  /**
+   * End the speech where the end token has more than this probability. Default 0.2, as suno's;
+   * null: only where it is drawn.
+   */
   minEosP?: number | null | undefined;
-  /** Same seed, inputs, checkpoint and adapter: same tokens, alone or in a batch. A number for all rows, or one for each. Default: a random one. */
+  /**
+   * Same seed, inputs, checkpoint and adapter: same tokens, alone or in a batch. A number for all
+   * rows, or one for each. Default: a random one.
+   */
   seed?: number | readonly number[] | undefined;
   semantic?: (SamplingOptions & { minEosP?: number | null | undefined; maxNewTokens?: number | undefined }) | undefined;
-  /** `strictMask`: false lets odd steps draw ids past the second codebook, as transformers does; default: true when sampling. */
+  /**
+   * `strictMask`: false lets odd steps draw ids past the second codebook, as transformers does;
+   * default: true when sampling.
+   */
   coarse?: (SamplingOptions & { strictMask?: boolean | undefined }) | undefined;
-  /** `temperature`: null takes the likeliest code; so does exactly 1, as in transformers. `doSample` does not reach this stage. */
+  /**
+   * `temperature`: null takes the likeliest code; so does exactly 1, as in transformers. `doSample`
+   * does not reach this stage.
+   */
   fine?: { temperature?: number | null | undefined } | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: ProgressEvent) => void) | undefined;
@@ -51,24 +66,48 @@ export interface ResolvedOptions {
   fine: { temperature: number | null };
 }
 
-/** Throws `InputError` for a value that no stage can use. `mostNewTokens`: what the semantic model has room for. */
-export function resolveOptions(options: GenerateOptions, generation: BarkGenerationConfig, batch: number, mostNewTokens: number): ResolvedOptions {
+/**
+ * Throws `InputError` for a value that no stage can use. `mostNewTokens`: what the semantic model
+ * has room for.
+ */
+export function resolveOptions(
+  options: GenerateOptions,
+  generation: BarkGenerationConfig,
+  batch: number,
+  mostNewTokens: number,
+): ResolvedOptions {
   refuseUnknown(options);
   const { semantic = {}, coarse = {}, fine = {} } = options;
   const config = generation.semantic_config;
   const minEosP = first(semantic.minEosP, options.minEosP, config.min_eos_p ?? MIN_EOS_P);
   if (minEosP !== null) check('minEosP', minEosP, (p) => p > 0 && p <= 1, 'a probability above 0 up to 1, or null');
   if (semantic.maxNewTokens !== undefined) {
-    check('semantic.maxNewTokens', semantic.maxNewTokens, (n) => Number.isInteger(n) && n >= 1 && n <= mostNewTokens, `a whole number from 1 to ${mostNewTokens}, what this model has positions for`);
+    check(
+      'semantic.maxNewTokens',
+      semantic.maxNewTokens,
+      (n) => Number.isInteger(n) && n >= 1 && n <= mostNewTokens,
+      `a whole number from 1 to ${mostNewTokens}, what this model has positions for`,
+    );
   }
   const temperature = first(fine.temperature, options.temperature, generation.fine_acoustics_config.temperature);
-  if (temperature !== null) check('fine.temperature', temperature, (t) => t > 0 && Number.isFinite(t), 'a number above 0, or null for the likeliest code');
+  if (temperature !== null)
+    check(
+      'fine.temperature',
+      temperature,
+      (t) => t > 0 && Number.isFinite(t),
+      'a number above 0, or null for the likeliest code',
+    );
   return {
     seeds: seeds(options.seed, batch),
-    semantic: { ...draw('semantic', semantic, options, config), minEosP, maxNewTokens: semantic.maxNewTokens ?? Math.min(config.max_new_tokens, mostNewTokens) },
+    semantic: {
+      ...draw('semantic', semantic, options, config),
+      minEosP,
+      maxNewTokens: semantic.maxNewTokens ?? Math.min(config.max_new_tokens, mostNewTokens),
+    },
     coarse: {
       ...draw('coarse', coarse, options, generation.coarse_acoustics_config),
-      strictMask: coarse.strictMask ?? first(coarse.doSample, options.doSample, generation.coarse_acoustics_config.do_sample),
+      strictMask:
+        coarse.strictMask ?? first(coarse.doSample, options.doSample, generation.coarse_acoustics_config.do_sample),
     },
     fine: { temperature },
   };
@@ -86,9 +125,21 @@ function draw(stage: string, own: SamplingOptions, bare: SamplingOptions, config
   const temperature = first(own.temperature, bare.temperature, config.temperature) ?? 1;
   const topK = first(own.topK, bare.topK, config.top_k) || null;
   const topP = first(own.topP, bare.topP, config.top_p);
-  check(`${stage}.temperature`, temperature, (t) => t > 0 && Number.isFinite(t), 'a number above 0 (for the likeliest tokens set doSample to false)');
-  if (topK !== null) check(`${stage}.topK`, topK, (k) => Number.isInteger(k) && k >= 1 && k < 2 ** 31, 'a whole number from 1, or null');
-  if (topP !== null) check(`${stage}.topP`, topP, (p) => p >= 0 && p <= 1, 'a probability from 0 (the likeliest token alone) to 1, or null');
+  check(
+    `${stage}.temperature`,
+    temperature,
+    (t) => t > 0 && Number.isFinite(t),
+    'a number above 0 (for the likeliest tokens set doSample to false)',
+  );
+  if (topK !== null)
+    check(`${stage}.topK`, topK, (k) => Number.isInteger(k) && k >= 1 && k < 2 ** 31, 'a whole number from 1, or null');
+  if (topP !== null)
+    check(
+      `${stage}.topP`,
+      topP,
+      (p) => p >= 0 && p <= 1,
+      'a probability from 0 (the likeliest token alone) to 1, or null',
+    );
   return { temperature, topK, topP };
 }
 
@@ -102,19 +153,36 @@ function check(name: string, value: number, allowed: (value: number) => boolean,
 }
 
 function wrong(name: string, value: unknown, expected: string): InputError {
-  return new InputError(`${name}: got ${typeof value === 'number' ? value : JSON.stringify(value)}, expected ${expected}.`);
+  return new InputError(
+    `${name}: got ${typeof value === 'number' ? value : JSON.stringify(value)}, expected ${expected}.`,
+  );
 }
 
 function seeds(seed: GenerateOptions['seed'], batch: number): number[] {
   const given = typeof seed === 'object' ? [...seed] : Array.from({ length: batch }, () => seed);
-  if (given.length !== batch) throw new InputError(`seed: got ${given.length} seeds for ${batch} rows, expected one, or one for each row.`);
-  for (const s of given) if (s !== undefined) check('seed', s, (n) => Number.isSafeInteger(n) && n >= 0, 'a whole number from 0 to 2^53 - 1');
+  if (given.length !== batch)
+    throw new InputError(`seed: got ${given.length} seeds for ${batch} rows, expected one, or one for each row.`);
+  for (const s of given)
+    if (s !== undefined)
+      check('seed', s, (n) => Number.isSafeInteger(n) && n >= 0, 'a whole number from 0 to 2^53 - 1');
   const random = crypto.getRandomValues(new Uint32Array(batch));
   return given.map((s, b) => s ?? random[b]!);
 }
 
 const KEYS = {
-  '': ['doSample', 'temperature', 'topK', 'topP', 'minEosP', 'seed', 'semantic', 'coarse', 'fine', 'signal', 'onProgress'],
+  '': [
+    'doSample',
+    'temperature',
+    'topK',
+    'topP',
+    'minEosP',
+    'seed',
+    'semantic',
+    'coarse',
+    'fine',
+    'signal',
+    'onProgress',
+  ],
   semantic: ['doSample', 'temperature', 'topK', 'topP', 'minEosP', 'maxNewTokens'],
   coarse: ['doSample', 'temperature', 'topK', 'topP', 'strictMask'],
   fine: ['temperature'],
@@ -128,8 +196,10 @@ function refuseUnknown(options: GenerateOptions): void {
     const at = stage && `${stage}.`;
     if (typeof given !== 'object' || given === null) throw wrong(stage || 'options', given, 'an object of options');
     for (const [key, value] of Object.entries(given)) {
-      if (!(keys as readonly string[]).includes(key)) throw new InputError(`generate: got the option ${at}${key}, expected one of ${keys.join(', ')}.`);
-      if ((key === 'doSample' || key === 'strictMask') && value !== undefined && typeof value !== 'boolean') throw wrong(`${at}${key}`, value, 'true or false');
+      if (!(keys as readonly string[]).includes(key))
+        throw new InputError(`generate: got the option ${at}${key}, expected one of ${keys.join(', ')}.`);
+      if ((key === 'doSample' || key === 'strictMask') && value !== undefined && typeof value !== 'boolean')
+        throw wrong(`${at}${key}`, value, 'true or false');
     }
   }
   const { signal, onProgress } = options;

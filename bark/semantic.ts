@@ -1,5 +1,6 @@
-// Text tokens → semantic tokens: the first stage. A prompt of exactly max_input_semantic_length positions, each the sum of a text and a
-// history embedding, then an infer token; from there on the model speaks until it draws its end token.
+// Text tokens → semantic tokens: the first stage. A prompt of exactly max_input_semantic_length
+// positions, each the sum of a text and a history embedding, then an infer token; from there on the
+// model speaks until it draws its end token.
 // Reference: HF BarkSemanticModel.generate; suno-ai/bark generation.py generate_text_semantic.
 
 import type { Words } from '../kernels/sample/random.ts';
@@ -52,7 +53,8 @@ export interface SemanticOutput {
   firstToken: number;
 }
 
-// Steps of one submit. Tokens come back this often, so a sentence that ends early wastes fewer; rows that are done compute nothing.
+// Steps of one submit. Tokens come back this often, so a sentence that ends early wastes fewer;
+// rows that are done compute nothing.
 const STEPS = 16;
 
 const IDLE = { temperature: null, topK: null, topP: null, minEosP: null, eos: null };
@@ -62,14 +64,23 @@ export class BarkSemanticModel extends BarkCausalModel {
 
   constructor(options: StageOptions, config: BarkSemanticConfig, generation: BarkSemanticGenerationConfig) {
     const { semantic_vocab_size: size, eos_token_id: eos, semantic_infer_token: infer } = generation;
-    // What can be drawn: all semantic tokens, then the end token; ids behind it never, also where it lies among them. What can be fed: these,
-    // and the infer token, which starts the speech.
-    const drawn: RowRange[] = eos < size ? [[0, eos + 1]] : [[0, size], [eos, eos + 1]];
+    // What can be drawn: all semantic tokens, then the end token; ids behind it never, also where
+    // it lies among them. What can be fed: these, and the infer token, which starts the speech.
+    const drawn: RowRange[] =
+      eos < size
+        ? [[0, eos + 1]]
+        : [
+            [0, size],
+            [eos, eos + 1],
+          ];
     super(options, config, { table: [...drawn, [infer, infer + 1]], head: drawn });
     this.generation_config = generation;
   }
 
-  /** The most tokens that the block has room for. The last one is never fed back and needs no position. */
+  /**
+   * The most tokens that the block has room for. The last one is never fed back and needs no
+   * position.
+   */
   get maxNewTokens(): number {
     return this.config.block_size - this.generation_config.max_input_semantic_length;
   }
@@ -81,28 +92,47 @@ export class BarkSemanticModel extends BarkCausalModel {
     return this.use((gpt) => this.#speak(gpt, prompts, options, start), { signal: options.signal });
   }
 
-  async #speak(gpt: CausalGpt, prompts: readonly Float32Array[], options: SemanticOptions, start: number): Promise<SemanticOutput> {
+  async #speak(
+    gpt: CausalGpt,
+    prompts: readonly Float32Array[],
+    options: SemanticOptions,
+    start: number,
+  ): Promise<SemanticOutput> {
     const { semantic_vocab_size: size, eos_token_id: eos, max_input_semantic_length: length } = this.generation_config;
     const { signal, onProgress, seeds } = options;
     const batch = prompts.length;
     const limit = Math.min(options.maxNewTokens, this.maxNewTokens);
     const eosLogit = Math.min(eos, size);
     const infer = gpt.head.weight.shape[0]!; // its row of the table: behind all that can be drawn
-    const session = await createSession(this.device, gpt, this.#session(gpt, batch, limit, { ...options, eos: eosLogit }));
+    const session = await createSession(
+      this.device,
+      gpt,
+      this.#session(gpt, batch, limit, { ...options, eos: eosLogit }),
+    );
     try {
       const pacer = new Pacer(this.device, signal);
       for (const [b, rows] of prompts.entries()) {
         this.device.write(session.promptRows!, rows);
         session.prefill(b, length);
-        writeRow(this.device, session.state, b, { token: infer, position: length, step: 0, done: false, seed: seeds[b]!, limit, base: 0 });
+        writeRow(this.device, session.state, b, {
+          token: infer,
+          position: length,
+          step: 0,
+          done: false,
+          seed: seeds[b]!,
+          limit,
+          base: 0,
+        });
         await pacer.submitted();
       }
       let issued = 0;
       let firstToken = 0;
-      const looks: ReturnType<typeof readRows>[] = []; // the state after each submit; one submit runs while the last is looked at
+      // the state after each submit; one submit runs while the last is looked at
+      const looks: ReturnType<typeof readRows>[] = [];
       for (;;) {
         if (issued < limit) {
-          const steps = Math.min(issued === 0 ? 1 : STEPS - (issued % STEPS), limit - issued); // the first alone: it is told of at once
+          // the first alone: it is told of at once
+          const steps = Math.min(issued === 0 ? 1 : STEPS - (issued % STEPS), limit - issued);
           session.step.run(steps);
           issued += steps;
           const look = readRows(this.device, session.state, batch);
@@ -132,17 +162,32 @@ export class BarkSemanticModel extends BarkCausalModel {
 
   /** Runs these pipelines once, with nothing to do: some drivers finish compiling only then. */
   warmUp(): Promise<void> {
-    return this.use(async (gpt) => warmUp(this.device, await createSession(this.device, gpt, this.#session(gpt, 1, 1, IDLE))));
+    return this.use(async (gpt) =>
+      warmUp(this.device, await createSession(this.device, gpt, this.#session(gpt, 1, 1, IDLE))),
+    );
   }
 
   #session(gpt: CausalGpt, batch: number, pitch: number, sampling: Omit<Sampling, 'even' | 'odd'>): SessionOptions {
     const every = { first: 0, count: gpt.head.weight.shape[0]! };
     const prompt = this.generation_config.max_input_semantic_length;
-    return { owner: this.stage, batch, prompt, pitch, sampling: { ...sampling, even: every, odd: every }, promptRows: true };
+    return {
+      owner: this.stage,
+      batch,
+      prompt,
+      pitch,
+      sampling: { ...sampling, even: every, odd: every },
+      promptRows: true,
+    };
   }
 
   /** Rows of the token buffer up to the end token. Zeros behind it were never drawn. */
-  #collect(drawn: Uint32Array, limit: number, eosLogit: number, batch: number, onProgress: StageHooks['onProgress']): Omit<SemanticOutput, 'firstToken'> {
+  #collect(
+    drawn: Uint32Array,
+    limit: number,
+    eosLogit: number,
+    batch: number,
+    onProgress: StageHooks['onProgress'],
+  ): Omit<SemanticOutput, 'firstToken'> {
     const tokens: Int32Array[] = [];
     const ended: boolean[] = [];
     for (let b = 0; b < batch; b++) {
@@ -158,7 +203,12 @@ export class BarkSemanticModel extends BarkCausalModel {
 
   /** Embeddings (max_input_semantic_length, H) of one row: text plus history. */
   async #promptRows({ inputIds, attentionMask, shape, history }: SemanticInputs, b: number): Promise<Float32Array> {
-    const { max_input_semantic_length: length, text_encoding_offset, text_pad_token, semantic_pad_token } = this.generation_config;
+    const {
+      max_input_semantic_length: length,
+      text_encoding_offset,
+      text_pad_token,
+      semantic_pad_token,
+    } = this.generation_config;
     const width = shape[1];
     const text = Array.from({ length }, (_, i) => {
       const at = b * width + i;
@@ -169,7 +219,9 @@ export class BarkSemanticModel extends BarkCausalModel {
     const vocab = this.config.input_vocab_size;
     const wrong = text.findIndex((id) => id < 0 || id >= vocab);
     if (wrong >= 0) {
-      throw new InputError(`inputIds: got ${inputIds[b * width + wrong]} at [${b}, ${wrong}], expected a text token from 0 to ${vocab - 1 - text_encoding_offset}. Encode the text with this model's own BarkProcessor.`);
+      throw new InputError(
+        `inputIds: got ${inputIds[b * width + wrong]} at [${b}, ${wrong}], expected a text token from 0 to ${vocab - 1 - text_encoding_offset}. Encode the text with this model's own BarkProcessor.`,
+      );
     }
     const H = this.config.hidden_size;
     const rows = await this.embed([...text, ...past, ...pads]);

@@ -1,4 +1,5 @@
-// Whether this machine can speak at all, asked before anything is downloaded. Requests an adapter and no device, so it costs no GPU memory.
+// Whether this machine can speak at all, asked before anything is downloaded. Requests an adapter
+// and no device, so it costs no GPU memory.
 
 import { adapterName, requestAdapter, type DeviceOptions } from '../runtime/compute/device.ts';
 
@@ -18,6 +19,11 @@ export async function checkSupport(options: DeviceOptions = {}): Promise<Support
     const adapter = await requestAdapter(options);
     return { supported: true, reasons: [], adapter: adapterName(adapter.info), features: [...adapter.features].sort() };
   } catch (error) {
-    return { supported: false, reasons: [error instanceof Error ? error.message : String(error)], adapter: null, features: [] };
+    return {
+      supported: false,
+      reasons: [error instanceof Error ? error.message : String(error)],
+      adapter: null,
+      features: [],
+    };
   }
 }

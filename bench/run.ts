@@ -1,4 +1,5 @@
-// `bark bench [suite …] [options]`, in the repository `npm run bench -- …`: chooses suites and prints what they measure. No timing is printed before its result was checked.
+// `bark bench [suite …] [options]`, in the repository `npm run bench -- …`: chooses suites and
+// prints what they measure. No timing is printed before its result was checked.
 
 import { help, readArguments } from '../bark/command/arguments.ts';
 import { packageVersion } from '../runtime/host/version.ts';
@@ -34,20 +35,39 @@ function fail(message: string): never {
 async function answer(): Promise<string | undefined> {
   if (values.version) return packageVersion();
   if (!values.help) return undefined;
-  return [help('bench'), '', 'Suites (default: all but peers)', ...SUITES.map(({ name, about }) => `  ${name.padEnd(10)}${about}`)].join('\n');
+  return [
+    help('bench'),
+    '',
+    'Suites (default: all but peers)',
+    ...SUITES.map(({ name, about }) => `  ${name.padEnd(10)}${about}`),
+  ].join('\n');
 }
 
 const { words, values } = parse();
-const { json = false, quick = false, cold = false, tune: tuning = false, model = 'small', dtype, dir, repeats = quick ? 3 : 5 } = values;
+const {
+  json = false,
+  quick = false,
+  cold = false,
+  tune: tuning = false,
+  model = 'small',
+  dtype,
+  dir,
+  repeats = quick ? 3 : 5,
+} = values;
 const told = await answer();
 if (told !== undefined) {
   console.log(told);
   process.exit(0);
 }
 const unknown = words.find((name) => !SUITES.some((suite) => suite.name === name));
-if (unknown !== undefined) fail(`bench: got the suite '${unknown}', expected ${SUITES.map(({ name }) => name).join(' or ')}.`);
-if (words.includes(peers.name) && !import.meta.filename.endsWith('.ts')) fail("bench: got the suite 'peers', expected another: it needs files in Python that only the repository has. Clone that, and run: npm run bench -- peers");
-if (!isModelName(model) && !/[/\\.]/.test(model)) fail(`--model: got '${model}', expected small, large, tiny or a path such as ./${model}.`);
+if (unknown !== undefined)
+  fail(`bench: got the suite '${unknown}', expected ${SUITES.map(({ name }) => name).join(' or ')}.`);
+if (words.includes(peers.name) && !import.meta.filename.endsWith('.ts'))
+  fail(
+    "bench: got the suite 'peers', expected another: it needs files in Python that only the repository has. Clone that, and run: npm run bench -- peers",
+  );
+if (!isModelName(model) && !/[/\\.]/.test(model))
+  fail(`--model: got '${model}', expected small, large, tiny or a path such as ./${model}.`);
 
 /** Runs one part of the bench; where it fails, the others go on. */
 async function attempt(name: string, run: () => Promise<void>): Promise<void> {
@@ -83,7 +103,8 @@ for (const suite of asked) {
     if (json) console.log(JSON.stringify(result));
   };
   await attempt(suite.name, () => suite.run({ model, quick, cold, dtype, dir, repeats }, emit, note));
-  if (!json && results.length > 0) console.log(`${suite.name} on ${results[0]!.adapter}\n${table(results, suite.columns)}\n`);
+  if (!json && results.length > 0)
+    console.log(`${suite.name} on ${results[0]!.adapter}\n${table(results, suite.columns)}\n`);
   const closing = suite.closing?.(results);
   if (closing) (json ? console.error : console.log)(closing);
 }

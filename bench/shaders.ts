@@ -1,5 +1,6 @@
-// Shaders that only the bench needs (bench/shaders/*.wgsl), read where they are used; in the package they are part of its bundle (bark/build.ts).
-// They are checked when they are compiled, by the tests of the suite `device`.
+// Shaders that only the bench needs (bench/shaders/*.wgsl), read where they are used; in the
+// package they are part of its bundle (bark/build.ts). They are checked when they are compiled, by
+// the tests of the suite `device`.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,8 @@
-// An EnCodec 24 kHz folder as config and weights under the names of HF's EncodecModel: HF's own folders, and Meta's checkpoint as
-// torch hub leaves it, alone or beside a config.json. Meta's names are taken in every format. Uploads nothing.
-// Reference: HF convert_encodec_checkpoint_to_pytorch.py; facebookresearch/encodec model.py (the file's name).
+// An EnCodec 24 kHz folder as config and weights under the names of HF's EncodecModel: HF's own
+// folders, and Meta's checkpoint as torch hub leaves it, alone or beside a config.json. Meta's
+// names are taken in every format. Uploads nothing.
+// Reference: HF convert_encodec_checkpoint_to_pytorch.py; facebookresearch/encodec model.py (the
+// file's name).
 
 import type { Checkpoint, ModelSource, OpenOptions } from '../runtime/formats/checkpoint.ts';
 import { renamed } from '../runtime/formats/views.ts';
@@ -26,7 +28,10 @@ export async function hasCodec(source: ModelSource, options?: OpenOptions): Prom
   return (await source.has(META_FILE, options)) || (await findCheckpoint(source, options)) !== undefined;
 }
 
-/** Reads config.json; a folder without one is the 24 kHz model. Errors as in `EncodecConfig.fromJSON`. */
+/**
+ * Reads config.json; a folder without one is the 24 kHz model. Errors as in
+ * `EncodecConfig.fromJSON`.
+ */
 export async function readCodecConfig(source: ModelSource, options?: OpenOptions): Promise<EncodecConfig> {
   const json = (await source.has('config.json', options)) ? await readJson(source, 'config.json', options) : {};
   return EncodecConfig.fromJSON(json, `${source.label}/config.json`);
@@ -37,7 +42,9 @@ export async function openCodecCheckpoint(source: ModelSource, options?: OpenOpt
   const open = await findCheckpoint(source, options);
   if (open) return renamed(await open(), codecName);
   if (await source.has(META_FILE, options)) return renamed(await openMetaFile(source, options), codecName);
-  const none = new WeightsError(`${source.label}: got no codec, expected model.safetensors, pytorch_model.bin or ${META_FILE}. Is this the folder of an EnCodec?`);
+  const none = new WeightsError(
+    `${source.label}: got no codec, expected model.safetensors, pytorch_model.bin or ${META_FILE}. Is this the folder of an EnCodec?`,
+  );
   throw await whyMissing(source, 'model.safetensors', none, options);
 }
 

@@ -1,6 +1,8 @@
-// The codec's part of config.json, as types: keys keep their spelling, missing keys get the reference's defaults.
-// Holds what decoding and encoding at one sampling rate need; chunking and loudness keys (the 48 kHz model) are refused or unread.
-// Reference: HF EncodecConfig; facebookresearch/encodec, arXiv 2210.13438.
+// The codec's part of config.json, as types: keys keep their spelling, missing keys get the
+// reference's defaults.
+// Holds what decoding and encoding at one sampling rate need; chunking and loudness keys (the 48
+// kHz model) are refused or unread. Reference: HF EncodecConfig; facebookresearch/encodec, arXiv
+// 2210.13438.
 
 import { UnsupportedError } from '../runtime/base/errors.ts';
 import { bad, boolean, integer, isNull, jsonObject, number, numbers, show, text } from '../runtime/base/json.ts';
@@ -14,7 +16,9 @@ export interface EncodecConfig {
   normalize: false;
   /** Channels between quantizer and decoder. */
   hidden_size: number;
-  /** Channels of the layer next to the waveform; each upsampling step before it has twice as many. */
+  /**
+   * Channels of the layer next to the waveform; each upsampling step before it has twice as many.
+   */
   num_filters: number;
   num_residual_layers: number;
   /** Strides of the transposed convolutions; their product is the samples of one frame. */
@@ -45,14 +49,18 @@ const SIZE_LIMIT = 2 ** 16; // far above any codec; keeps a mistyped size from b
 export const EncodecConfig = {
   /**
    * Reads `codec_config` of a Bark checkpoint, or the config.json of an EnCodec one.
-   * Throws `WeightsError` for a value that cannot be, `UnsupportedError` for one that this library cannot do.
+   * Throws `WeightsError` for a value that cannot be, `UnsupportedError` for one that this library
+   * cannot do.
    */
   fromJSON(json: unknown, label = 'config.json', path = ''): EncodecConfig {
     const from = jsonObject(json, label, path);
-    const size = (key: string, fallback: number, min = 1) => integer(from, key, { default: fallback, min, max: SIZE_LIMIT });
+    const size = (key: string, fallback: number, min = 1) =>
+      integer(from, key, { default: fallback, min, max: SIZE_LIMIT });
     const only = <T>(key: string, value: unknown, supported: T): T => {
       if (value === supported) return supported;
-      throw new UnsupportedError(`${label}: ${path && `${path}.`}${key} is ${show(value)}, expected ${show(supported)}: this library has no other. Use an EnCodec 24 kHz model.`);
+      throw new UnsupportedError(
+        `${label}: ${path && `${path}.`}${key} is ${show(value)}, expected ${show(supported)}: this library has no other. Use an EnCodec 24 kHz model.`,
+      );
     };
 
     only('model_type', text(from, 'model_type', { default: 'encodec' }), 'encodec');
@@ -66,8 +74,17 @@ export const EncodecConfig = {
       hidden_size,
       num_filters: size('num_filters', 32),
       num_residual_layers: size('num_residual_layers', 1, 0),
-      upsampling_ratios: numbers(from, 'upsampling_ratios', { default: [8, 5, 4, 2], min: 1, max: SIZE_LIMIT, whole: true }),
-      norm_type: only('norm_type', text(from, 'norm_type', { default: 'weight_norm', among: ['weight_norm', 'time_group_norm'] }), 'weight_norm'),
+      upsampling_ratios: numbers(from, 'upsampling_ratios', {
+        default: [8, 5, 4, 2],
+        min: 1,
+        max: SIZE_LIMIT,
+        whole: true,
+      }),
+      norm_type: only(
+        'norm_type',
+        text(from, 'norm_type', { default: 'weight_norm', among: ['weight_norm', 'time_group_norm'] }),
+        'weight_norm',
+      ),
       kernel_size: size('kernel_size', 7),
       last_kernel_size: size('last_kernel_size', 7),
       residual_kernel_size: size('residual_kernel_size', 3),
@@ -83,10 +100,19 @@ export const EncodecConfig = {
       target_bandwidths: numbers(from, 'target_bandwidths', { default: [1.5, 3, 6, 12, 24], min: 0 }),
     };
 
-    if (config.codebook_dim !== hidden_size) throw bad(from, 'codebook_dim', config.codebook_dim, `hidden_size (${hidden_size}): the decoder reads what the codebooks hold`);
-    if (config.compress > config.num_filters) throw bad(from, 'compress', config.compress, `at most num_filters (${config.num_filters})`);
-    if (!config.use_causal_conv && config.trim_right_ratio !== 1) throw bad(from, 'trim_right_ratio', config.trim_right_ratio, '1 when use_causal_conv is false');
-    if (config.upsampling_ratios.length > 16) throw bad(from, 'upsampling_ratios', config.upsampling_ratios, 'at most 16 ratios');
+    if (config.codebook_dim !== hidden_size)
+      throw bad(
+        from,
+        'codebook_dim',
+        config.codebook_dim,
+        `hidden_size (${hidden_size}): the decoder reads what the codebooks hold`,
+      );
+    if (config.compress > config.num_filters)
+      throw bad(from, 'compress', config.compress, `at most num_filters (${config.num_filters})`);
+    if (!config.use_causal_conv && config.trim_right_ratio !== 1)
+      throw bad(from, 'trim_right_ratio', config.trim_right_ratio, '1 when use_causal_conv is false');
+    if (config.upsampling_ratios.length > 16)
+      throw bad(from, 'upsampling_ratios', config.upsampling_ratios, 'at most 16 ratios');
     return config;
   },
 };

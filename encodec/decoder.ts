@@ -1,6 +1,8 @@
-// EnCodec's decoder: codes (B, Q, T) → audio (B, T · hop). config → weights → forward; activations are channel-last (B, T, C), f32.
-// Long clips are computed in slices of time, exactly: all layers behind the LSTM see a few frames to either side and no further.
-// Reference: HF modeling_encodec.py, EncodecDecoder and EncodecResidualVectorQuantizer.decode; facebookresearch/encodec, arXiv 2210.13438.
+// EnCodec's decoder: codes (B, Q, T) → audio (B, T · hop). config → weights → forward; activations
+// are channel-last (B, T, C), f32.
+// Long clips are computed in slices of time, exactly: all layers behind the LSTM see a few frames
+// to either side and no further. Reference: HF modeling_encodec.py, EncodecDecoder and
+// EncodecResidualVectorQuantizer.decode; facebookresearch/encodec, arXiv 2210.13438.
 
 import { codebookSum } from '../kernels/codebook_sum/codebook_sum.ts';
 import { conv1d, type Conv1d, type Slice } from '../kernels/conv/conv1d.ts';
@@ -35,13 +37,39 @@ export interface Decoder {
 /** Channels between the first convolution and the first upsampling. */
 export const widest = (config: EncodecConfig): number => config.num_filters * 2 ** config.upsampling_ratios.length;
 
-/** Reads what decoding with the first `codebooks` codebooks needs. The module index counts every layer of HF's list, ELUs included. */
-export async function loadDecoder(to: Destination, config: EncodecConfig, w: Weights, codebooks: number): Promise<Decoder> {
+/**
+ * Reads what decoding with the first `codebooks` codebooks needs. The module index counts every
+ * layer of HF's list, ELUs included.
+ */
+export async function loadDecoder(
+  to: Destination,
+  config: EncodecConfig,
+  w: Weights,
+  codebooks: number,
+): Promise<Decoder> {
   const layers = w.at('decoder.layers');
-  const convOf = (inChannels: number, outChannels: number, kernelSize: number, dilation = 1) => ({ inChannels, outChannels, kernelSize, stride: 1, dilation });
+  const convOf = (inChannels: number, outChannels: number, kernelSize: number, dilation = 1) => ({
+    inChannels,
+    outChannels,
+    kernelSize,
+    stride: 1,
+    dilation,
+  });
   let channels = widest(config);
-  const book = await loadCodebooks(to, w.at('quantizer'), codebooks, config.codebook_size, config.codebook_dim, 'codebook_size and codebook_dim');
-  const first = await loadConv1d(to, layers.at('0'), convOf(config.hidden_size, channels, config.kernel_size), 'hidden_size, num_filters and kernel_size');
+  const book = await loadCodebooks(
+    to,
+    w.at('quantizer'),
+    codebooks,
+    config.codebook_size,
+    config.codebook_dim,
+    'codebook_size and codebook_dim',
+  );
+  const first = await loadConv1d(
+    to,
+    layers.at('0'),
+    convOf(config.hidden_size, channels, config.kernel_size),
+    'hidden_size, num_filters and kernel_size',
+  );
   const lstmLayers = await loadLstm(to, layers.at('1.lstm'), channels, config.num_lstm_layers, 'num_filters');
   const upsamplings: Upsampling[] = [];
   let index = 2;
@@ -56,15 +84,27 @@ export async function loadDecoder(to: Destination, config: EncodecConfig, w: Wei
     for (let j = 0; j < config.num_residual_layers; j++) {
       const block = layers.at(`${index++}`);
       blocks.push({
-        narrow: await loadConv1d(to, block.at('block.1'), convOf(channels, inner, config.residual_kernel_size, config.dilation_growth_rate ** j), 'compress and residual_kernel_size'),
+        narrow: await loadConv1d(
+          to,
+          block.at('block.1'),
+          convOf(channels, inner, config.residual_kernel_size, config.dilation_growth_rate ** j),
+          'compress and residual_kernel_size',
+        ),
         widen: await loadConv1d(to, block.at('block.3'), convOf(inner, channels, 1), 'compress'),
-        shortcut: config.use_conv_shortcut ? await loadConv1d(to, block.at('shortcut'), convOf(channels, channels, 1), 'num_filters') : null,
+        shortcut: config.use_conv_shortcut
+          ? await loadConv1d(to, block.at('shortcut'), convOf(channels, channels, 1), 'num_filters')
+          : null,
       });
     }
     upsamplings.push({ conv, blocks });
   }
   index++; // ELU
-  const last = await loadConv1d(to, layers.at(`${index}`), convOf(channels, config.audio_channels, config.last_kernel_size), 'num_filters and last_kernel_size');
+  const last = await loadConv1d(
+    to,
+    layers.at(`${index}`),
+    convOf(channels, config.audio_channels, config.last_kernel_size),
+    'num_filters and last_kernel_size',
+  );
   return { codebooks: book, first, lstm: lstmLayers, upsamplings, last };
 }
 
@@ -75,17 +115,30 @@ export function decoderTensors(config: EncodecConfig): number {
 }
 
 export interface DecodeOptions {
-  /** Frames that the layers behind the LSTM see at once; default: as many as keep activations below 32 MiB a tensor. */
+  /**
+   * Frames that the layers behind the LSTM see at once; default: as many as keep activations below
+   * 32 MiB a tensor.
+   */
   sliceFrames?: number;
   /**
-   * For tests and research: given every stage's output (B, T', C) under HF's layer index, and 'quantizer'; they then keep their memory. A layer
-   * that an ELU follows writes what that makes of it, and has its index. With identity shortcuts a block writes over its input.
+   * For tests and research: given every stage's output (B, T', C) under HF's layer index, and
+   * 'quantizer'; they then keep their memory. A layer that an ELU follows writes what that makes of
+   * it, and has its index. With identity shortcuts a block writes over its input.
    */
   onStage?: (stage: string, value: Tensor) => void;
 }
 
-/** Appends the decoding of codes (B, Q, T) u32; gives the audio (B, T · hop), from the recorder's memory. */
-export function decode(r: Recorder, config: EncodecConfig, w: Decoder, codes: Tensor, options: DecodeOptions = {}): Tensor {
+/**
+ * Appends the decoding of codes (B, Q, T) u32; gives the audio (B, T · hop), from the recorder's
+ * memory.
+ */
+export function decode(
+  r: Recorder,
+  config: EncodecConfig,
+  w: Decoder,
+  codes: Tensor,
+  options: DecodeOptions = {},
+): Tensor {
   const [batch, , frames] = codes.shape as readonly [number, number, number];
   const causal = config.use_causal_conv;
   const stages = stageKeeper(r, options);
@@ -113,7 +166,15 @@ export function decode(r: Recorder, config: EncodecConfig, w: Decoder, codes: Te
 }
 
 /** From the LSTM's output to audio, for one slice of time. */
-function decodeSlice(r: Recorder, config: EncodecConfig, w: Decoder, audio: Tensor, lstmOutput: Tensor, slice: PlannedSlice, stages: StageKeeper): void {
+function decodeSlice(
+  r: Recorder,
+  config: EncodecConfig,
+  w: Decoder,
+  audio: Tensor,
+  lstmOutput: Tensor,
+  slice: PlannedSlice,
+  stages: StageKeeper,
+): void {
   const causal = config.use_causal_conv;
   const batch = audio.shape[0]!;
   let index = 2; // of the ELU that made x
@@ -139,7 +200,10 @@ function decodeSlice(r: Recorder, config: EncodecConfig, w: Decoder, audio: Tens
     index = end;
   }
   const hop = hopLength(config);
-  conv1d(r, audio, x, w.last, { causal, into: { skip: (slice.start - slice.seen.start) * hop, start: slice.start * hop, count: slice.count * hop } });
+  conv1d(r, audio, x, w.last, {
+    causal,
+    into: { skip: (slice.start - slice.seen.start) * hop, start: slice.start * hop, count: slice.count * hop },
+  });
   stages.done(x);
 }
 
@@ -182,7 +246,8 @@ function context(config: EncodecConfig): number {
   for (const ratio of config.upsampling_ratios) {
     frames += 2 / rate;
     rate *= ratio;
-    for (let j = 0; j < config.num_residual_layers; j++) frames += ((config.residual_kernel_size - 1) * config.dilation_growth_rate ** j) / rate;
+    for (let j = 0; j < config.num_residual_layers; j++)
+      frames += ((config.residual_kernel_size - 1) * config.dilation_growth_rate ** j) / rate;
   }
   return Math.ceil(frames + (config.last_kernel_size - 1) / rate);
 }
@@ -196,10 +261,16 @@ function bytesPerFrame(config: EncodecConfig): number {
 
 function defaultSlice(r: Recorder, config: EncodecConfig, batch: number): number {
   const { maxStorageBufferBindingSize, maxBufferSize } = r.device.limits;
-  return Math.floor(Math.min(SLICE_BYTES, maxStorageBufferBindingSize, maxBufferSize) / (batch * bytesPerFrame(config))) - 2 * context(config);
+  return (
+    Math.floor(Math.min(SLICE_BYTES, maxStorageBufferBindingSize, maxBufferSize) / (batch * bytesPerFrame(config))) -
+    2 * context(config)
+  );
 }
 
-/** Frames 0 … frames − 1 in slices of at most `most` (but no shorter than what padding may reflect), with what each must see around it. */
+/**
+ * Frames 0 … frames − 1 in slices of at most `most` (but no shorter than what padding may reflect),
+ * with what each must see around it.
+ */
 function slices(config: EncodecConfig, frames: number, most: number): PlannedSlice[] {
   const around = context(config);
   const parts = Math.max(1, Math.min(Math.ceil(frames / Math.max(1, most)), Math.floor(frames / (2 * around + 1))));

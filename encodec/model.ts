@@ -1,5 +1,7 @@
-// The codec as a model: opens a checkpoint, puts the decoder on the GPU and takes it away again, turns codes into samples.
-// It has no encoder yet. Reference: HF EncodecModel.decode for one chunk (24 kHz: no chunking, no loudness scale).
+// The codec as a model: opens a checkpoint, puts the decoder on the GPU and takes it away again,
+// turns codes into samples.
+// It has no encoder yet. Reference: HF EncodecModel.decode for one chunk (24 kHz: no chunking, no
+// loudness scale).
 
 import type { Checkpoint, OpenOptions } from '../runtime/formats/checkpoint.ts';
 import { Device } from '../runtime/compute/device.ts';
@@ -16,7 +18,10 @@ import { hopLength, numQuantizers, type EncodecConfig } from './config.ts';
 import { decode, decoderTensors, loadDecoder, widest, type Decoder } from './decoder.ts';
 import { nowhere, Uploads } from './weights.ts';
 
-/** Codes as one array of shape [Q, T] or [B, Q, T], or as the Q rows of one clip. Ids are below codebook_size. */
+/**
+ * Codes as one array of shape [Q, T] or [B, Q, T], or as the Q rows of one clip. Ids are below
+ * codebook_size.
+ */
 export type Codes = { readonly data: Int32Array; readonly shape: readonly number[] } | readonly ArrayLike<number>[];
 
 export interface EncodecOptions extends HubOptions, OpenOptions {
@@ -60,15 +65,21 @@ export class EncodecModel {
 
   /** Nothing is read before `upload()` or `decode()`. */
   constructor({ device, config, weights, codebooks = numQuantizers(config) }: EncodecParts) {
-    if (!Number.isInteger(codebooks) || codebooks < 1) throw new InputError(`EncodecModel: got ${codebooks} codebooks, expected a whole number of at least 1.`);
+    if (!Number.isInteger(codebooks) || codebooks < 1)
+      throw new InputError(`EncodecModel: got ${codebooks} codebooks, expected a whole number of at least 1.`);
     this.device = device;
     this.config = config;
     this.codebooks = codebooks;
     this.#weights = weights;
-    this.#decoder = new Resident(device, 'codec.weights', (owner, progress) => loadDecoder(new Uploads(device, owner, progress), config, weights, codebooks));
+    this.#decoder = new Resident(device, 'codec.weights', (owner, progress) =>
+      loadDecoder(new Uploads(device, owner, progress), config, weights, codebooks),
+    );
   }
 
-  /** Opens EnCodec 24 kHz, a folder of HF's or Meta's own file, and uploads its decoder. Throws `WeightsError` for files that are missing or damaged. */
+  /**
+   * Opens EnCodec 24 kHz, a folder of HF's or Meta's own file, and uploads its decoder. Throws
+   * `WeightsError` for files that are missing or damaged.
+   */
   static async fromPretrained(source: ModelSourceLike, options: EncodecOptions = {}): Promise<EncodecModel> {
     const { signal, codebooks } = options;
     signal?.throwIfAborted();
@@ -110,23 +121,34 @@ export class EncodecModel {
   /** Has the driver compile the pipelines of `decode`; needs no weights. */
   async compile(): Promise<void> {
     const decoder = await loadDecoder(nowhere, this.config, this.#weights, this.codebooks);
-    await compileAll(this.device, (r) => void decode(r, this.config, decoder, NOWHERE.createTensor([1, this.codebooks, 1], 'u32', 'nowhere')));
+    await compileAll(
+      this.device,
+      (r) => void decode(r, this.config, decoder, NOWHERE.createTensor([1, this.codebooks, 1], 'u32', 'nowhere')),
+    );
   }
 
-  /** Frees the decoder on the GPU, as soon as no decoding needs it any more; the next use uploads it again. */
+  /**
+   * Frees the decoder on the GPU, as soon as no decoding needs it any more; the next use uploads it
+   * again.
+   */
   unload(): void {
     this.#decoder.unload();
   }
 
   #expectLive(): void {
-    if (this.#disposed) throw new InputError('EncodecModel: it was disposed, expected a live one. Load the model again.');
+    if (this.#disposed)
+      throw new InputError('EncodecModel: it was disposed, expected a live one. Load the model again.');
   }
 
   /**
-   * Samples in about [−1, 1] for each clip, T · hop long, in order; several clips may differ in length, and those of one length share a pass.
-   * Throws `InputError` for codes that are none of this codec's.
+   * Samples in about [−1, 1] for each clip, T · hop long, in order; several clips may differ in
+   * length, and those of one length share a pass. Throws `InputError` for codes that are none of
+   * this codec's.
    */
-  async decode(codes: Codes | readonly Codes[], options: CodecDecodeOptions = {}): Promise<Float32Array<ArrayBuffer>[]> {
+  async decode(
+    codes: Codes | readonly Codes[],
+    options: CodecDecodeOptions = {},
+  ): Promise<Float32Array<ArrayBuffer>[]> {
     const { signal } = options;
     this.#expectLive();
     signal?.throwIfAborted();
@@ -136,7 +158,11 @@ export class EncodecModel {
     return this.#decoder.use((decoder) => this.#decode(decoder, clips, options), { signal });
   }
 
-  async #decode(decoder: Decoder, clips: readonly Clip[], { signal, onProgress }: CodecDecodeOptions): Promise<Float32Array<ArrayBuffer>[]> {
+  async #decode(
+    decoder: Decoder,
+    clips: readonly Clip[],
+    { signal, onProgress }: CodecDecodeOptions,
+  ): Promise<Float32Array<ArrayBuffer>[]> {
     const results: Float32Array<ArrayBuffer>[] = new Array(clips.length);
     let done = 0;
     for (const pass of this.#passes(clips)) {
@@ -157,7 +183,10 @@ export class EncodecModel {
         program.run();
         const samples = new Float32Array(await this.device.read(audio));
         const length = frames * hopLength(this.config);
-        pass.forEach((clip, row) => (results[clip] = pass.length === 1 ? samples : samples.slice(row * length, (row + 1) * length)));
+        pass.forEach(
+          (clip, row) =>
+            (results[clip] = pass.length === 1 ? samples : samples.slice(row * length, (row + 1) * length)),
+        );
       } finally {
         program.dispose();
       }
@@ -181,10 +210,16 @@ export class EncodecModel {
 
   #check({ data, codebooks, frames }: Clip): void {
     const { codebook_size } = this.config;
-    if (codebooks < 1 || codebooks > this.codebooks) throw new InputError(`Codes: got ${codebooks} codebooks, expected 1 to ${this.codebooks}. Leave out the ones this codec lacks.`);
+    if (codebooks < 1 || codebooks > this.codebooks)
+      throw new InputError(
+        `Codes: got ${codebooks} codebooks, expected 1 to ${this.codebooks}. Leave out the ones this codec lacks.`,
+      );
     if (frames < 1) throw new InputError('Codes: got no frames, expected at least one.');
     const wrong = data.findIndex((id) => id < 0 || id >= codebook_size);
-    if (wrong >= 0) throw new InputError(`Codes: got id ${data[wrong]} in codebook ${Math.floor(wrong / frames)}, frame ${wrong % frames}, expected 0 to ${codebook_size - 1}. Subtract the offsets of the model that made them.`);
+    if (wrong >= 0)
+      throw new InputError(
+        `Codes: got id ${data[wrong]} in codebook ${Math.floor(wrong / frames)}, frame ${wrong % frames}, expected 0 to ${codebook_size - 1}. Subtract the offsets of the model that made them.`,
+      );
   }
 
   /** Indices of clips that are decoded together: of one shape, and as many as fit. */
@@ -195,9 +230,16 @@ export class EncodecModel {
       alike.set(key, [...(alike.get(key) ?? []), i]);
     });
     const { maxStorageBufferBindingSize, maxBufferSize } = this.device.limits;
-    const bytes = 4 * Math.max(4 * widest(this.config), hopLength(this.config), this.config.hidden_size); // of a frame, in the largest tensor that is not sliced
+    // of a frame, in the largest tensor that is not sliced
+    const bytes = 4 * Math.max(4 * widest(this.config), hopLength(this.config), this.config.hidden_size);
     return [...alike.values()].flatMap((group) => {
-      const most = Math.max(1, Math.min(MOST_CLIPS, Math.floor(Math.min(maxStorageBufferBindingSize, maxBufferSize) / (bytes * clips[group[0]!]!.frames))));
+      const most = Math.max(
+        1,
+        Math.min(
+          MOST_CLIPS,
+          Math.floor(Math.min(maxStorageBufferBindingSize, maxBufferSize) / (bytes * clips[group[0]!]!.frames)),
+        ),
+      );
       return Array.from({ length: Math.ceil(group.length / most) }, (_, i) => group.slice(i * most, (i + 1) * most));
     });
   }
@@ -208,22 +250,33 @@ const MOST_CLIPS = 16; // of one pass: more fill no GPU better, and slices of ti
 /** The clips that codes hold, as [Q, T] each. */
 function listClips(codes: Codes | readonly Codes[]): Clip[] {
   if (!Array.isArray(codes)) return splitBatch(codes as Exclude<Codes, readonly ArrayLike<number>[]>);
-  if (codes.length > 0 && typeof (codes[0] as ArrayLike<unknown>)[0] === 'number') return [joinRows(codes as readonly ArrayLike<number>[])];
+  if (codes.length > 0 && typeof (codes[0] as ArrayLike<unknown>)[0] === 'number')
+    return [joinRows(codes as readonly ArrayLike<number>[])];
   return (codes as readonly Codes[]).flatMap((clip) => listClips(clip));
 }
 
 function splitBatch({ data, shape }: { data: Int32Array; shape: readonly number[] }): Clip[] {
-  const [batch, codebooks, frames] = shape.length === 2 ? [1, shape[0]!, shape[1]!] : (shape as readonly [number, number, number]);
+  const [batch, codebooks, frames] =
+    shape.length === 2 ? [1, shape[0]!, shape[1]!] : (shape as readonly [number, number, number]);
   if (shape.length < 2 || shape.length > 3 || data.length !== batch * codebooks * frames) {
-    throw new InputError(`Codes: got ${data.length} ids of shape (${shape.join(', ')}), expected as many as a shape (Q, T) or (B, Q, T) says.`);
+    throw new InputError(
+      `Codes: got ${data.length} ids of shape (${shape.join(', ')}), expected as many as a shape (Q, T) or (B, Q, T) says.`,
+    );
   }
   const size = codebooks * frames;
-  return Array.from({ length: batch }, (_, b) => ({ data: data.subarray(b * size, (b + 1) * size), codebooks, frames }));
+  return Array.from({ length: batch }, (_, b) => ({
+    data: data.subarray(b * size, (b + 1) * size),
+    codebooks,
+    frames,
+  }));
 }
 
 function joinRows(rows: readonly ArrayLike<number>[]): Clip {
   const frames = rows[0]!.length;
-  if (rows.some((row) => row.length !== frames)) throw new InputError(`Codes: got rows of ${rows.map((row) => row.length).join(', ')} ids, expected the same number in each.`);
+  if (rows.some((row) => row.length !== frames))
+    throw new InputError(
+      `Codes: got rows of ${rows.map((row) => row.length).join(', ')} ids, expected the same number in each.`,
+    );
   const data = new Int32Array(rows.length * frames);
   rows.forEach((row, q) => data.set(row, q * frames));
   return { data, codebooks: rows.length, frames };

@@ -1,9 +1,15 @@
-// Reads a codec's tensors one by one, folds weight norm, packs them as the kernels read them and puts them on the GPU. They are small
-// (30 MB for EnCodec 24 kHz), so this happens on the CPU, in f64, and the codec stays f32 in every mode. Which tensors there are is decoder.ts's.
-// Reference: torch.nn.utils.weight_norm (dim 0); Salimans & Kingma, arXiv 1602.07868.
+// Reads a codec's tensors one by one, folds weight norm, packs them as the kernels read them and
+// puts them on the GPU. They are small (30 MB for EnCodec 24 kHz), so this happens on the CPU, in
+// f64, and the codec stays f32 in every mode. Which tensors there are is decoder.ts's. Reference:
+// torch.nn.utils.weight_norm (dim 0); Salimans & Kingma, arXiv 1602.07868.
 
 import { packConv1d, padTo4, type Conv1d } from '../kernels/conv/conv1d.ts';
-import { convTranspose1dDepth, packConvTranspose1d, packConvTranspose1dBias, type ConvTranspose1d } from '../kernels/conv/conv_transpose1d.ts';
+import {
+  convTranspose1dDepth,
+  packConvTranspose1d,
+  packConvTranspose1dBias,
+  type ConvTranspose1d,
+} from '../kernels/conv/conv_transpose1d.ts';
 import { packLstm, recurrentLength, type Lstm, type LstmLayer } from '../kernels/lstm/lstm.ts';
 import type { Device } from '../runtime/compute/device.ts';
 import type { Owner } from '../runtime/compute/ledger.ts';
@@ -20,7 +26,9 @@ export interface Destination {
 }
 
 /** Reads nothing: for those who ask for shapes alone. */
-export const nowhere: Destination = { put: async (shape, _values, label) => NOWHERE.createTensor(shape, 'f32', 'nowhere', label) };
+export const nowhere: Destination = {
+  put: async (shape, _values, label) => NOWHERE.createTensor(shape, 'f32', 'nowhere', label),
+};
 
 /** Puts tensors on a device, booked to `owner`. */
 export class Uploads implements Destination {
@@ -49,14 +57,23 @@ export class Uploads implements Destination {
   }
 }
 
-/** The weight of a convolution at `w`, of torch's `shape` (D0, D1, kernel): folded, or g · v / ‖v‖ over all dimensions but the first. */
-export async function foldedWeight(w: Weights, shape: readonly [number, number, number], hint: string): Promise<Float32Array> {
+/**
+ * The weight of a convolution at `w`, of torch's `shape` (D0, D1, kernel): folded, or g · v / ‖v‖
+ * over all dimensions but the first.
+ */
+export async function foldedWeight(
+  w: Weights,
+  shape: readonly [number, number, number],
+  hint: string,
+): Promise<Float32Array> {
   const spelling = w.either('weight_g', 'parametrizations.weight.original0', 'weight');
   if (spelling === 'weight') return readFloat32(w.tensor('weight', shape, hint));
   const [rows, ...rest] = shape;
   const columns = rest[0] * rest[1];
   const g = await readFloat32(w.tensor(spelling, [rows, 1, 1], hint));
-  const v = await readFloat32(w.tensor(spelling === 'weight_g' ? 'weight_v' : 'parametrizations.weight.original1', shape, hint));
+  const v = await readFloat32(
+    w.tensor(spelling === 'weight_g' ? 'weight_v' : 'parametrizations.weight.original1', shape, hint),
+  );
   const folded = new Float32Array(v.length);
   for (let row = 0; row < rows; row++) {
     const from = row * columns;
@@ -68,10 +85,23 @@ export async function foldedWeight(w: Weights, shape: readonly [number, number, 
   return folded;
 }
 
-/** EncodecConv1d at `w`: conv.weight (outChannels, inChannels, kernelSize), conv.bias (outChannels). */
-export async function loadConv1d(to: Destination, w: Weights, conv: Omit<Conv1d, 'weight' | 'bias'>, hint: string): Promise<Conv1d> {
+/**
+ * EncodecConv1d at `w`: conv.weight (outChannels, inChannels, kernelSize), conv.bias (outChannels).
+ */
+export async function loadConv1d(
+  to: Destination,
+  w: Weights,
+  conv: Omit<Conv1d, 'weight' | 'bias'>,
+  hint: string,
+): Promise<Conv1d> {
   const { inChannels, outChannels, kernelSize } = conv;
-  const weight = async () => packConv1d(await foldedWeight(w.at('conv'), [outChannels, inChannels, kernelSize], hint), outChannels, inChannels, kernelSize);
+  const weight = async () =>
+    packConv1d(
+      await foldedWeight(w.at('conv'), [outChannels, inChannels, kernelSize], hint),
+      outChannels,
+      inChannels,
+      kernelSize,
+    );
   const bias = () => readFloat32(w.tensor('conv.bias', [outChannels], hint));
   return {
     ...conv,
@@ -80,11 +110,21 @@ export async function loadConv1d(to: Destination, w: Weights, conv: Omit<Conv1d,
   };
 }
 
-/** EncodecConvTranspose1d at `w`: conv.weight (inChannels, outChannels, kernelSize), conv.bias (outChannels). */
-export async function loadConvTranspose1d(to: Destination, w: Weights, conv: Omit<ConvTranspose1d, 'weight' | 'bias'>, hint: string): Promise<ConvTranspose1d> {
+/**
+ * EncodecConvTranspose1d at `w`: conv.weight (inChannels, outChannels, kernelSize), conv.bias
+ * (outChannels).
+ */
+export async function loadConvTranspose1d(
+  to: Destination,
+  w: Weights,
+  conv: Omit<ConvTranspose1d, 'weight' | 'bias'>,
+  hint: string,
+): Promise<ConvTranspose1d> {
   const { inChannels, outChannels, kernelSize, stride } = conv;
-  const weight = async () => packConvTranspose1d(await foldedWeight(w.at('conv'), [inChannels, outChannels, kernelSize], hint), conv);
-  const bias = async () => packConvTranspose1dBias(await readFloat32(w.tensor('conv.bias', [outChannels], hint)), stride);
+  const weight = async () =>
+    packConvTranspose1d(await foldedWeight(w.at('conv'), [inChannels, outChannels, kernelSize], hint), conv);
+  const bias = async () =>
+    packConvTranspose1dBias(await readFloat32(w.tensor('conv.bias', [outChannels], hint)), stride);
   return {
     ...conv,
     weight: await to.put([convTranspose1dDepth(conv), padTo4(stride * outChannels)], weight, `${w.path}.conv.weight`),
@@ -92,7 +132,10 @@ export async function loadConvTranspose1d(to: Destination, w: Weights, conv: Omi
   };
 }
 
-/** torch.nn.LSTM at `w`: weight_ih_l{n} and weight_hh_l{n} (4H, H), bias_ih_l{n} and bias_hh_l{n} (4H). */
+/**
+ * torch.nn.LSTM at `w`: weight_ih_l{n} and weight_hh_l{n} (4H, H), bias_ih_l{n} and bias_hh_l{n}
+ * (4H).
+ */
 export async function loadLstm(to: Destination, w: Weights, size: number, layers: number, hint: string): Promise<Lstm> {
   const pack = async () => {
     const read: LstmLayer[] = [];
@@ -110,18 +153,30 @@ export async function loadLstm(to: Destination, w: Weights, size: number, layers
   let packing: ReturnType<typeof pack> | undefined;
   const packed = (part: 'input' | 'bias' | 'recurrent') => async () => (await (packing ??= pack()))[part];
   return {
-    size, layers,
+    size,
+    layers,
     input: await to.put([size, 4 * size], packed('input'), `${w.path}.weight_ih_l0`),
     bias: await to.put([4 * size], packed('bias'), `${w.path}.bias_l0`),
     recurrent: await to.put([recurrentLength(size, layers)], packed('recurrent'), `${w.path}.weight_hh_l*`),
   };
 }
 
-/** The first `count` codebooks of EncodecResidualVectorQuantizer at `w`, stacked: (count, size, width). */
-export async function loadCodebooks(to: Destination, w: Weights, count: number, size: number, width: number, hint: string): Promise<Tensor> {
+/**
+ * The first `count` codebooks of EncodecResidualVectorQuantizer at `w`, stacked: (count, size,
+ * width).
+ */
+export async function loadCodebooks(
+  to: Destination,
+  w: Weights,
+  count: number,
+  size: number,
+  width: number,
+  hint: string,
+): Promise<Tensor> {
   const books = async () => {
     const read: Float32Array[] = [];
-    for (let q = 0; q < count; q++) read.push(await readFloat32(w.tensor(`layers.${q}.codebook.embed`, [size, width], hint)));
+    for (let q = 0; q < count; q++)
+      read.push(await readFloat32(w.tensor(`layers.${q}.codebook.embed`, [size, width], hint)));
     return read;
   };
   return to.put([count, size, width], books, `${w.path}.codebooks`);

@@ -1,7 +1,9 @@
-// Turns the shaders below kernels/ (the .wgsl files with an entry point) into kernels/wgsl.gen.ts, which tsx, Deno, bundlers and browsers all import alike (tsx cannot import .wgsl).
-// An esbuild plugin expands `#include "common/x.wgsl"` (once a shader), lists the bindings, and has Tint on Dawn's null backend check every
-// shader, so that a typing error is reported here with file, line and column and not on a user's GPU. Where npm webgpu has no binary for the
-// host, the check is left out and said so.
+// Turns the shaders below kernels/ (the .wgsl files with an entry point) into kernels/wgsl.gen.ts,
+// which tsx, Deno, bundlers and browsers all import alike (tsx cannot import .wgsl). An esbuild
+// plugin expands `#include "common/x.wgsl"` (once a shader), lists the bindings, and has Tint on
+// Dawn's null backend check every shader, so that a typing error is reported here with file, line
+// and column and not on a user's GPU. Where npm webgpu has no binary for the host, the check is
+// left out and said so.
 
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
@@ -22,7 +24,10 @@ class BuildError extends Error {
 }
 
 /** Expands includes depth first; a file that was already included is left out. */
-export function expand(file: string, read: (file: string) => string | undefined): { code: string; runs: SourceRun[]; files: string[] } {
+export function expand(
+  file: string,
+  read: (file: string) => string | undefined,
+): { code: string; runs: SourceRun[]; files: string[] } {
   const out: string[] = [];
   const runs: SourceRun[] = [];
   const seen = new Set<string>();
@@ -32,13 +37,15 @@ export function expand(file: string, read: (file: string) => string | undefined)
     for (const [i, text] of (read(name) ?? '').split('\n').entries()) {
       const include = INCLUDE.exec(text)?.[1];
       if (include === undefined) {
-        if (text.startsWith('#')) throw new BuildError(name, i + 1, 0, `unknown directive; expected #include "common/<file>.wgsl"`, text);
+        if (text.startsWith('#'))
+          throw new BuildError(name, i + 1, 0, `unknown directive; expected #include "common/<file>.wgsl"`, text);
         if (fresh) runs.push({ at: out.length + 1, file: name, line: i + 1 });
         fresh = false;
         out.push(text);
         continue;
       }
-      if (read(include) === undefined) throw new BuildError(name, i + 1, text.indexOf('"'), `there is no kernels/${include}`, text);
+      if (read(include) === undefined)
+        throw new BuildError(name, i + 1, text.indexOf('"'), `there is no kernels/${include}`, text);
       if (!seen.has(include)) visit(include);
       fresh = true;
     }
@@ -56,17 +63,35 @@ export function bindingsOf(file: string, code: string): { name: string; kind: Bi
   }));
   found.sort((a, b) => a.index - b.index);
   found.forEach((b, i) => {
-    if (b.index !== i) throw new BuildError(file, 1, 0, `bindings are ${found.map((f) => f.index).join(', ')}; expected 0, 1, 2, … each once`, '');
+    if (b.index !== i)
+      throw new BuildError(
+        file,
+        1,
+        0,
+        `bindings are ${found.map((f) => f.index).join(', ')}; expected 0, 1, 2, … each once`,
+        '',
+      );
   });
   return found.map(({ name, kind }) => ({ name, kind }));
 }
 
-/** A shader that lies elsewhere and includes nothing: the bench has some. `file`, for errors, is its path from this folder. */
-export const shaderOf = (name: string, file: string, code: string): Shader => ({ name, code, bindings: bindingsOf(file, code), runs: [{ at: 1, file, line: 1 }] });
+/**
+ * A shader that lies elsewhere and includes nothing: the bench has some. `file`, for errors, is its
+ * path from this folder.
+ */
+export const shaderOf = (name: string, file: string, code: string): Shader => ({
+  name,
+  code,
+  bindings: bindingsOf(file, code),
+  runs: [{ at: 1, file, line: 1 }],
+});
 
 /** A device of Dawn's null backend: it validates WGSL and runs nothing. */
 async function validator(): Promise<GPUDevice | null> {
-  const gpu = await import('webgpu').then((m) => m.create(['backend=null', 'enable-dawn-features=allow_unsafe_apis']), () => null);
+  const gpu = await import('webgpu').then(
+    (m) => m.create(['backend=null', 'enable-dawn-features=allow_unsafe_apis']),
+    () => null,
+  );
   const adapter = await gpu?.requestAdapter();
   if (!adapter) return null;
   keepAlive.push(gpu);
@@ -85,7 +110,13 @@ async function check(device: GPUDevice | null, shader: Shader): Promise<PartialM
     .filter((m) => m.type === 'error')
     .map((m) => {
       const at = locate(shader.runs, m.lineNum);
-      const location = { file: join('kernels', at.file), line: at.line, column: Math.max(0, m.linePos - 1), length: m.length, lineText: lines[m.lineNum - 1] ?? '' };
+      const location = {
+        file: join('kernels', at.file),
+        line: at.line,
+        column: Math.max(0, m.linePos - 1),
+        length: m.length,
+        lineText: lines[m.lineNum - 1] ?? '',
+      };
       return { text: m.message, location };
     });
 }
@@ -97,12 +128,18 @@ export function wgsl(device: GPUDevice | null): Plugin {
     setup(esbuild) {
       esbuild.onLoad({ filter: /\.wgsl$/ }, async ({ path }) => {
         const file = relative(KERNELS, path);
-        const read = (name: string): string | undefined => (existsSync(join(KERNELS, name)) ? readFileSync(join(KERNELS, name), 'utf8') : undefined);
+        const read = (name: string): string | undefined =>
+          existsSync(join(KERNELS, name)) ? readFileSync(join(KERNELS, name), 'utf8') : undefined;
         try {
           const { code, runs, files } = expand(file, read);
           const shader: Shader = { name: nameOf(file), code, runs, bindings: bindingsOf(file, code) };
           const errors = await check(device, shader);
-          return { contents: JSON.stringify(shader), loader: 'json', errors, watchFiles: files.map((f) => join(KERNELS, f)) };
+          return {
+            contents: JSON.stringify(shader),
+            loader: 'json',
+            errors,
+            watchFiles: files.map((f) => join(KERNELS, f)),
+          };
         } catch (error) {
           if (error instanceof BuildError) return { errors: [error.place] };
           throw error;
@@ -112,12 +149,19 @@ export function wgsl(device: GPUDevice | null): Plugin {
   };
 }
 
-/** Files with an entry point, as paths from this folder; the others are pieces that they include. */
+/**
+ * Files with an entry point, as paths from this folder; the others are pieces that they include.
+ */
 function entryPoints(): string[] {
-  const files = readdirSync(KERNELS, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.wgsl')).map((file) => file.replaceAll('\\', '/'));
+  const files = readdirSync(KERNELS, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.wgsl'))
+    .map((file) => file.replaceAll('\\', '/'));
   const shaders = files.filter((file) => /^@compute\b/m.test(readFileSync(join(KERNELS, file), 'utf8'))).sort();
   const twice = shaders.find((file, i) => shaders.findIndex((other) => nameOf(other) === nameOf(file)) !== i);
-  if (twice) throw new Error(`kernels/${twice}: got a second shader of this name, expected one: shaders are found by the name of their file.`);
+  if (twice)
+    throw new Error(
+      `kernels/${twice}: got a second shader of this name, expected one: shaders are found by the name of their file.`,
+    );
   return shaders;
 }
 
@@ -131,7 +175,9 @@ export async function buildShaders(): Promise<void> {
   await build({
     stdin: {
       resolveDir: KERNELS,
-      contents: files.map((file) => `import ${nameOf(file)} from './${file}';`).join('\n') + `\nexport const shaders = { ${files.map(nameOf).join(', ')} };`,
+      contents:
+        files.map((file) => `import ${nameOf(file)} from './${file}';`).join('\n') +
+        `\nexport const shaders = { ${files.map(nameOf).join(', ')} };`,
     },
     bundle: true,
     format: 'esm',

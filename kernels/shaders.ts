@@ -5,7 +5,10 @@ import { shaders as generated } from './wgsl.gen.ts';
 
 const all = generated as Record<string, Shader>;
 
-/** `shader('linear_decode')` is the file linear_decode.wgsl, in whichever folder of this floor it lies. */
+/**
+ * `shader('linear_decode')` is the file linear_decode.wgsl, in whichever folder of this floor it
+ * lies.
+ */
 export function shader(name: string): Shader {
   const found = all[name];
   if (!found) throw new Error(`There is no shader '${name}' in kernels/wgsl.gen.ts. Run 'npm run wgsl'.`);

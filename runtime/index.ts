@@ -1,10 +1,34 @@
-// What `import … from 'bark-webgpu/runtime'` gives: devices, tensors, programs, checkpoints and where they lie, without any op or model.
+// What `import … from 'bark-webgpu/runtime'` gives: devices, tensors, programs, checkpoints and
+// where they lie, without any op or model.
 
 export { Arena } from './compute/arena.ts';
-export type { ByteSource, Checkpoint, DownloadProgress, ModelSource, OpenOptions, StoredDType, TensorInfo } from './formats/checkpoint.ts';
+export type {
+  ByteSource,
+  Checkpoint,
+  DownloadProgress,
+  ModelSource,
+  OpenOptions,
+  StoredDType,
+  TensorInfo,
+} from './formats/checkpoint.ts';
 export type { Capabilities, SubgroupMatrixConfig } from './compute/capabilities.ts';
-export { adapterName, Device, isSoftware, requestAdapter, USAGE, type Counters, type DeviceOptions } from './compute/device.ts';
-export { DownloadError, InputError, ShapeError, UnsupportedError, WeightsError, type DownloadReason } from './base/errors.ts';
+export {
+  adapterName,
+  Device,
+  isSoftware,
+  requestAdapter,
+  USAGE,
+  type Counters,
+  type DeviceOptions,
+} from './compute/device.ts';
+export {
+  DownloadError,
+  InputError,
+  ShapeError,
+  UnsupportedError,
+  WeightsError,
+  type DownloadReason,
+} from './base/errors.ts';
 export { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './base/half.ts';
 export type { HubOptions } from './sources/hub/hub.ts';
 export type { MemoryReport } from './compute/ledger.ts';

@@ -1,4 +1,5 @@
-// The package from outside: the names it exports, what it asks of a browser, and the README's example as a user would run it.
+// The package from outside: the names it exports, what it asks of a browser, and the README's
+// example as a user would run it.
 // Needs: a GPU.
 
 import { spawnSync } from 'node:child_process';
@@ -41,7 +42,15 @@ test('bark-webgpu exports these names', () => {
     'WeightsError',
     'checkSupport',
   ]);
-  for (const name of ['BarkConfig', 'BarkSemanticConfig', 'BarkCoarseConfig', 'BarkFineConfig', 'BarkGenerationConfig', 'EncodecConfig'] as const) assert.type(bark[name].fromJSON, 'function');
+  for (const name of [
+    'BarkConfig',
+    'BarkSemanticConfig',
+    'BarkCoarseConfig',
+    'BarkFineConfig',
+    'BarkGenerationConfig',
+    'EncodecConfig',
+  ] as const)
+    assert.type(bark[name].fromJSON, 'function');
 });
 
 test('the other doors open, and give the same classes', () => {
@@ -62,24 +71,43 @@ test('checkSupport tells the adapter, and never throws', async () => {
 
 test('a browser is asked for nothing of Node', async () => {
   const { outputFiles, metafile } = await build({ ...BROWSER_BUNDLE, write: false, metafile: true });
-  assert.equal(Object.values(metafile!.outputs).flatMap((output) => output.imports), []);
+  assert.equal(
+    Object.values(metafile!.outputs).flatMap((output) => output.imports),
+    [],
+  );
   assert.not.match(outputFiles![0]!.text, /\bfrom\s*["']node:|import\s*\(?["']node:|require\(["']node:/);
   // Bundlers that do not know the browser's door meet Node's modules only behind import().
-  const host = await build({ ...HOST_BUNDLES, entryPoints: ['bark/index.ts', 'runtime/index.ts', 'encodec/index.ts'], write: false, metafile: true });
-  const fixed = Object.values(host.metafile!.outputs).flatMap((output) => output.imports.filter(({ kind, external }) => external && kind === 'import-statement').map(({ path }) => path));
+  const host = await build({
+    ...HOST_BUNDLES,
+    entryPoints: ['bark/index.ts', 'runtime/index.ts', 'encodec/index.ts'],
+    write: false,
+    metafile: true,
+  });
+  const fixed = Object.values(host.metafile!.outputs).flatMap((output) =>
+    output.imports.filter(({ kind, external }) => external && kind === 'import-statement').map(({ path }) => path),
+  );
   assert.equal([...new Set(fixed)].sort(), ['@huggingface/tokenizers', '@zip.js/zip.js/lib/zip-core-custom.js']);
 });
 
 test("the README's first example runs against the built package", async () => {
   await buildPackage();
-  const { exports, bin } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { exports: Record<string, Record<string, string>>; bin: Record<string, string> };
-  for (const path of [...Object.values(exports).flatMap((door) => Object.values(door)), ...Object.values(bin)]) assert.ok(existsSync(join(ROOT, path)), path);
+  const { exports, bin } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    exports: Record<string, Record<string, string>>;
+    bin: Record<string, string>;
+  };
+  for (const path of [...Object.values(exports).flatMap((door) => Object.values(door)), ...Object.values(bin)])
+    assert.ok(existsSync(join(ROOT, path)), path);
   const example = /```js\n(.*?)```/s.exec(readFileSync(join(ROOT, 'README.md'), 'utf8'))?.[1];
   assert.match(example ?? '', /from 'bark-webgpu'/);
-  const folder = mkdtempSync(join(ROOT, 'dist', 'example-')); // inside the package, so that it can import itself by its name
+  // inside the package, so that it can import itself by its name
+  const folder = mkdtempSync(join(ROOT, 'dist', 'example-'));
   try {
     writeFileSync(join(folder, 'example.mjs'), example!);
-    const { status, stderr } = spawnSync(process.execPath, ['example.mjs'], { cwd: folder, encoding: 'utf8', timeout: 60_000 });
+    const { status, stderr } = spawnSync(process.execPath, ['example.mjs'], {
+      cwd: folder,
+      encoding: 'utf8',
+      timeout: 60_000,
+    });
     assert.is(status, 0, stderr);
     const wav = readFileSync(join(folder, 'hello.wav'));
     assert.is(wav.toString('latin1', 0, 4), 'RIFF');

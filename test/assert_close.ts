@@ -1,4 +1,5 @@
-// Compares numbers within a tolerance; says where the worst one is, both values and how many failed.
+// Compares numbers within a tolerance; says where the worst one is, both values and how many
+// failed.
 
 export interface Tolerance {
   /** Relative to the expected value. */
@@ -7,8 +8,14 @@ export interface Tolerance {
   atol?: number;
 }
 
-export function assertClose(actual: ArrayLike<number>, expected: ArrayLike<number>, { rtol = 0, atol = 0 }: Tolerance, label = ''): void {
-  if (actual.length !== expected.length) throw new Error(`${label}: got ${actual.length} values, expected ${expected.length}`);
+export function assertClose(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  { rtol = 0, atol = 0 }: Tolerance,
+  label = '',
+): void {
+  if (actual.length !== expected.length)
+    throw new Error(`${label}: got ${actual.length} values, expected ${expected.length}`);
   let failed = 0;
   let worst = -1;
   let worstExcess = 0;
@@ -19,7 +26,10 @@ export function assertClose(actual: ArrayLike<number>, expected: ArrayLike<numbe
     failed++;
     if (worst < 0 || !(excess <= worstExcess)) [worst, worstExcess] = [i, excess];
   }
-  if (failed > 0) throw new Error(`${label}: ${failed} of ${expected.length} values differ; the worst at [${worst}]: got ${actual[worst]}, expected ${expected[worst]} (rtol ${rtol}, atol ${atol})`);
+  if (failed > 0)
+    throw new Error(
+      `${label}: ${failed} of ${expected.length} values differ; the worst at [${worst}]: got ${actual[worst]}, expected ${expected[worst]} (rtol ${rtol}, atol ${atol})`,
+    );
 }
 
 /** Cosine of the angle between two vectors. */

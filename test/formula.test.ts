@@ -1,4 +1,5 @@
-// The formula weights against the first values in the specification (section 8.4), and what the written files look like.
+// The formula weights against the first values in the specification (section 8.4), and what the
+// written files look like.
 // Needs: no GPU.
 
 import { suite } from 'uvu';
@@ -6,7 +7,17 @@ import * as assert from 'uvu/assert';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { f32, formulaIds, formulaValues, formulaWeights, readFixture, stored, writeModelFolder, type CodecFixture, type StagesFixture } from './formula.ts';
+import {
+  f32,
+  formulaIds,
+  formulaValues,
+  formulaWeights,
+  readFixture,
+  stored,
+  writeModelFolder,
+  type CodecFixture,
+  type StagesFixture,
+} from './formula.ts';
 
 const FIRST: Record<string, number[]> = {
   'semantic.input_embeds_layer.weight': [0.26119316, -0.16583018, 0.07975767, 0.00420821],
@@ -40,7 +51,12 @@ test('last values, through a ranged read of the 129600-row table', async () => {
 test('the tensors of a checkpoint, in each spelling', () => {
   const { config } = readFixture('bias');
   const both = formulaWeights(config);
-  for (const name of ['semantic.layers.1.attn.att_proj.bias', 'coarse_acoustics.layernorm_final.bias', 'fine_acoustics.lm_heads.6.weight']) assert.ok(both.has(name), name);
+  for (const name of [
+    'semantic.layers.1.attn.att_proj.bias',
+    'coarse_acoustics.layernorm_final.bias',
+    'fine_acoustics.lm_heads.6.weight',
+  ])
+    assert.ok(both.has(name), name);
   assert.equal(both.info('semantic.layers.0.attn.bias').dtype, 'BOOL');
   const embeddings = formulaWeights(config, { fineHeads: 'embeddings' });
   assert.not(embeddings.has('fine_acoustics.lm_heads.0.weight'));
@@ -59,7 +75,8 @@ test('a folded weight has the norm g over every dimension but the first', async 
   const width = rest.reduce((a, b) => a * b, 1);
   const values = new Float32Array((await weights.read(`${name}.weight`)).buffer);
   const g = formulaValues(`${name}.weight_g`, 0, rows!, formula);
-  for (let r = 0; r < rows!; r++) assert.ok(Math.abs(Math.hypot(...values.subarray(r * width, (r + 1) * width)) - g[r]!) < 1e-5);
+  for (let r = 0; r < rows!; r++)
+    assert.ok(Math.abs(Math.hypot(...values.subarray(r * width, (r + 1) * width)) - g[r]!) < 1e-5);
 });
 
 test('the codebook sum of the specification, from stored weights', async () => {
@@ -68,16 +85,33 @@ test('the codebook sum of the specification, from stored weights', async () => {
   const { codes, stages } = codec[0]!;
   let sum = 0;
   for (const [q, row] of codes.entries()) {
-    sum += new Float32Array((await weights.read(`codec_model.quantizer.layers.${q}.codebook.embed`, row[0]! * 512, row[0]! * 512 + 4)).buffer)[0]!;
+    sum += new Float32Array(
+      (await weights.read(`codec_model.quantizer.layers.${q}.codebook.embed`, row[0]! * 512, row[0]! * 512 + 4)).buffer,
+    )[0]!;
   }
   assert.ok(Math.abs(sum - stages['quantizer']!.first[0]!) < 1e-4);
 });
 
 test('rounding to f16 and bf16: ties to even, subnormals, ranges that start anywhere', async () => {
-  const values = Float32Array.of(1, 1 + 2 ** -11, 1 + 3 * 2 ** -11, 65504, 65520, 2 ** -24, 2 ** -25, -(2 ** -14), 3 * 2 ** -25, 1 + 2 ** -8, 1 + 3 * 2 ** -8);
+  const values = Float32Array.of(
+    1,
+    1 + 2 ** -11,
+    1 + 3 * 2 ** -11,
+    65504,
+    65520,
+    2 ** -24,
+    2 ** -25,
+    -(2 ** -14),
+    3 * 2 ** -25,
+    1 + 2 ** -8,
+    1 + 3 * 2 ** -8,
+  );
   const bytes = new Uint8Array(values.buffer);
   const source = {
-    label: 'values', names: () => ['x'], has: () => true, close: async () => {},
+    label: 'values',
+    names: () => ['x'],
+    has: () => true,
+    close: async () => {},
     info: () => ({ name: 'x', dtype: 'F32' as const, shape: [values.length], byteLength: bytes.length }),
     read: async (_: string, start = 0, end = bytes.length) => bytes.slice(start, end),
   };
@@ -99,17 +133,26 @@ test('a model folder: one file, shards, vocab.txt alone', async () => {
   assert.not(files.includes('tokenizer.json'));
   const bytes = readFileSync(join(dir, 'one', 'model.safetensors'));
   const length = Number(bytes.readBigUInt64LE());
-  const header = JSON.parse(bytes.subarray(8, 8 + length).toString()) as Record<string, { data_offsets: [number, number] }>;
+  const header = JSON.parse(bytes.subarray(8, 8 + length).toString()) as Record<
+    string,
+    { data_offsets: [number, number] }
+  >;
   assert.is(Math.max(...Object.values(header).map((entry) => entry.data_offsets?.[1] ?? 0)), bytes.length - 8 - length);
   const [start] = header['fine_acoustics.layernorm_final.bias']!.data_offsets;
-  assert.is(bytes.readFloatLE(8 + length + start), formulaValues('fine_acoustics.layernorm_final.bias', 0, 1, fixture.formula)[0]);
+  assert.is(
+    bytes.readFloatLE(8 + length + start),
+    formulaValues('fine_acoustics.layernorm_final.bias', 0, 1, fixture.formula)[0],
+  );
   rmSync(dir, { recursive: true });
 });
 
 test('stored tensors are as long as their shape', () => {
   const { runs, forced } = readFixture('base');
   const { logits } = forced.semantic;
-  assert.is(f32(logits).length, logits.shape.reduce((a, b) => a * b, 1));
+  assert.is(
+    f32(logits).length,
+    logits.shape.reduce((a, b) => a * b, 1),
+  );
   assert.is(f32(runs[0]!.expected.audio![0]!).length, runs[0]!.expected.output_lengths[0]);
 });
 

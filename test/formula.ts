@@ -1,18 +1,31 @@
-// Formula weights: a whole Bark checkpoint whose every value is a hash of the tensor's name and the element's index, so that
-// Python (fixtures/formula.py, for transformers) and TypeScript build the same model and no weights need to be stored.
-// Values are computed when read: a table of 129600 rows costs nothing until somebody asks for its bytes. This file knows
-// the names of a Hugging Face Bark checkpoint; it does not know what the model does with them.
+// Formula weights: a whole Bark checkpoint whose every value is a hash of the tensor's name and the
+// element's index, so that Python (fixtures/formula.py, for transformers) and TypeScript build the
+// same model and no weights need to be stored.
+// Values are computed when read: a table of 129600 rows costs nothing until somebody asks for its
+// bytes. This file knows the names of a Hugging Face Bark checkpoint; it does not know what the
+// model does with them.
 
 import type { Checkpoint, StoredDType, TensorInfo } from '../runtime/formats/checkpoint.ts';
 import { WeightsError } from '../runtime/base/errors.ts';
 
 export { readFixture, f32, u16 } from './fixtures/fixture.ts';
-export type { CodecFixture, DemoFixture, Fixture, FixtureExpected, FixtureHistory, FixtureRun, StagesFixture } from './fixtures/fixture.ts';
+export type {
+  CodecFixture,
+  DemoFixture,
+  Fixture,
+  FixtureExpected,
+  FixtureHistory,
+  FixtureRun,
+  StagesFixture,
+} from './fixtures/fixture.ts';
 export { writeModelFolder, writeSafetensors, stored } from './fixtures/write_model.ts';
 
 type Stage = 'semantic' | 'coarse_acoustics' | 'fine_acoustics' | 'codec_model';
 
-/** What a fixture says about its weights. `tags` end the hashed names, per stage; `scale` multiplies by name prefix. */
+/**
+ * What a fixture says about its weights. `tags` end the hashed names, per stage; `scale` multiplies
+ * by name prefix.
+ */
 export interface Formula {
   readonly tags?: Partial<Record<Stage, string>>;
   readonly scale?: Record<string, number>;
@@ -21,23 +34,49 @@ export interface Formula {
 export interface FormulaOptions extends Formula {
   /** Which spelling of weight norm the codec's convolutions come in; `plain` is already folded. */
   readonly weightNorm?: 'g_v' | 'parametrizations' | 'plain';
-  /** Which names of the tied fine tables exist. Real files: .bin has both, .safetensors only the embeddings. */
+  /**
+   * Which names of the tied fine tables exist. Real files: .bin has both, .safetensors only the
+   * embeddings.
+   */
   readonly fineHeads?: 'both' | 'embeddings' | 'heads';
-  /** Also list some tensors that decoding never needs (encoder, statistics, a ninth codebook), to prove they are skipped. */
+  /**
+   * Also list some tensors that decoding never needs (encoder, statistics, a ninth codebook), to
+   * prove they are skipped.
+   */
   readonly extras?: boolean;
 }
 
 interface GptConfig {
-  hidden_size: number; num_layers: number; block_size: number; input_vocab_size: number; output_vocab_size: number;
-  bias: boolean; n_codes_total?: number; n_codes_given?: number; tie_word_embeddings?: boolean;
+  hidden_size: number;
+  num_layers: number;
+  block_size: number;
+  input_vocab_size: number;
+  output_vocab_size: number;
+  bias: boolean;
+  n_codes_total?: number;
+  n_codes_given?: number;
+  tie_word_embeddings?: boolean;
 }
 interface CodecConfig {
-  hidden_size: number; codebook_dim: number; codebook_size: number; num_filters: number; num_residual_layers: number;
-  upsampling_ratios: number[]; kernel_size: number; last_kernel_size: number; residual_kernel_size: number;
-  compress: number; num_lstm_layers: number; use_conv_shortcut: boolean; audio_channels: number;
+  hidden_size: number;
+  codebook_dim: number;
+  codebook_size: number;
+  num_filters: number;
+  num_residual_layers: number;
+  upsampling_ratios: number[];
+  kernel_size: number;
+  last_kernel_size: number;
+  residual_kernel_size: number;
+  compress: number;
+  num_lstm_layers: number;
+  use_conv_shortcut: boolean;
+  audio_channels: number;
 }
 export interface BarkConfigJson {
-  semantic_config: GptConfig; coarse_acoustics_config: GptConfig; fine_acoustics_config: GptConfig; codec_config: CodecConfig;
+  semantic_config: GptConfig;
+  coarse_acoustics_config: GptConfig;
+  fine_acoustics_config: GptConfig;
+  codec_config: CodecConfig;
   [key: string]: unknown;
 }
 
@@ -85,16 +124,26 @@ function scaleOf(name: string, scale: Record<string, number> = {}): number {
 }
 
 /** Elements [start, end) of the tensor that the checkpoint calls `name`. */
-export function formulaValues(name: string, start: number, end: number, formula: Formula = {}): Float32Array<ArrayBuffer> {
+export function formulaValues(
+  name: string,
+  start: number,
+  end: number,
+  formula: Formula = {},
+): Float32Array<ArrayBuffer> {
   const hash = fnv1a(name + (formula.tags?.[stageOf(name)] ?? '#2'));
   const [offset, slope] = rule(name);
   const factor = scaleOf(name, formula.scale);
   const values = new Float32Array(end - start);
-  for (let i = start; i < end; i++) values[i - start] = (offset + slope * ((mix(hash, i) >>> 8) / 2 ** 23 - 1)) * factor;
+  for (let i = start; i < end; i++)
+    values[i - start] = (offset + slope * ((mix(hash, i) >>> 8) / 2 ** 23 - 1)) * factor;
   return values;
 }
 
-interface Entry { shape: number[]; dtype: 'F32' | 'BOOL'; values(start: number, end: number): Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer> }
+interface Entry {
+  shape: number[];
+  dtype: 'F32' | 'BOOL';
+  values(start: number, end: number): Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+}
 type Add = (name: string, shape: number[], from?: string) => void;
 
 function addBlocks(add: Add, prefix: string, config: GptConfig, normBias: boolean): void {
@@ -129,12 +178,19 @@ function addFine(add: Add, config: GptConfig, which: 'both' | 'embeddings' | 'he
     if (which !== 'heads' || i === 0 || i > heads) add(`${prefix}.input_embeds_layers.${i}.weight`, shape);
   }
   for (let i = 0; i < heads; i++) {
-    if (which !== 'embeddings') add(`${prefix}.lm_heads.${i}.weight`, shape, `${prefix}.input_embeds_layers.${i + 1}.weight`);
+    if (which !== 'embeddings')
+      add(`${prefix}.lm_heads.${i}.weight`, shape, `${prefix}.input_embeds_layers.${i + 1}.weight`);
   }
   addBlocks(add, prefix, config, true);
 }
 
-function addCodec(add: Add, conv: (name: string, shape: number[], bias: number) => void, config: CodecConfig, codes: number, extras: boolean): void {
+function addCodec(
+  add: Add,
+  conv: (name: string, shape: number[], bias: number) => void,
+  config: CodecConfig,
+  codes: number,
+  extras: boolean,
+): void {
   const decoder = 'codec_model.decoder.layers';
   let width = config.num_filters * 2 ** config.upsampling_ratios.length;
   conv(`${decoder}.0`, [width, config.hidden_size, config.kernel_size], width);
@@ -154,7 +210,11 @@ function addCodec(add: Add, conv: (name: string, shape: number[], bias: number) 
       if (config.use_conv_shortcut) conv(`${decoder}.${layer}.shortcut`, [width, width, 1], width);
     }
   }
-  conv(`${decoder}.${layer + 1}`, [config.audio_channels, config.num_filters, config.last_kernel_size], config.audio_channels);
+  conv(
+    `${decoder}.${layer + 1}`,
+    [config.audio_channels, config.num_filters, config.last_kernel_size],
+    config.audio_channels,
+  );
   for (let q = 0; q < codes + (extras ? 1 : 0); q++) {
     const codebook = `codec_model.quantizer.layers.${q}.codebook`;
     add(`${codebook}.embed`, [config.codebook_size, config.codebook_dim]);
@@ -163,7 +223,12 @@ function addCodec(add: Add, conv: (name: string, shape: number[], bias: number) 
     add(`${codebook}.cluster_size`, [config.codebook_size]);
     add(`${codebook}.embed_avg`, [config.codebook_size, config.codebook_dim]);
   }
-  if (extras) conv('codec_model.encoder.layers.0', [config.num_filters, config.audio_channels, config.kernel_size], config.num_filters);
+  if (extras)
+    conv(
+      'codec_model.encoder.layers.0',
+      [config.num_filters, config.audio_channels, config.kernel_size],
+      config.num_filters,
+    );
 }
 
 /** g · v / ‖v‖ with the norm over all dimensions but the first; in f64, rounded once. */
@@ -190,10 +255,17 @@ function entries(config: Partial<BarkConfigJson>, options: FormulaOptions): Map<
     const name = `${layer}.conv`;
     add(`${name}.bias`, [bias]);
     if (weightNorm === 'plain') {
-      map.set(`${name}.weight`, { shape, dtype: 'F32', values: (start, end) => folded(name, shape, options).slice(start, end) });
+      map.set(`${name}.weight`, {
+        shape,
+        dtype: 'F32',
+        values: (start, end) => folded(name, shape, options).slice(start, end),
+      });
       return;
     }
-    const [g, v] = weightNorm === 'g_v' ? ['weight_g', 'weight_v'] : ['parametrizations.weight.original0', 'parametrizations.weight.original1'];
+    const [g, v] =
+      weightNorm === 'g_v'
+        ? ['weight_g', 'weight_v']
+        : ['parametrizations.weight.original0', 'parametrizations.weight.original1'];
     add(`${name}.${g}`, [shape[0]!, 1, 1], `${name}.weight_g`);
     add(`${name}.${v}`, shape, `${name}.weight_v`);
   };
@@ -205,18 +277,25 @@ function entries(config: Partial<BarkConfigJson>, options: FormulaOptions): Map<
     add(`${stage}.lm_head.weight`, [gpt.output_vocab_size, gpt.hidden_size]);
     const side = gpt.block_size;
     for (let n = 0; n < gpt.num_layers; n++) {
-      // The causal mask that transformers saves as a buffer. Its name looks like a bias vector's; it is none.
+      // The causal mask that transformers saves as a buffer. Its name looks like a bias vector's;
+      // it is none.
       const values = (start: number, end: number): Uint8Array<ArrayBuffer> =>
-        Uint8Array.from({ length: end - start }, (_, k) => Number((start + k) % side <= Math.floor((start + k) / side)));
+        Uint8Array.from({ length: end - start }, (_, k) =>
+          Number((start + k) % side <= Math.floor((start + k) / side)),
+        );
       map.set(`${stage}.layers.${n}.attn.bias`, { shape: [1, 1, side, side], dtype: 'BOOL', values });
     }
   }
   if (config.fine_acoustics_config) addFine(add, config.fine_acoustics_config, fineHeads);
-  if (config.codec_config) addCodec(add, conv, config.codec_config, config.fine_acoustics_config?.n_codes_total ?? 8, extras);
+  if (config.codec_config)
+    addCodec(add, conv, config.codec_config, config.fine_acoustics_config?.n_codes_total ?? 8, extras);
   return map;
 }
 
-/** A lazy F32 checkpoint with the tensors that transformers would save for `config` (a parsed config.json, or some stages of it). */
+/**
+ * A lazy F32 checkpoint with the tensors that transformers would save for `config` (a parsed
+ * config.json, or some stages of it).
+ */
 export function formulaWeights(config: Partial<BarkConfigJson>, options: FormulaOptions = {}): Checkpoint {
   const map = entries(config, options);
   const label = 'formula weights';
@@ -240,7 +319,10 @@ export function formulaWeights(config: Partial<BarkConfigJson>, options: Formula
       const size = entry.dtype === 'F32' ? 4 : 1;
       const first = Math.floor(start / size);
       const values = entry.values(first, Math.ceil(end / size));
-      return new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice(start - first * size, end - first * size);
+      return new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice(
+        start - first * size,
+        end - first * size,
+      );
     },
     async close() {},
   };

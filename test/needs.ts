@@ -9,9 +9,13 @@ import { readFileSync } from 'node:fs';
 import { isProfileName, PROFILES, type ProfileName } from './profiles.ts';
 
 const LINE = /^\/\/ Needs: (no GPU|a GPU(?:, on ([\w, ]+))?)\.$/m;
-const EXPECTED = "a line such as '// Needs: no GPU.' or '// Needs: a GPU, on default and portable.' above the imports (see test/needs.ts)";
+const EXPECTED =
+  "a line such as '// Needs: no GPU.' or '// Needs: a GPU, on default and portable.' above the imports (see test/needs.ts)";
 
-/** The profiles that a test file runs on; none of them where it needs no GPU. Throws for a file that does not say. */
+/**
+ * The profiles that a test file runs on; none of them where it needs no GPU. Throws for a file that
+ * does not say.
+ */
 export function profilesOf(file: string): readonly ProfileName[] {
   const said = LINE.exec(readFileSync(file, 'utf8').split(/^import /m, 1)[0]!);
   if (!said) throw new Error(`${file}: got no line that says what it needs, expected ${EXPECTED}.`);
@@ -19,7 +23,10 @@ export function profilesOf(file: string): readonly ProfileName[] {
   if (said[2] === undefined) return ['default'];
   if (said[2] === 'every profile') return Object.keys(PROFILES) as ProfileName[];
   return said[2].split(/, | and /).map((name) => {
-    if (!isProfileName(name)) throw new Error(`${file}: got the profile '${name}', expected one of ${Object.keys(PROFILES).join(', ')}, in ${EXPECTED}.`);
+    if (!isProfileName(name))
+      throw new Error(
+        `${file}: got the profile '${name}', expected one of ${Object.keys(PROFILES).join(', ')}, in ${EXPECTED}.`,
+      );
     return name;
   });
 }

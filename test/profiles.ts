@@ -1,5 +1,6 @@
-// The adapters that tests run on, as data: what to set in a child's environment and what to ask Device.request for. A driver is chosen by the
-// Vulkan loader when a process starts, so a profile is a process of its own (run.ts); within it BARK_TEST_PROFILE says which one it is.
+// The adapters that tests run on, as data: what to set in a child's environment and what to ask
+// Device.request for. A driver is chosen by the Vulkan loader when a process starts, so a profile
+// is a process of its own (run.ts); within it BARK_TEST_PROFILE says which one it is.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -24,18 +25,34 @@ export interface Profile {
 /** Dawn's name of what tensor cores are in WGSL. */
 export const SUBGROUP_MATRIX_FEATURE = 'chromium-experimental-subgroup-matrix';
 
-// No tuning but what is named here: one remembered on this machine would make tests of something else (DeviceOptions.tuning).
+// No tuning but what is named here: one remembered on this machine would make tests of something
+// else (DeviceOptions.tuning).
 // Deno is one more: there the tests are another program (deno run), not these files; see test/deno.
 export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
-  default: { about: 'the default adapter with all it has (Mesa lavapipe: shader-f16, subgroups of 8)', device: { tuning: {} } },
-  portable: { about: 'the same adapter, core WGSL only, as in Deno and older browsers', device: { portable: true, tuning: {} } },
-  swiftshader: { about: 'SwiftShader: no shader-f16, subgroups of 4, 256 invocations, 256-byte binding offsets', device: { tuning: {} }, setupFlag: '--with-swiftshader' },
-  gpu: { about: 'the choices that a GPU without matrix units gets, forced, on whatever the default adapter is', device: { tuning: { ...DEFAULTS.gpu, gemm: 'tile', attention: 'tile' } } },
+  default: {
+    about: 'the default adapter with all it has (Mesa lavapipe: shader-f16, subgroups of 8)',
+    device: { tuning: {} },
+  },
+  portable: {
+    about: 'the same adapter, core WGSL only, as in Deno and older browsers',
+    device: { portable: true, tuning: {} },
+  },
+  swiftshader: {
+    about: 'SwiftShader: no shader-f16, subgroups of 4, 256 invocations, 256-byte binding offsets',
+    device: { tuning: {} },
+    setupFlag: '--with-swiftshader',
+  },
+  gpu: {
+    about: 'the choices that a GPU without matrix units gets, forced, on whatever the default adapter is',
+    device: { tuning: { ...DEFAULTS.gpu, gemm: 'tile', attention: 'tile' } },
+  },
   subgroup_matrix: {
-    about: 'subgroup matrices, and the kernels made of them forced (Mesa 26: 8×8×8; else the default adapter where that has them)',
+    about:
+      'subgroup matrices, and the kernels made of them forced (Mesa 26: 8×8×8; else the default adapter where that has them)',
     device: { tuning: { gemm: 'subgroup_matrix', attention: 'subgroup_matrix' } },
     setupFlag: '--with-matrices',
-    features: [SUBGROUP_MATRIX_FEATURE, 'subgroup-size-control', 'shader-f16'], // all that kernels/matrix.ts asks for: Dawn on Metal lacks the second
+    // all that kernels/matrix.ts asks for: Dawn on Metal lacks the second
+    features: [SUBGROUP_MATRIX_FEATURE, 'subgroup-size-control', 'shader-f16'],
   },
 };
 
@@ -44,7 +61,8 @@ export const isProfileName = (name: string): name is ProfileName => Object.hasOw
 /** The profile of this process: BARK_TEST_PROFILE, else the default adapter. */
 export function currentProfile(): { name: ProfileName } & Profile {
   const name = process.env.BARK_TEST_PROFILE || 'default';
-  if (!isProfileName(name)) throw new Error(`BARK_TEST_PROFILE: got '${name}', expected one of ${Object.keys(PROFILES).join(', ')}.`);
+  if (!isProfileName(name))
+    throw new Error(`BARK_TEST_PROFILE: got '${name}', expected one of ${Object.keys(PROFILES).join(', ')}.`);
   return { name, ...PROFILES[name] };
 }
 
@@ -62,22 +80,35 @@ export function profileLaunch(name: ProfileName): Launch | undefined {
     // Loaders older than 1.3.207 know only the second name.
     return file ? { ...launch, env: { ...launch.env, VK_DRIVER_FILES: file, VK_ICD_FILENAMES: file } } : undefined;
   }
-  // Without the driver that set-up fetches the default adapter may still do: a GPU, or a system with Mesa 26. `features` tell.
-  if (name === 'subgroup_matrix' && existsSync(matrixNode())) return { node: matrixNode(), env: { ...launch.env, BARK_TEST_HOST_NODE: process.execPath } };
+  // Without the driver that set-up fetches the default adapter may still do: a GPU, or a system
+  // with Mesa 26. `features` tell.
+  if (name === 'subgroup_matrix' && existsSync(matrixNode()))
+    return { node: matrixNode(), env: { ...launch.env, BARK_TEST_HOST_NODE: process.execPath } };
   return launch;
 }
 
-/** Where setup/matrix_driver.ts puts its driver; it goes with the packages, outside what git keeps. */
+/**
+ * Where setup/matrix_driver.ts puts its driver; it goes with the packages, outside what git keeps.
+ */
 export const MATRIX_FOLDER = fileURLToPath(new URL('../node_modules/.cache/bark-webgpu/mesa-trixie', import.meta.url));
 const matrixNode = (): string => join(MATRIX_FOLDER, 'node');
 
 // Where Chromium and Chrome keep it: Debian, Fedora, Chrome's own packages, Ubuntu's snap.
-const CHROMIUMS = ['/usr/lib/chromium', '/usr/lib64/chromium-browser', '/usr/lib/chromium-browser', '/opt/google/chrome', '/opt/chromium', '/snap/chromium/current/usr/lib/chromium-browser'];
+const CHROMIUMS = [
+  '/usr/lib/chromium',
+  '/usr/lib64/chromium-browser',
+  '/usr/lib/chromium-browser',
+  '/opt/google/chrome',
+  '/opt/chromium',
+  '/snap/chromium/current/usr/lib/chromium-browser',
+];
 
 /** Path of SwiftShader's Vulkan manifest, where some Chromium is installed on this Linux. */
 export function swiftshaderDriver(): string | undefined {
   if (process.platform !== 'linux') return undefined;
-  return CHROMIUMS.find((folder) => existsSync(join(folder, 'libvk_swiftshader.so')) && existsSync(join(folder, 'vk_swiftshader_icd.json')))?.concat('/vk_swiftshader_icd.json');
+  return CHROMIUMS.find(
+    (folder) => existsSync(join(folder, 'libvk_swiftshader.so')) && existsSync(join(folder, 'vk_swiftshader_icd.json')),
+  )?.concat('/vk_swiftshader_icd.json');
 }
 
 export interface FoundAdapter {
@@ -88,10 +119,18 @@ export interface FoundAdapter {
   readonly features: readonly string[];
 }
 
-/** The adapter that a process started so gets, asked in a child because a driver may crash; undefined for none. */
+/**
+ * The adapter that a process started so gets, asked in a child because a driver may crash;
+ * undefined for none.
+ */
 export function findAdapter({ node, env }: Launch = { node: process.execPath, env: {} }): FoundAdapter | undefined {
   const script = fileURLToPath(new URL('setup/adapter.mjs', import.meta.url));
-  const child = spawnSync(node, [script], { env: { ...process.env, ...env }, encoding: 'utf8', timeout: 60_000, stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = spawnSync(node, [script], {
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+    timeout: 60_000,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
   return child.status === 0 ? (JSON.parse(child.stdout) as FoundAdapter) : undefined;
 }
 

@@ -1,4 +1,5 @@
-// Seeded numbers for tests, so that failures repeat; nothing to do with the library's own generator.
+// Seeded numbers for tests, so that failures repeat; nothing to do with the library's own
+// generator.
 
 /** Uniform numbers in [0, 1): mulberry32. */
 export function uniform(seed: number): () => number {

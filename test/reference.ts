@@ -1,4 +1,5 @@
-// Kernels as plain loops in f64, over row-major arrays: what the GPU is compared with. Slow on purpose and as close to the definitions as they go.
+// Kernels as plain loops in f64, over row-major arrays: what the GPU is compared with. Slow on
+// purpose and as close to the definitions as they go.
 
 export type Numbers = ArrayLike<number>;
 
@@ -19,17 +20,29 @@ export interface ConvShape {
   readonly elu?: boolean;
 }
 
-/** torch.nn.functional.pad(mode='reflect') of rows, with HF's zeros behind an input that is not longer than its padding. */
+/**
+ * torch.nn.functional.pad(mode='reflect') of rows, with HF's zeros behind an input that is not
+ * longer than its padding.
+ */
 function padReflect(rows: Float64Array[], left: number, right: number): Float64Array[] {
   const most = Math.max(left, right);
   const extra = rows.length <= most ? most - rows.length + 1 : 0;
   const longer = [...rows, ...Array.from({ length: extra }, () => new Float64Array(rows[0]!.length))];
-  const padded = [...longer.slice(1, left + 1).reverse(), ...longer, ...(right > 0 ? longer.slice(-right - 1, -1).reverse() : [])];
+  const padded = [
+    ...longer.slice(1, left + 1).reverse(),
+    ...longer,
+    ...(right > 0 ? longer.slice(-right - 1, -1).reverse() : []),
+  ];
   return padded.slice(0, padded.length - extra);
 }
 
 /** x (B, T, Cin), weight (Cout, Cin, k), bias (Cout) → (B, T', Cout). */
-export function conv1d(x: Numbers, weight: Numbers, bias: Numbers | null, shape: ConvShape): { data: Float64Array; frames: number } {
+export function conv1d(
+  x: Numbers,
+  weight: Numbers,
+  bias: Numbers | null,
+  shape: ConvShape,
+): { data: Float64Array; frames: number } {
   const { batch, frames, inChannels, outChannels, kernelSize, stride, dilation = 1, causal = true } = shape;
   const span = (kernelSize - 1) * dilation + 1;
   const total = span - stride;
@@ -51,7 +64,8 @@ export function conv1d(x: Numbers, weight: Numbers, bias: Numbers | null, shape:
       for (let o = 0; o < outChannels; o++) {
         let sum = bias ? bias[o]! : 0;
         for (let k = 0; k < kernelSize; k++) {
-          for (let c = 0; c < inChannels; c++) sum += weight[(o * inChannels + c) * kernelSize + k]! * padded[t + k * dilation]![c]!;
+          for (let c = 0; c < inChannels; c++)
+            sum += weight[(o * inChannels + c) * kernelSize + k]! * padded[t + k * dilation]![c]!;
         }
         out.push(sum);
       }
@@ -60,8 +74,15 @@ export function conv1d(x: Numbers, weight: Numbers, bias: Numbers | null, shape:
   return { data: Float64Array.from(out), frames: count };
 }
 
-/** x (B, T, Cin), weight (Cin, Cout, k), bias (Cout) → (B, T · stride, Cout), trimmed as HF does. */
-export function convTranspose1d(x: Numbers, weight: Numbers, bias: Numbers | null, shape: ConvShape & { trimRightRatio?: number }): Float64Array {
+/**
+ * x (B, T, Cin), weight (Cin, Cout, k), bias (Cout) → (B, T · stride, Cout), trimmed as HF does.
+ */
+export function convTranspose1d(
+  x: Numbers,
+  weight: Numbers,
+  bias: Numbers | null,
+  shape: ConvShape & { trimRightRatio?: number },
+): Float64Array {
   const { batch, frames, inChannels, outChannels, kernelSize, stride, causal = true, trimRightRatio = 1 } = shape;
   const full = (frames - 1) * stride + kernelSize;
   const total = kernelSize - stride;
@@ -69,13 +90,16 @@ export function convTranspose1d(x: Numbers, weight: Numbers, bias: Numbers | nul
   const left = total - right;
   const y = new Float64Array(batch * frames * stride * outChannels);
   for (let b = 0; b < batch; b++) {
-    const whole = Array.from({ length: full }, () => Float64Array.from({ length: outChannels }, (_, o) => (bias ? bias[o]! : 0)));
+    const whole = Array.from({ length: full }, () =>
+      Float64Array.from({ length: outChannels }, (_, o) => (bias ? bias[o]! : 0)),
+    );
     for (let t = 0; t < frames; t++) {
       for (let c = 0; c < inChannels; c++) {
         const value = x[(b * frames + t) * inChannels + c]!;
         const input = shape.elu ? elu(value) : value;
         for (let o = 0; o < outChannels; o++) {
-          for (let k = 0; k < kernelSize; k++) whole[t * stride + k]![o]! += input * weight[(c * outChannels + o) * kernelSize + k]!;
+          for (let k = 0; k < kernelSize; k++)
+            whole[t * stride + k]![o]! += input * weight[(c * outChannels + o) * kernelSize + k]!;
         }
       }
     }
@@ -102,7 +126,8 @@ export function lstm(x: Numbers, w: LstmWeights, batch: number, frames: number, 
       const at = (b * frames + t) * size;
       const gate = (row: number): number => {
         let sum = w.biasIh[row]! + w.biasHh[row]!;
-        for (let k = 0; k < size; k++) sum += w.weightIh[row * size + k]! * x[at + k]! + w.weightHh[row * size + k]! * h[k]!;
+        for (let k = 0; k < size; k++)
+          sum += w.weightIh[row * size + k]! * x[at + k]! + w.weightHh[row * size + k]! * h[k]!;
         return sum;
       };
       const next = new Float64Array(size);
@@ -118,7 +143,15 @@ export function lstm(x: Numbers, w: LstmWeights, batch: number, frames: number, 
 }
 
 /** codes (B, Q, T), table (at least Q, size, D) → (B, T, D). */
-export function codebookSum(codes: ArrayLike<number>, table: Numbers, batch: number, codebooks: number, frames: number, size: number, width: number): Float64Array {
+export function codebookSum(
+  codes: ArrayLike<number>,
+  table: Numbers,
+  batch: number,
+  codebooks: number,
+  frames: number,
+  size: number,
+  width: number,
+): Float64Array {
   const y = new Float64Array(batch * frames * width);
   for (let b = 0; b < batch; b++) {
     for (let t = 0; t < frames; t++) {
@@ -131,8 +164,9 @@ export function codebookSum(codes: ArrayLike<number>, table: Numbers, batch: num
   return y;
 }
 
-// The GPT kernels. They take values as stored (round to f16 first); where an f32 kernel must round, they also give the size of what was
-// added up, since rounding errors are bounded by a few units of that, and that is what the tests allow.
+// The GPT kernels. They take values as stored (round to f16 first); where an f32 kernel must round,
+// they also give the size of what was added up, since rounding errors are bounded by a few units of
+// that, and that is what the tests allow.
 
 /** Values with, for each, Σ|addends|: the scale of its rounding error. */
 export interface Sized {
@@ -154,7 +188,12 @@ export function erf(x: number): number {
 export const gelu = (x: number): number => 0.5 * x * (1 + erf(x / Math.SQRT2));
 
 /** torch nn.Linear: x (M, K) · wᵀ (N, K) + bias (N) → (M, N). */
-export function linear(x: ArrayLike<number>, w: ArrayLike<number>, bias: ArrayLike<number> | null, [m, n, k]: readonly [number, number, number]): Sized {
+export function linear(
+  x: ArrayLike<number>,
+  w: ArrayLike<number>,
+  bias: ArrayLike<number> | null,
+  [m, n, k]: readonly [number, number, number],
+): Sized {
   const values = new Float64Array(m * n);
   const sizes = new Float64Array(m * n);
   for (let i = 0; i < m; i++) {
@@ -185,7 +224,13 @@ export function moments(x: ArrayLike<number>, m: number, c: number): { mean: num
 }
 
 /** torch nn.LayerNorm over the last dimension of x (M, C), biased variance. */
-export function layerNorm(x: ArrayLike<number>, weight: ArrayLike<number>, bias: ArrayLike<number> | null, m: number, eps = 1e-5): Float64Array {
+export function layerNorm(
+  x: ArrayLike<number>,
+  weight: ArrayLike<number>,
+  bias: ArrayLike<number> | null,
+  m: number,
+  eps = 1e-5,
+): Float64Array {
   const c = weight.length;
   const rows = moments(x, m, c);
   return Float64Array.from({ length: m * c }, (_, at) => {
@@ -194,7 +239,10 @@ export function layerNorm(x: ArrayLike<number>, weight: ArrayLike<number>, bias:
   });
 }
 
-/** What `attend` needs to know: heads, channels of a head, and the positions there is room for in the cache. */
+/**
+ * What `attend` needs to know: heads, channels of a head, and the positions there is room for in
+ * the cache.
+ */
 export interface AttentionShape {
   readonly heads: number;
   readonly headDim: number;
@@ -202,10 +250,18 @@ export interface AttentionShape {
 }
 
 /**
- * softmax(q·Kᵀ/√D)·V of one query (heads · D) of row `slot` over its cached positions 0 … seen − 1; keys and values (B, heads, capacity, D).
- * `sizes` are Σ p·|v|, and `scoreSize` the largest Σ|q·k|/√D: errors of the scores are relative errors of p.
+ * softmax(q·Kᵀ/√D)·V of one query (heads · D) of row `slot` over its cached positions 0 … seen − 1;
+ * keys and values (B, heads, capacity, D). `sizes` are Σ p·|v|, and `scoreSize` the largest
+ * Σ|q·k|/√D: errors of the scores are relative errors of p.
  */
-export function attend(q: ArrayLike<number>, keys: ArrayLike<number>, values: ArrayLike<number>, { heads, headDim, capacity }: AttentionShape, slot: number, seen: number): Sized & { scoreSize: number } {
+export function attend(
+  q: ArrayLike<number>,
+  keys: ArrayLike<number>,
+  values: ArrayLike<number>,
+  { heads, headDim, capacity }: AttentionShape,
+  slot: number,
+  seen: number,
+): Sized & { scoreSize: number } {
   const out = { values: new Float64Array(heads * headDim), sizes: new Float64Array(heads * headDim), scoreSize: 0 };
   for (let h = 0; h < heads; h++) {
     const cache = (slot * heads + h) * capacity * headDim;

@@ -1,9 +1,11 @@
-// The test runner: finds test/**/*.test.ts, runs each with uvu in child processes (run_worker.ts) and adds up what they report.
+// The test runner: finds test/**/*.test.ts, runs each with uvu in child processes (run_worker.ts)
+// and adds up what they report.
 //
 //   node --import tsx test/run.ts [--quick] [--profile <name>] [filter …]      a filter is a part of a file's path
 //
-// A file says itself what it needs (needs.ts). Those that need a GPU run one after the other, once on each profile that they name and this machine
-// has (profiles.ts); those that need none run beside them in a second process. Any file also runs alone: npx tsx test/<name>.test.ts.
+// A file says itself what it needs (needs.ts). Those that need a GPU run one after the other, once
+// on each profile that they name and this machine has (profiles.ts); those that need none run
+// beside them in a second process. Any file also runs alone: npx tsx test/<name>.test.ts.
 
 import { fork, type ChildProcess } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -42,18 +44,33 @@ const results: Result[] = [];
 const children = new Set<ChildProcess>();
 
 function record(lane: Lane, file: string, report: FileReport): void {
-  const name = `${relative(HERE, file).split(sep).join('/').replace(/\.test\.ts$/, '')}${lane.label ? ` [${lane.label}]` : ''}`;
+  const name = `${relative(HERE, file)
+    .split(sep)
+    .join('/')
+    .replace(/\.test\.ts$/, '')}${lane.label ? ` [${lane.label}]` : ''}`;
   results.push({ name, ...report });
   const skipped = report.skipped ? `, ${report.skipped} skipped` : '';
-  console.log(`${report.failed ? 'FAIL' : 'ok  '} ${name}: ${report.passed} passed${report.failed ? `, ${report.failed} failed` : ''}${skipped} (${report.seconds.toFixed(1)} s)`);
+  console.log(
+    `${report.failed ? 'FAIL' : 'ok  '} ${name}: ${report.passed} passed${report.failed ? `, ${report.failed} failed` : ''}${skipped} (${report.seconds.toFixed(1)} s)`,
+  );
   if (report.failed) console.log(`${report.printed.trimEnd()}\n`);
-  else for (const line of report.printed.split('\n')) if (/^\s*skip(?!ped: +\d)/i.test(line)) console.log(`     ${line.trim()}`);
+  else
+    for (const line of report.printed.split('\n'))
+      if (/^\s*skip(?!ped: +\d)/i.test(line)) console.log(`     ${line.trim()}`);
 }
 
-/** One child over these files; resolves with those it did not come to, because it crashed or hung in one. */
+/**
+ * One child over these files; resolves with those it did not come to, because it crashed or hung in
+ * one.
+ */
 function runChild(lane: Lane, files: readonly string[]): Promise<string[]> {
   return new Promise((resolve) => {
-    const child = fork(join(HERE, 'run_worker.ts'), files, { execPath: lane.launch?.node ?? process.execPath, execArgv: ['--import', 'tsx'], env: { ...process.env, BARK_TUNING: 'off', ...lane.launch?.env }, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+    const child = fork(join(HERE, 'run_worker.ts'), files, {
+      execPath: lane.launch?.node ?? process.execPath,
+      execArgv: ['--import', 'tsx'],
+      env: { ...process.env, BARK_TUNING: 'off', ...lane.launch?.env },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
     children.add(child);
     const left = [...files];
     let current: string | undefined;
@@ -61,7 +78,8 @@ function runChild(lane: Lane, files: readonly string[]): Promise<string[]> {
     let said = '';
     let timer: NodeJS.Timeout | undefined;
     let hung = false;
-    for (const stream of [child.stdout!, child.stderr!]) stream.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-8000)));
+    for (const stream of [child.stdout!, child.stderr!])
+      stream.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-8000)));
     child.on('message', (message: FromWorker) => {
       clearTimeout(timer);
       if (message.kind === 'start') {
@@ -76,11 +94,20 @@ function runChild(lane: Lane, files: readonly string[]): Promise<string[]> {
     child.on('close', (code, signal) => {
       clearTimeout(timer);
       children.delete(child);
-      const lost = current ?? (left.length ? left[0] : undefined); // none is current where the child died before its first file
+      // none is current where the child died before its first file
+      const lost = current ?? (left.length ? left[0] : undefined);
       if (lost) {
         left.splice(left.indexOf(lost), 1);
-        const why = hung ? `no end after ${FILE_SECONDS} s` : `the process ended in the middle (${signal ?? `exit code ${code}`})`;
-        record(lane, lost, { passed: 0, failed: 1, skipped: 0, seconds: (Date.now() - started) / 1000, printed: `${said}\n${why}` });
+        const why = hung
+          ? `no end after ${FILE_SECONDS} s`
+          : `the process ended in the middle (${signal ?? `exit code ${code}`})`;
+        record(lane, lost, {
+          passed: 0,
+          failed: 1,
+          skipped: 0,
+          seconds: (Date.now() - started) / 1000,
+          printed: `${said}\n${why}`,
+        });
       }
       resolve(left);
     });
@@ -88,23 +115,34 @@ function runChild(lane: Lane, files: readonly string[]): Promise<string[]> {
 }
 
 async function runLane(lane: Lane): Promise<void> {
-  for (let files: readonly string[] = lane.files; files.length; ) files = await runChild(lane, files);
+  for (let files: readonly string[] = lane.files; files.length;) files = await runChild(lane, files);
 }
 
 function findTests(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true })
     .sort((a, b) => (a.name < b.name ? -1 : 1))
-    .flatMap((entry) => (entry.isDirectory() ? findTests(join(folder, entry.name)) : entry.name.endsWith('.test.ts') ? [join(folder, entry.name)] : []));
+    .flatMap((entry) =>
+      entry.isDirectory()
+        ? findTests(join(folder, entry.name))
+        : entry.name.endsWith('.test.ts')
+          ? [join(folder, entry.name)]
+          : [],
+    );
 }
 
-const { values, positionals } = parseArgs({ options: { quick: { type: 'boolean' }, profile: { type: 'string' } }, allowPositionals: true });
+const { values, positionals } = parseArgs({
+  options: { quick: { type: 'boolean' }, profile: { type: 'string' } },
+  allowPositionals: true,
+});
 if (values.profile && !isProfileName(values.profile)) {
   console.error(`--profile: got '${values.profile}', expected one of ${Object.keys(PROFILES).join(', ')}.`);
   process.exit(2);
 }
 
 const inTest = (file: string): string => relative(HERE, file).split(sep).join('/');
-const files = findTests(HERE).filter((file) => positionals.length === 0 || positionals.some((part) => `test/${inTest(file)}`.includes(part)));
+const files = findTests(HERE).filter(
+  (file) => positionals.length === 0 || positionals.some((part) => `test/${inTest(file)}`.includes(part)),
+);
 if (files.length === 0) {
   console.error(`got no test file with '${positionals.join("' or '")}' in its path, expected one under test/.`);
   process.exit(2);
@@ -125,7 +163,9 @@ for (const name of Object.keys(PROFILES) as ProfileName[]) {
     console.log(`${name}: ${found.adapter.description || found.adapter.device}`);
     lanes.push({ label: name, launch: found.launch, files: chosen });
   } else if (name === DEFAULT || values.profile) {
-    console.error(`${name}: no WebGPU adapter. '${setup}' installs a software one on Debian${name === DEFAULT ? ' and Ubuntu' : ''}.`);
+    console.error(
+      `${name}: no WebGPU adapter. '${setup}' installs a software one on Debian${name === DEFAULT ? ' and Ubuntu' : ''}.`,
+    );
     process.exit(1);
   } else notes.push(`${name}: not on this machine, so kernels were not tested with it ('${setup}' adds it on Debian)`);
 }
@@ -134,13 +174,22 @@ const start = Date.now();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
 
-await Promise.all([runLane({ label: '', files: cpu }), (async () => { for (const lane of lanes) await runLane(lane); })()]);
+await Promise.all([
+  runLane({ label: '', files: cpu }),
+  (async () => {
+    for (const lane of lanes) await runLane(lane);
+  })(),
+]);
 
 const sum = (key: 'passed' | 'failed' | 'skipped'): number => results.reduce((total, result) => total + result[key], 0);
-const slowest = [...results].sort((a, b) => b.seconds - a.seconds).slice(0, 5).filter((result) => result.seconds >= 1);
+const slowest = [...results]
+  .sort((a, b) => b.seconds - a.seconds)
+  .slice(0, 5)
+  .filter((result) => result.seconds >= 1);
 const failed = results.filter((result) => result.failed);
 console.log('');
-if (slowest.length) console.log(`slowest: ${slowest.map((result) => `${result.name} ${result.seconds.toFixed(1)} s`).join(', ')}`);
+if (slowest.length)
+  console.log(`slowest: ${slowest.map((result) => `${result.name} ${result.seconds.toFixed(1)} s`).join(', ')}`);
 for (const note of notes) console.log(note);
 if (failed.length) console.log(`failed: ${failed.map((result) => result.name).join(', ')}`);
 console.log(`${results.length} runs of ${files.length} files in ${((Date.now() - start) / 1000).toFixed(0)} s`);

@@ -1,10 +1,12 @@
-// The child that run.ts starts: runs uvu test files one after the other in one process and reports each over IPC, so that tsx, Dawn and the
-// driver start once a profile and not once a file. What a file prints is kept with its report; a crash loses only the file it happened in.
+// The child that run.ts starts: runs uvu test files one after the other in one process and reports
+// each over IPC, so that tsx, Dawn and the driver start once a profile and not once a file. What a
+// file prints is kept with its report; a crash loses only the file it happened in.
 
 import { pathToFileURL } from 'node:url';
 import type { FileReport, FromWorker } from './run.ts';
 
-// On a driver with a loader of its own (setup/matrix_driver.ts) the running program is that loader; tests start children by this name.
+// On a driver with a loader of its own (setup/matrix_driver.ts) the running program is that loader;
+// tests start children by this name.
 process.execPath = process.env.BARK_TEST_NODE ?? process.execPath;
 
 // uvu runs a file's suites by itself unless told to wait, and it looks when it is loaded.
@@ -21,10 +23,14 @@ process.stdout.write = ((chunk: string | Uint8Array, ...rest: never[]) => {
   return write(chunk, ...rest); // the parent shows this where no report comes
 }) as typeof process.stdout.write;
 
-/** uvu prints its totals and returns nothing. A suite whose `before` throws runs none of its tests and has no error: what did not pass, failed. */
+/**
+ * uvu prints its totals and returns nothing. A suite whose `before` throws runs none of its tests
+ * and has no error: what did not pass, failed.
+ */
 function readTotals(text: string): Pick<FileReport, 'passed' | 'failed' | 'skipped'> {
   const plain = text.replace(/\x1b\[[0-9;]*m/g, '');
-  const last = (label: string): number => Number([...plain.matchAll(new RegExp(`^  ${label}:\\s+(\\d+)`, 'gm'))].at(-1)?.[1] ?? 0);
+  const last = (label: string): number =>
+    Number([...plain.matchAll(new RegExp(`^  ${label}:\\s+(\\d+)`, 'gm'))].at(-1)?.[1] ?? 0);
   return { passed: last('Passed'), failed: last('Total') - last('Passed'), skipped: last('Skipped') };
 }
 
@@ -45,7 +51,13 @@ for (const file of process.argv.slice(2)) {
     }
     report = { ...totals, printed, seconds: 0 };
   } catch (error) {
-    report = { passed: 0, failed: 1, skipped: 0, printed: `${printed}${(error as Error).stack ?? String(error)}\n`, seconds: 0 };
+    report = {
+      passed: 0,
+      failed: 1,
+      skipped: 0,
+      printed: `${printed}${(error as Error).stack ?? String(error)}\n`,
+      seconds: 0,
+    };
   }
   await send({ kind: 'done', file, report: { ...report, seconds: (performance.now() - start) / 1000 } });
 }

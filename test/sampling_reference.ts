@@ -1,5 +1,6 @@
-// What sampling is compared with: Hugging Face's filters in plain f64 (TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper,
-// BarkEosPrioritizerLogitsProcessor), the draw that the library's random numbers must lead to, and the χ² test of drawn numbers.
+// What sampling is compared with: Hugging Face's filters in plain f64 (TemperatureLogitsWarper,
+// TopKLogitsWarper, TopPLogitsWarper, BarkEosPrioritizerLogitsProcessor), the draw that the
+// library's random numbers must lead to, and the χ² test of drawn numbers.
 
 import { gumbel, threefry2x32, type Words } from '../kernels/sample/random.ts';
 
@@ -36,7 +37,8 @@ export function filtered(logits: ArrayLike<number>, { temperature, topK, topP }:
 }
 
 /** Whether BarkEosPrioritizer leaves nothing but EOS. */
-export const eosWins = (logits: ArrayLike<number>, eos: number, minEosP: number): boolean => softmax(logits)[eos]! > minEosP;
+export const eosWins = (logits: ArrayLike<number>, eos: number, minEosP: number): boolean =>
+  softmax(logits)[eos]! > minEosP;
 
 /** The draw by Gumbel-max with the random bits of (key, [step, index]), and by how much it won. */
 export function expectedDraw(probabilities: Float64Array, key: Words, step: number): { index: number; gap: number } {
@@ -50,13 +52,19 @@ export function expectedDraw(probabilities: Float64Array, key: Words, step: numb
   return { index, gap: best - second };
 }
 
-/** How probable it is that `drawn` is at least this far from `probabilities` by chance (Pearson's χ²); 0 if something impossible was drawn. */
+/**
+ * How probable it is that `drawn` is at least this far from `probabilities` by chance (Pearson's
+ * χ²); 0 if something impossible was drawn.
+ */
 export function chiSquare(drawn: ArrayLike<number>, probabilities: Float64Array): number {
   const counts = new Float64Array(probabilities.length);
   for (const i of Array.from(drawn)) counts[i]!++;
   if (counts.some((c, i) => c > 0 && probabilities[i] === 0)) return 0;
-  // Bins with few expected draws are put together, in descending order of probability, until 8 are expected.
-  const order = [...probabilities.keys()].filter((i) => probabilities[i]! > 0).sort((a, b) => probabilities[b]! - probabilities[a]!);
+  // Bins with few expected draws are put together, in descending order of probability, until 8 are
+  // expected.
+  const order = [...probabilities.keys()]
+    .filter((i) => probabilities[i]! > 0)
+    .sort((a, b) => probabilities[b]! - probabilities[a]!);
   const bins: { seen: number; expected: number }[] = [];
   let [seen, expected] = [0, 0];
   for (const i of order) {
@@ -73,7 +81,10 @@ export function chiSquare(drawn: ArrayLike<number>, probabilities: Float64Array)
   return bins.length > 1 ? gammaQ((bins.length - 1) / 2, statistic / 2) : 1;
 }
 
-/** Regularized upper incomplete gamma function Q(a, x): Numerical Recipes 6.2, series below a + 1, continued fraction (Lentz) above. */
+/**
+ * Regularized upper incomplete gamma function Q(a, x): Numerical Recipes 6.2, series below a + 1,
+ * continued fraction (Lentz) above.
+ */
 export function gammaQ(a: number, x: number): number {
   if (x <= 0) return 1;
   const front = Math.exp(a * Math.log(x) - x - logGamma(a));
@@ -100,5 +111,13 @@ export function gammaQ(a: number, x: number): number {
 function logGamma(x: number): number {
   let shift = 0;
   for (; x < 10; x++) shift += Math.log(x);
-  return (x - 0.5) * Math.log(x) - x + Math.log(2 * Math.PI) / 2 + 1 / (12 * x) - 1 / (360 * x ** 3) + 1 / (1260 * x ** 5) - shift;
+  return (
+    (x - 0.5) * Math.log(x) -
+    x +
+    Math.log(2 * Math.PI) / 2 +
+    1 / (12 * x) -
+    1 / (360 * x ** 3) +
+    1 / (1260 * x ** 5) -
+    shift
+  );
 }

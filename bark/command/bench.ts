@@ -1,4 +1,5 @@
-// `bark bench`: starts the bench, which stands above this floor and so is a program of its own, with the same arguments, and passes on how it ends.
+// `bark bench`: starts the bench, which stands above this floor and so is a program of its own,
+// with the same arguments, and passes on how it ends.
 
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -14,7 +15,10 @@ import type { Arguments } from './arguments.ts';
 export async function runBench(given: Arguments, signal: AbortSignal): Promise<number> {
   const place = await packageProgram('bench/run');
   const program = place && fileURLToPath(place);
-  if (!program || !existsSync(program)) throw new UnsupportedError('bark bench: got no bench in this package, expected bench/run.js in its dist. Build it with npm run build.');
+  if (!program || !existsSync(program))
+    throw new UnsupportedError(
+      'bark bench: got no bench in this package, expected bench/run.js in its dist. Build it with npm run build.',
+    );
   const args = [...launch(program), program, ...argumentsOf(given)];
   try {
     return await new Promise<number>((resolve, reject) => {
@@ -30,7 +34,10 @@ export async function runBench(given: Arguments, signal: AbortSignal): Promise<n
     });
   } catch (cause) {
     const { code, name } = cause as NodeJS.ErrnoException;
-    throw new UnsupportedError(`bark bench: got ${code ?? name} while starting ${program}, expected to run it as a program of its own. ${host === 'deno' ? 'Allow that with --allow-run, or -A.' : 'Run it yourself with node.'}`, { cause });
+    throw new UnsupportedError(
+      `bark bench: got ${code ?? name} while starting ${program}, expected to run it as a program of its own. ${host === 'deno' ? 'Allow that with --allow-run, or -A.' : 'Run it yourself with node.'}`,
+      { cause },
+    );
   }
 }
 
@@ -42,5 +49,9 @@ function launch(program: string): string[] {
 
 /** The words and options as they came, but in an order of ours. */
 function argumentsOf({ words, values }: Arguments): string[] {
-  return [...Object.entries(values).map(([name, value]) => (value === true ? `--${name}` : `--${name}=${value}`)), '--', ...words];
+  return [
+    ...Object.entries(values).map(([name, value]) => (value === true ? `--${name}` : `--${name}=${value}`)),
+    '--',
+    ...words,
+  ];
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// The command `bark`: reads the arguments, runs what they name, and turns whatever happens into one line and an exit code.
+// The command `bark`: reads the arguments, runs what they name, and turns whatever happens into one
+// line and an exit code.
 // Speaking is in say.ts, the options are in arguments.ts.
 
 import { InputError } from '../../runtime/base/errors.ts';
@@ -40,11 +41,21 @@ async function run(args: readonly string[]): Promise<number> {
     return found.ok ? 0 : 1;
   }
   if (command === 'voices') {
-    const opening = { ...hubOptions(values), tokenizer: values.tokenizer, signal: abort.signal, onProgress: (event: ProgressEvent) => progress.step(event) };
+    const opening = {
+      ...hubOptions(values),
+      tokenizer: values.tokenizer,
+      signal: abort.signal,
+      onProgress: (event: ProgressEvent) => progress.step(event),
+    };
     const names = (await BarkProcessor.fromPretrained(values.model, opening)).voices();
     progress.clear();
-    if (names.length === 0) progress.say('This model lists no voices. Without one it makes its own up; -v also takes the path of a .npz.');
-    await print(values.json ? `${JSON.stringify(names.map((name) => ({ name, language: voiceLanguage(name) })))}\n` : voiceTable(names));
+    if (names.length === 0)
+      progress.say('This model lists no voices. Without one it makes its own up; -v also takes the path of a .npz.');
+    await print(
+      values.json
+        ? `${JSON.stringify(names.map((name) => ({ name, language: voiceLanguage(name) })))}\n`
+        : voiceTable(names),
+    );
     return 0;
   }
   if (command === 'convert') {
@@ -61,8 +72,19 @@ function voiceTable(names: readonly string[]): string {
   const groups = groupVoices(names.map(printable)).map(({ language, names: voices }) => {
     const width = Math.max(...voices.map((name) => name.length)) + 2;
     const columns = Math.max(1, Math.floor(((process.stdout.columns || 80) - 2) / width));
-    const rows = Array.from({ length: Math.ceil(voices.length / columns) }, (_, row) => voices.slice(row * columns, (row + 1) * columns));
-    return [language, ...rows.map((row) => `  ${row.map((name) => name.padEnd(width)).join('').trimEnd()}`)].join('\n');
+    const rows = Array.from({ length: Math.ceil(voices.length / columns) }, (_, row) =>
+      voices.slice(row * columns, (row + 1) * columns),
+    );
+    return [
+      language,
+      ...rows.map(
+        (row) =>
+          `  ${row
+            .map((name) => name.padEnd(width))
+            .join('')
+            .trimEnd()}`,
+      ),
+    ].join('\n');
   });
   return groups.map((group) => `${group}\n`).join('\n');
 }
@@ -75,7 +97,8 @@ function print(data: string | Uint8Array): Promise<void> {
 function fail(error: unknown): number {
   progress.clear();
   if (interrupted) {
-    if (progress.transfers('download') > 0) progress.say('Stopped. What has been downloaded is kept; the next time goes on from there.');
+    if (progress.transfers('download') > 0)
+      progress.say('Stopped. What has been downloaded is kept; the next time goes on from there.');
     return interrupted;
   }
   const { message, code } = error as Error & { code?: string };
@@ -94,7 +117,8 @@ for (const [name, code] of Object.entries(SIGNALS)) {
     setTimeout(() => process.exit(code), files ? CLEANUP : GRACE).unref();
   });
 }
-// Without a listener a closed pipe is an uncaught error; `print` hears of it too, and says so to whoever waits.
+// Without a listener a closed pipe is an uncaught error; `print` hears of it too, and says so to
+// whoever waits.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
 // What no one awaited must not show a stack trace either.

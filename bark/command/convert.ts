@@ -1,4 +1,5 @@
-// `bark convert IN OUT`: converts, shows how far it is, and tells what came of it. The work is convert.ts's, and so are most of the checks.
+// `bark convert IN OUT`: converts, shows how far it is, and tells what came of it. The work is
+// convert.ts's, and so are most of the checks.
 
 import { access, constants, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
@@ -7,7 +8,10 @@ import { convert, type ConvertReport } from '../convert/convert.ts';
 import { byteCount } from './progress.ts';
 import type { CommandContext } from './say.ts';
 
-export async function convertFiles({ words, values }: Arguments, { progress, signal, print }: CommandContext): Promise<void> {
+export async function convertFiles(
+  { words, values }: Arguments,
+  { progress, signal, print }: CommandContext,
+): Promise<void> {
   const [from, to] = words as [string, string];
   await checkWritable(to);
   const start = performance.now();
@@ -22,22 +26,34 @@ export async function convertFiles({ words, values }: Arguments, { progress, sig
     onProgress: (event) => progress.step(event),
   });
   progress.clear();
-  for (const warning of [...report.missing.map((part) => missing(part, report)), ...report.warnings]) progress.warn(warning);
-  progress.say(`${report.folder}: ${report.tensors} tensors, ${byteCount(report.bytes)}, in ${((performance.now() - start) / 1000).toFixed(1)} s.${report.missing.length === 0 ? ` To speak with it: bark -m ${report.folder} "…"` : ''}`);
+  for (const warning of [...report.missing.map((part) => missing(part, report)), ...report.warnings])
+    progress.warn(warning);
+  progress.say(
+    `${report.folder}: ${report.tensors} tensors, ${byteCount(report.bytes)}, in ${((performance.now() - start) / 1000).toFixed(1)} s.${report.missing.length === 0 ? ` To speak with it: bark -m ${report.folder} "…"` : ''}`,
+  );
   if (values.json) await print(`${JSON.stringify(report)}\n`);
 }
 
 /** Parts are called as the options that name their place. */
-const missing = (part: string, { folder }: ConvertReport): string => `${folder}: has no ${part}: it was neither in the model nor to be had from elsewhere. Convert again with --${part} and a folder that has one.`;
+const missing = (part: string, { folder }: ConvertReport): string =>
+  `${folder}: has no ${part}: it was neither in the model nor to be had from elsewhere. Convert again with --${part} and a folder that has one.`;
 
-/** Throws `UsageError` where nothing can be written at OUT: better now than after a download. What is there already is convert.ts's to judge. */
+/**
+ * Throws `UsageError` where nothing can be written at OUT: better now than after a download. What
+ * is there already is convert.ts's to judge.
+ */
 async function checkWritable(to: string): Promise<void> {
-  if (/^[a-z][a-z\d+.-]+:\/\//i.test(to)) throw new UsageError(`${to}: got a URL as OUT, expected a folder to write. Name one on this machine.`);
+  if (/^[a-z][a-z\d+.-]+:\/\//i.test(to))
+    throw new UsageError(`${to}: got a URL as OUT, expected a folder to write. Name one on this machine.`);
   // The first folder above that is there: what is between is made.
   let above = dirname(resolve(to));
   while (!(await stat(above).catch(() => undefined)) && dirname(above) !== above) above = dirname(above);
-  if (!(await stat(above)).isDirectory()) throw new UsageError(`${to}: got ${above}, which is a file, expected a folder to write into. Name another.`);
+  if (!(await stat(above)).isDirectory())
+    throw new UsageError(`${to}: got ${above}, which is a file, expected a folder to write into. Name another.`);
   await access(above, constants.W_OK).catch((cause: NodeJS.ErrnoException) => {
-    throw new UsageError(`${to}: got ${cause.code} for writing in ${above}, expected a folder that you may write into. Choose another.`, { cause });
+    throw new UsageError(
+      `${to}: got ${cause.code} for writing in ${above}, expected a folder that you may write into. Choose another.`,
+      { cause },
+    );
   });
 }

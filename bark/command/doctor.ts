@@ -1,4 +1,5 @@
-// `bark doctor`: what this machine can do, as text to paste into a bug report. Needs no model; ends well only where a kernel gives the right numbers.
+// `bark doctor`: what this machine can do, as text to paste into a bug report. Needs no model; ends
+// well only where a kernel gives the right numbers.
 
 import { statfs } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -18,9 +19,24 @@ import { players } from './play.ts';
 import { byteCount } from './progress.ts';
 import { checkSupport } from '../support.ts';
 
-const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage', 'maxComputeWorkgroupStorageSize', 'maxComputeInvocationsPerWorkgroup'] as const;
+const LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+] as const;
 // No HF_TOKEN: this is text to paste into a public report.
-const VARIABLES = ['BARK_ADAPTER', 'BARK_TUNING', 'VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'HF_HOME', 'HF_HUB_CACHE', 'HF_HUB_OFFLINE', 'HF_ENDPOINT'];
+const VARIABLES = [
+  'BARK_ADAPTER',
+  'BARK_TUNING',
+  'VK_DRIVER_FILES',
+  'VK_ICD_FILENAMES',
+  'HF_HOME',
+  'HF_HUB_CACHE',
+  'HF_HUB_OFFLINE',
+  'HF_ENDPOINT',
+];
 
 export interface Diagnosis {
   ok: boolean;
@@ -35,7 +51,10 @@ export interface Diagnosis {
   limits: Record<string, number>;
   /** Which variants of kernels run here. */
   kernels: { f16: boolean; subgroups: string; matrices: string; timestamps: boolean } | null;
-  /** What `bark bench --tune` measured on this adapter, and where that is remembered; null where nothing was, or where it is not used. */
+  /**
+   * What `bark bench --tune` measured on this adapter, and where that is remembered; null where
+   * nothing was, or where it is not used.
+   */
   tuning: Measured | null;
   selfTest: string;
   players: string[];
@@ -85,7 +104,12 @@ export async function diagnose({ portable = false }: { portable?: boolean } = {}
     const unit = subgroupMatrixUnit(device);
     found.software = isSoftware(device.info);
     for (const name of LIMITS) found.limits[name] = device.limits[name];
-    found.kernels = { f16, subgroups: !subgroups ? 'none' : least === most ? `of ${most}` : `of ${least} to ${most}`, matrices: unit ? `${unit.M} × ${unit.N} × ${unit.K}` : 'none', timestamps };
+    found.kernels = {
+      f16,
+      subgroups: !subgroups ? 'none' : least === most ? `of ${most}` : `of ${least} to ${most}`,
+      matrices: unit ? `${unit.M} × ${unit.N} × ${unit.K}` : 'none',
+      timestamps,
+    };
     if (!portable) found.tuning = (await findTuning(device.info)) ?? null;
     const start = performance.now();
     const slower = await checkSubgroupMatrix(device);
@@ -107,7 +131,11 @@ async function selfTest(device: Device, dtype: 'f32' | 'f16'): Promise<void> {
   const [m, k, n] = [5, 72, 40];
   const wholes = (count: number, step: number) => Float32Array.from({ length: count }, (_, i) => ((i * step) % 9) - 4);
   const [xs, ws] = [wholes(m * k, 7), wholes(n * k, 5)];
-  const [x, y, weight] = [device.createTensor([m, k], 'f32', 'doctor'), device.createTensor([m, n], 'f32', 'doctor'), device.createTensor([n, k], dtype, 'doctor')];
+  const [x, y, weight] = [
+    device.createTensor([m, k], 'f32', 'doctor'),
+    device.createTensor([m, n], 'f32', 'doctor'),
+    device.createTensor([n, k], dtype, 'doctor'),
+  ];
   const call = createUniform(device, 3, 'doctor', 'call');
   device.write(x, xs);
   device.write(weight, dtype === 'f32' ? ws : new Uint8Array(float32ToFloat16(ws).buffer));
@@ -120,7 +148,10 @@ async function selfTest(device: Device, dtype: 'f32' | 'f16'): Promise<void> {
     const [row, column] = [Math.floor(i / n), i % n];
     let sum = 0;
     for (let j = 0; j < k; j++) sum += xs[row * k + j]! * ws[column * k + j]!;
-    if (got[i] !== sum) throw new Error(`Self-test: linear with ${dtype} weights: got ${got[i]} at [${row}, ${column}], expected ${sum}. Update the driver, or try another adapter (BARK_ADAPTER, VK_DRIVER_FILES).`);
+    if (got[i] !== sum)
+      throw new Error(
+        `Self-test: linear with ${dtype} weights: got ${got[i]} at [${row}, ${column}], expected ${sum}. Update the driver, or try another adapter (BARK_ADAPTER, VK_DRIVER_FILES).`,
+      );
   }
 }
 
@@ -154,19 +185,34 @@ function dawnVersion(): string | null {
 export function describe(found: Diagnosis): string {
   const { kernels, hub } = found;
   const list = (names: readonly string[]) => (names.length > 0 ? names.join(', ') : 'none');
-  const pairs = (record: Record<string, unknown>) => Object.entries(record).map(([name, value]) => `${name} ${String(value)}`);
-  const tuned = ({ tuning }: Measured) => (Object.keys(tuning).length > 0 ? list(pairs(tuning)) : 'nothing beats the defaults');
+  const pairs = (record: Record<string, unknown>) =>
+    Object.entries(record).map(([name, value]) => `${name} ${String(value)}`);
+  const tuned = ({ tuning }: Measured) =>
+    Object.keys(tuning).length > 0 ? list(pairs(tuning)) : 'nothing beats the defaults';
   const lines: [string, string][] = [
     ['package', found.package],
     ['host', `${found.host}, ${found.system}${found.webgpu ? `, webgpu ${found.webgpu}` : ''}`],
     ['adapter', found.adapter ? `${found.adapter}${found.software ? ' (computes on the CPU)' : ''}` : 'none'],
     ['features', list(found.features)],
     ['limits', list(pairs(found.limits))],
-    ['kernels', kernels ? `shader-f16 ${kernels.f16 ? 'yes' : 'no'}, subgroups ${kernels.subgroups}, matrices ${kernels.matrices}, timestamps ${kernels.timestamps ? 'yes' : 'no'}` : 'none can run'],
-    ['tuning', found.tuning ? `${tuned(found.tuning)}, measured ${found.tuning.date.slice(0, 10)}, ${found.tuning.file}` : 'none in use (bark bench --tune)'],
+    [
+      'kernels',
+      kernels
+        ? `shader-f16 ${kernels.f16 ? 'yes' : 'no'}, subgroups ${kernels.subgroups}, matrices ${kernels.matrices}, timestamps ${kernels.timestamps ? 'yes' : 'no'}`
+        : 'none can run',
+    ],
+    [
+      'tuning',
+      found.tuning
+        ? `${tuned(found.tuning)}, measured ${found.tuning.date.slice(0, 10)}, ${found.tuning.file}`
+        : 'none in use (bark bench --tune)',
+    ],
     ['self-test', found.selfTest],
     ['players', list(found.players)],
-    ['Hub', `${hub.cache}, ${hub.free === null ? 'free space unknown' : `${byteCount(hub.free)} free`}; token ${hub.token ? 'yes' : 'no'}; ${hub.offline ? 'offline' : 'online'}`],
+    [
+      'Hub',
+      `${hub.cache}, ${hub.free === null ? 'free space unknown' : `${byteCount(hub.free)} free`}; token ${hub.token ? 'yes' : 'no'}; ${hub.offline ? 'offline' : 'online'}`,
+    ],
     ['variables', list(pairs(found.environment))],
     ...found.problems.map((problem): [string, string] => ['problem', problem]),
   ];

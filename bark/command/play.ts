@@ -1,4 +1,5 @@
-// Plays a WAV file with what the system has: no player is part of this package. Only the command plays.
+// Plays a WAV file with what the system has: no player is part of this package. Only the command
+// plays.
 
 import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
@@ -13,7 +14,13 @@ const POWERSHELL = '(New-Object System.Media.SoundPlayer $env:BARK_PLAY).PlaySyn
 const PLAYERS: Readonly<Partial<Record<NodeJS.Platform, readonly (readonly string[])[]>>> = {
   darwin: [['afplay']],
   win32: [['powershell.exe', '-NoProfile', '-Command', POWERSHELL]],
-  linux: [['pw-play'], ['paplay'], ['aplay', '-q'], ['ffplay', '-nodisp', '-autoexit', '-loglevel', 'error'], ['play', '-q']],
+  linux: [
+    ['pw-play'],
+    ['paplay'],
+    ['aplay', '-q'],
+    ['ffplay', '-nodisp', '-autoexit', '-loglevel', 'error'],
+    ['play', '-q'],
+  ],
 };
 const PATIENCE = 10_000; // ms beyond the sound itself; a player without a sound device may wait for ever
 
@@ -24,7 +31,9 @@ export function players(): string[] {
 
 function found(): (readonly string[])[] {
   const folders = (env('PATH') ?? '').split(delimiter).filter((folder) => folder !== '');
-  return (PLAYERS[process.platform] ?? PLAYERS.linux!).filter(([name]) => folders.some((folder) => isProgram(join(folder, name!))));
+  return (PLAYERS[process.platform] ?? PLAYERS.linux!).filter(([name]) =>
+    folders.some((folder) => isProgram(join(folder, name!))),
+  );
 }
 
 function isProgram(path: string): boolean {
@@ -55,10 +64,21 @@ export async function play(wav: Uint8Array, duration: number, signal: AbortSigna
   }
 }
 
-function run([name, ...flags]: readonly string[], file: string, timeout: number, signal: AbortSignal): Promise<boolean> {
+function run(
+  [name, ...flags]: readonly string[],
+  file: string,
+  timeout: number,
+  signal: AbortSignal,
+): Promise<boolean> {
   const args = flags.includes(POWERSHELL) ? flags : [...flags, file];
   return new Promise((resolve) => {
-    const child = spawn(name!, args, { stdio: 'ignore', env: { ...process.env, BARK_PLAY: file }, signal, timeout, windowsHide: true });
+    const child = spawn(name!, args, {
+      stdio: 'ignore',
+      env: { ...process.env, BARK_PLAY: file },
+      signal,
+      timeout,
+      windowsHide: true,
+    });
     child.on('error', () => resolve(false)); // an abort too; the caller asks the signal
     child.on('exit', (code) => resolve(code === 0));
   });

@@ -1,5 +1,6 @@
-// What people read while they wait: a line for each stage and for each file that is fetched or written, rewritten in place on a
-// terminal; elsewhere printed once, at its end, and now and then while a large file is on its way.
+// What people read while they wait: a line for each stage and for each file that is fetched or
+// written, rewritten in place on a terminal; elsewhere printed once, at its end, and now and then
+// while a large file is on its way.
 
 import { env } from '../../runtime/host/platform.ts';
 import type { ProgressEvent } from '../options.ts';
@@ -31,7 +32,15 @@ interface Transfer {
   finished: boolean;
 }
 
-const UNITS: Readonly<Record<Stage, string>> = { download: 'bytes', convert: 'bytes', load: 'tensors', semantic: 'tokens', coarse: 'tokens', fine: 'passes', codec: 'clips' };
+const UNITS: Readonly<Record<Stage, string>> = {
+  download: 'bytes',
+  convert: 'bytes',
+  load: 'tensors',
+  semantic: 'tokens',
+  coarse: 'tokens',
+  fine: 'passes',
+  codec: 'clips',
+};
 const NAME_WIDTH = 10;
 const REDRAW = 80; // ms between two writes of a line
 const TELL = 10_000; // ms between two lines of a file where lines stay
@@ -77,7 +86,10 @@ export class Progress {
     this.#draw(`${done}/${total} ${UNITS[stage]}${this.#rate(stage, done)}`);
   }
 
-  /** The stage is over; what it did stays on the screen. Returns its milliseconds, those of downloads on the way left out. */
+  /**
+   * The stage is over; what it did stays on the screen. Returns its milliseconds, those of
+   * downloads on the way left out.
+   */
   end(stage: Stage, done: number, note = `${done} ${UNITS[stage]}${this.#rate(stage, done)}`): number {
     const ms = this.#stage === stage ? this.#now() - this.#start : 0;
     this.#stage = undefined;
@@ -120,11 +132,13 @@ export class Progress {
       this.#transfers.set(key, transfer);
     }
     if (transfer.finished) return;
-    if (done < (transfer.marks.at(-1)?.done ?? 0)) transfer.marks = []; // begun again: another file took its place on the server
+    // begun again: another file took its place on the server
+    if (done < (transfer.marks.at(-1)?.done ?? 0)) transfer.marks = [];
     transfer.marks.push({ time: now, done });
     while (transfer.marks.length > 2 && now - transfer.marks[1]!.time > WINDOW) transfer.marks.shift();
     const width = this.#live ? this.#screen.columns || 80 : Infinity;
-    const line = (note: string, painted = note) => `${stage.padEnd(NAME_WIDTH)}${shorten(printable(file), width - NAME_WIDTH - note.length - 3)}  ${painted}`;
+    const line = (note: string, painted = note) =>
+      `${stage.padEnd(NAME_WIDTH)}${shorten(printable(file), width - NAME_WIDTH - note.length - 3)}  ${painted}`;
 
     if (done >= total) {
       transfer.finished = true;

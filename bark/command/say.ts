@@ -1,5 +1,6 @@
-// `bark "text"`: reads the text, speaks it, and plays it or writes it where it was asked to. All that can be wrong with the arguments is
-// found before the model is loaded; standard output gets the WAV or the JSON and nothing else.
+// `bark "text"`: reads the text, speaks it, and plays it or writes it where it was asked to. All
+// that can be wrong with the arguments is found before the model is loaded; standard output gets
+// the WAV or the JSON and nothing else.
 
 import { access, constants, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -40,19 +41,38 @@ export async function say({ words, values }: Arguments, { progress, signal, prin
   const onProgress = (event: ProgressEvent) => progress.step(event);
   const opening = { ...hubOptions(values), signal, onProgress };
   const processor = await BarkProcessor.fromPretrained(values.model, { ...opening, tokenizer: values.tokenizer });
-  const inputs = await processor.encode(text, { voicePreset: values.voice, signal }).catch((error: unknown) => Promise.reject(withoutModel(error, values)));
+  const inputs = await processor
+    .encode(text, { voicePreset: values.voice, signal })
+    .catch((error: unknown) => Promise.reject(withoutModel(error, values)));
   warn(inputs.warnings);
-  if (values.model === undefined) progress.say('Speaking with the small built-in demo voice. A real model: bark --model suno/bark-small "…" (fetches 1.7 GB the first time)');
+  if (values.model === undefined)
+    progress.say(
+      'Speaking with the small built-in demo voice. A real model: bark --model suno/bark-small "…" (fetches 1.7 GB the first time)',
+    );
 
   const device = await Device.request({ portable: values.portable ?? false });
   let model: BarkModel | undefined;
   try {
     warn(device.warnings);
     progress.begin('load');
-    model = await BarkModel.fromPretrained(values.model, { ...opening, device, dtype: values.dtype, offload: values.offload, codec: values.codec });
+    model = await BarkModel.fromPretrained(values.model, {
+      ...opening,
+      device,
+      dtype: values.dtype,
+      offload: values.offload,
+      codec: values.codec,
+    });
     warn(model.warnings);
-    const load = progress.end('load', 0, values.offload ? 'each stage when its turn comes' : `${megabytes(device.memory().current)} on the GPU`);
-    const output = await model.generate(inputs, { ...generateOptions(values), signal, onProgress: stageLines(progress) });
+    const load = progress.end(
+      'load',
+      0,
+      values.offload ? 'each stage when its turn comes' : `${megabytes(device.memory().current)} on the GPU`,
+    );
+    const output = await model.generate(inputs, {
+      ...generateOptions(values),
+      signal,
+      onProgress: stageLines(progress),
+    });
     const audio = output.audio[0]!;
     if (audioCame(output)) progress.end('codec', 1, `${audio.duration.toFixed(2)} s of audio`);
     warn(output.warnings);
@@ -62,7 +82,10 @@ export async function say({ words, values }: Arguments, { progress, signal, prin
     const spent = `${audio.duration.toFixed(2)} s of audio in ${seconds(output.timings.total).trim()} (real-time factor ${factor.toFixed(2)})`;
     if (values.output !== '-') progress.say(spent);
     const written = await deliver(audio, values.output, { progress, signal, print });
-    if (values.json) await print(`${JSON.stringify(await report({ text, values, output, written, model, load, warnings: [...warned] }))}\n`);
+    if (values.json)
+      await print(
+        `${JSON.stringify(await report({ text, values, output, written, model, load, warnings: [...warned] }))}\n`,
+      );
   } finally {
     progress.clear();
     model?.dispose();
@@ -71,7 +94,11 @@ export async function say({ words, values }: Arguments, { progress, signal, prin
 }
 
 /** Plays or writes; returns the path that was written, or null. */
-async function deliver(audio: RawAudio, path: string | undefined, { progress, signal, print }: CommandContext): Promise<string | null> {
+async function deliver(
+  audio: RawAudio,
+  path: string | undefined,
+  { progress, signal, print }: CommandContext,
+): Promise<string | null> {
   if (path === '-') {
     await print(audio.toWav());
     return path;
@@ -85,7 +112,10 @@ async function deliver(audio: RawAudio, path: string | undefined, { progress, si
   return file;
 }
 
-/** Each stage's line ends when it is done, and the next one's begins; the codec's ends when its audio is known. */
+/**
+ * Each stage's line ends when it is done, and the next one's begins; the codec's ends when its
+ * audio is known.
+ */
 function stageLines(progress: Progress): (event: ProgressEvent) => void {
   progress.begin('semantic');
   return (event) => {
@@ -99,16 +129,31 @@ function stageLines(progress: Progress): (event: ProgressEvent) => void {
 const audioCame = ({ tokens }: GenerateOutput): boolean => tokens[0]!.fine.length > 0;
 
 function checkCombination(values: Values): void {
-  if (values.greedy && values.temperature !== undefined) throw new UsageError('--greedy: got it with --temperature, expected one of them: without drawing there is no temperature.');
+  if (values.greedy && values.temperature !== undefined)
+    throw new UsageError(
+      '--greedy: got it with --temperature, expected one of them: without drawing there is no temperature.',
+    );
   if (values.output !== '-') return;
-  if (values.json) throw new UsageError('--json: got it with -o -, expected a file name: both write to standard output.');
-  if (process.stdout.isTTY) throw new UsageError('-o -: got a terminal as standard output, expected a pipe or a file. Write bark -o - "…" | aplay, or name a file.');
+  if (values.json)
+    throw new UsageError('--json: got it with -o -, expected a file name: both write to standard output.');
+  if (process.stdout.isTTY)
+    throw new UsageError(
+      '-o -: got a terminal as standard output, expected a pipe or a file. Write bark -o - "…" | aplay, or name a file.',
+    );
 }
 
 /** Who asks the demo voice for one of suno's has left out the model. */
 function withoutModel(error: unknown, { voice = '', model }: Values): unknown {
-  if (model !== undefined || !(error instanceof InputError) || !(voice === 'announcer' || voiceLanguage(voice) !== null)) return error;
-  return new UsageError(`--voice: got ${voice} without --model, expected a model that has this voice. Add --model suno/bark-small.`, { cause: error });
+  if (
+    model !== undefined ||
+    !(error instanceof InputError) ||
+    !(voice === 'announcer' || voiceLanguage(voice) !== null)
+  )
+    return error;
+  return new UsageError(
+    `--voice: got ${voice} without --model, expected a model that has this voice. Add --model suno/bark-small.`,
+    { cause: error },
+  );
 }
 
 function generateOptions({ seed, temperature, greedy, 'max-new-tokens': maxNewTokens }: Values): GenerateOptions {
@@ -116,10 +161,20 @@ function generateOptions({ seed, temperature, greedy, 'max-new-tokens': maxNewTo
 }
 
 async function readText(words: readonly string[], file: string | undefined, signal: AbortSignal): Promise<string> {
-  if (words.length > 0 && file !== undefined) throw new UsageError('--file: got it with text in the arguments, expected one of them.');
-  if (words.length === 0 && file === undefined && process.stdin.isTTY) throw new UsageError('bark: got no text, expected some: bark "Hello, my dog is cute". See bark --help.');
-  const text = words.length > 0 ? words.join(' ') : file === undefined || file === '-' ? await readStdin(signal) : await readTextFile(file);
-  if (text.trim() === '') throw new UsageError(`bark: got ${text === '' ? 'an empty text' : 'a text of white space'}, expected words to speak. See bark --help.`);
+  if (words.length > 0 && file !== undefined)
+    throw new UsageError('--file: got it with text in the arguments, expected one of them.');
+  if (words.length === 0 && file === undefined && process.stdin.isTTY)
+    throw new UsageError('bark: got no text, expected some: bark "Hello, my dog is cute". See bark --help.');
+  const text =
+    words.length > 0
+      ? words.join(' ')
+      : file === undefined || file === '-'
+        ? await readStdin(signal)
+        : await readTextFile(file);
+  if (text.trim() === '')
+    throw new UsageError(
+      `bark: got ${text === '' ? 'an empty text' : 'a text of white space'}, expected words to speak. See bark --help.`,
+    );
   return text;
 }
 
@@ -131,7 +186,10 @@ async function readStdin(signal: AbortSignal): Promise<string> {
 
 async function readTextFile(file: string): Promise<string> {
   return readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new UsageError(`${file}: got ${cause.code === 'ENOENT' ? 'no such file' : cause.code === 'EISDIR' ? 'a folder' : cause.code}, expected a file with text. Check the path.`, { cause });
+    throw new UsageError(
+      `${file}: got ${cause.code === 'ENOENT' ? 'no such file' : cause.code === 'EISDIR' ? 'a folder' : cause.code}, expected a file with text. Check the path.`,
+      { cause },
+    );
   });
 }
 
@@ -139,11 +197,15 @@ async function readTextFile(file: string): Promise<string> {
 async function checkWritable(path: string): Promise<void> {
   const folder = dirname(path);
   const kind = await stat(folder).catch(() => undefined);
-  if (!kind?.isDirectory()) throw new UsageError(`${path}: got no folder ${folder}, expected one to write into. Create it first.`);
+  if (!kind?.isDirectory())
+    throw new UsageError(`${path}: got no folder ${folder}, expected one to write into. Create it first.`);
   const old = await stat(path).catch(() => undefined);
   if (old?.isDirectory()) throw new UsageError(`${path}: got a folder, expected the path of a file. Add a file name.`);
   await access(old && !old.isFile() ? path : folder, constants.W_OK).catch((cause: NodeJS.ErrnoException) => {
-    throw new UsageError(`${path}: got ${cause.code} for writing there, expected a folder that you may write into. Choose another.`, { cause });
+    throw new UsageError(
+      `${path}: got ${cause.code} for writing there, expected a folder that you may write into. Choose another.`,
+      { cause },
+    );
   });
 }
 
@@ -157,9 +219,24 @@ interface Spoken {
   warnings: string[];
 }
 
-/** What --json prints. Times are milliseconds, memory is bytes, codes are rows of a codebook each. */
-async function report({ text, values, output, written, model, load, warnings }: Spoken): Promise<Record<string, unknown>> {
-  const { audio: [audio], tokens: [tokens], timings, seeds: [seed] } = output;
+/**
+ * What --json prints. Times are milliseconds, memory is bytes, codes are rows of a codebook each.
+ */
+async function report({
+  text,
+  values,
+  output,
+  written,
+  model,
+  load,
+  warnings,
+}: Spoken): Promise<Record<string, unknown>> {
+  const {
+    audio: [audio],
+    tokens: [tokens],
+    timings,
+    seeds: [seed],
+  } = output;
   const { coarse_acoustics_config, fine_acoustics_config } = model.generation_config;
   const times = Object.entries({ load, ...timings }).map(([stage, ms]) => [stage, Math.round(10 * ms) / 10]);
   return {

@@ -1,6 +1,7 @@
 // config.json as types: the sizes of the three GPTs and of the codec. Keys keep their spelling.
-// Keys of a sub-model that are missing get the defaults of the reference's classes; the generation keys that old files
-// carry here (temperature, top_k, max_length …) are unread: the real ones are in generation_config.json.
+// Keys of a sub-model that are missing get the defaults of the reference's classes; the generation
+// keys that old files carry here (temperature, top_k, max_length …) are unread: the real ones are
+// in generation_config.json.
 // Reference: HF BarkConfig, BarkSubModelConfig, BarkFineConfig.
 
 import { EncodecConfig } from '../../encodec/config.ts';
@@ -45,7 +46,10 @@ const MAX_HEAD_SIZE = 128;
 const SIZE_LIMIT = 2 ** 24; // far above any Bark; keeps a mistyped size from becoming an allocation
 
 export const BarkSemanticConfig = {
-  /** Throws `WeightsError` for a value that cannot be, `UnsupportedError` for a size that the kernels cannot do. */
+  /**
+   * Throws `WeightsError` for a value that cannot be, `UnsupportedError` for a size that the
+   * kernels cannot do.
+   */
   fromJSON(json: unknown, label = 'config.json', path = ''): BarkSemanticConfig {
     return subModel(jsonObject(json, label, path), 'semantic');
   },
@@ -70,7 +74,10 @@ export const BarkFineConfig = {
 };
 
 export const BarkConfig = {
-  /** Reads a parsed config.json. The four sub-models' objects must be there. Errors as in `BarkSemanticConfig.fromJSON`. */
+  /**
+   * Reads a parsed config.json. The four sub-models' objects must be there. Errors as in
+   * `BarkSemanticConfig.fromJSON`.
+   */
   fromJSON(json: unknown, label = 'config.json'): BarkConfig {
     const from = jsonObject(json, label);
     text(from, 'model_type', { default: 'bark', among: ['bark'] });
@@ -87,7 +94,8 @@ export const BarkConfig = {
 
 function subModel(from: JsonObject, modelType: string): BarkSubModelConfig {
   text(from, 'model_type', { default: modelType, among: [modelType] });
-  const size = (key: string, fallback: number, ...aliases: string[]) => integer(from, key, { default: fallback, min: 1, max: SIZE_LIMIT, aliases });
+  const size = (key: string, fallback: number, ...aliases: string[]) =>
+    integer(from, key, { default: fallback, min: 1, max: SIZE_LIMIT, aliases });
   const config: BarkSubModelConfig = {
     block_size: size('block_size', 1024, 'window_size'),
     input_vocab_size: size('input_vocab_size', 10_048, 'vocab_size'),
@@ -98,7 +106,8 @@ function subModel(from: JsonObject, modelType: string): BarkSubModelConfig {
     bias: boolean(from, 'bias', { default: true }),
   };
   const { hidden_size, num_heads } = config;
-  if (hidden_size % num_heads !== 0) throw bad(from, 'num_heads', num_heads, `a divisor of hidden_size (${hidden_size})`);
+  if (hidden_size % num_heads !== 0)
+    throw bad(from, 'num_heads', num_heads, `a divisor of hidden_size (${hidden_size})`);
   const headSize = hidden_size / num_heads;
   if (headSize % HEAD_SIZE_MULTIPLE !== 0 || headSize > MAX_HEAD_SIZE) {
     throw new UnsupportedError(

@@ -1,11 +1,23 @@
-// generation_config.json as types: every constant of the three stages, and how tokens are drawn. Keys keep their spelling,
-// missing keys (or a missing file: `fromJSON({})`) get the defaults of the reference's classes.
-// Beam search, penalties and the other logits processors of HF's GenerationConfig do not exist here and are refused when active.
-// Reference: HF BarkGenerationConfig and its three stages.
+// generation_config.json as types: every constant of the three stages, and how tokens are drawn.
+// Keys keep their spelling, missing keys (or a missing file: `fromJSON({})`) get the defaults of
+// the reference's classes.
+// Beam search, penalties and the other logits processors of HF's GenerationConfig do not exist here
+// and are refused when active. Reference: HF BarkGenerationConfig and its three stages.
 
 import { hopLength, numQuantizers } from '../../encodec/config.ts';
 import { UnsupportedError, WeightsError } from '../../runtime/base/errors.ts';
-import { bad, boolean, integer, isNull, jsonObject, number, optionalObjectAt, pathOf, show, text } from '../../runtime/base/json.ts';
+import {
+  bad,
+  boolean,
+  integer,
+  isNull,
+  jsonObject,
+  number,
+  optionalObjectAt,
+  pathOf,
+  show,
+  text,
+} from '../../runtime/base/json.ts';
 import type { JsonObject } from '../../runtime/base/json.ts';
 import type { BarkConfig } from './config.ts';
 
@@ -23,7 +35,10 @@ export interface BarkSemanticGenerationConfig extends SamplingConfig {
   /** Added to a text token's id. */
   text_encoding_offset: number;
   text_pad_token: number;
-  /** Pads the history. The reference takes `eos_token_id` for it whatever the file says, and so does this. */
+  /**
+   * Pads the history. The reference takes `eos_token_id` for it whatever the file says, and so does
+   * this.
+   */
   semantic_pad_token: number;
   semantic_infer_token: number;
   semantic_vocab_size: number;
@@ -67,7 +82,10 @@ export interface BarkGenerationConfig {
 }
 
 export const BarkGenerationConfig = {
-  /** Reads a parsed generation_config.json. Throws `WeightsError` for a value that cannot be, `UnsupportedError` for a feature that is not here. */
+  /**
+   * Reads a parsed generation_config.json. Throws `WeightsError` for a value that cannot be,
+   * `UnsupportedError` for a feature that is not here.
+   */
   fromJSON(json: unknown, label = 'generation_config.json'): BarkGenerationConfig {
     const from = jsonObject(json, label);
     text(from, 'model_type', { default: 'bark', among: ['bark'] });
@@ -105,10 +123,17 @@ function coarse(from: JsonObject): BarkCoarseGenerationConfig {
   const sliding_window_len = integer(from, 'sliding_window_len', { default: 60, min: 1 });
   refuseActive(from);
   // transformers would stop a window at such a token; Bark's windows have a known length.
-  if (!isNull(from, 'eos_token_id') && Object.hasOwn(from.values, 'eos_token_id')) throw unsupported(from, 'eos_token_id', from.values.eos_token_id, 'null');
+  if (!isNull(from, 'eos_token_id') && Object.hasOwn(from.values, 'eos_token_id'))
+    throw unsupported(from, 'eos_token_id', from.values.eos_token_id, 'null');
   // The coarse stage alternates between exactly two codebooks, counting from each window's start.
   if (n_coarse_codebooks !== 2) throw unsupported(from, 'n_coarse_codebooks', n_coarse_codebooks, '2');
-  if (sliding_window_len % 2 !== 0) throw unsupported(from, 'sliding_window_len', sliding_window_len, 'an even number, so that each window starts at the first codebook');
+  if (sliding_window_len % 2 !== 0)
+    throw unsupported(
+      from,
+      'sliding_window_len',
+      sliding_window_len,
+      'an even number, so that each window starts at the first codebook',
+    );
   return {
     ...sampling(from),
     coarse_semantic_pad_token: integer(from, 'coarse_semantic_pad_token', { default: 12_048, min: 0 }),
@@ -127,7 +152,11 @@ function fine(from: JsonObject): BarkFineGenerationConfig {
   const max_fine_input_length = integer(from, 'max_fine_input_length', { default: 1024, min: 1 });
   return {
     temperature,
-    max_fine_history_length: integer(from, 'max_fine_history_length', { default: 512, min: 1, max: max_fine_input_length }),
+    max_fine_history_length: integer(from, 'max_fine_history_length', {
+      default: 512,
+      min: 1,
+      max: max_fine_input_length,
+    }),
     max_fine_input_length,
     n_fine_codebooks: integer(from, 'n_fine_codebooks', { default: 8, min: 2 }),
   };
@@ -138,14 +167,16 @@ function endToken(from: JsonObject): number {
   const list = from.values.eos_token_id;
   if (!Array.isArray(list)) return integer(from, 'eos_token_id', { default: 10_000, min: 0 });
   const [only] = list as unknown[];
-  if (list.length !== 1 || !Number.isInteger(only) || (only as number) < 0) throw unsupported(from, 'eos_token_id', list, 'one token');
+  if (list.length !== 1 || !Number.isInteger(only) || (only as number) < 0)
+    throw unsupported(from, 'eos_token_id', list, 'one token');
   return only as number;
 }
 
 function sampling(from: JsonObject): SamplingConfig {
   const do_sample = isNull(from, 'do_sample') ? false : boolean(from, 'do_sample', { default: false });
   const temperature = optional(from, 'temperature', 1, Infinity);
-  if (do_sample && temperature === 0) throw bad(from, 'temperature', 0, 'a number above 0 (for greedy tokens set do_sample to false)');
+  if (do_sample && temperature === 0)
+    throw bad(from, 'temperature', 0, 'a number above 0 (for greedy tokens set do_sample to false)');
   // 50 is what GenerationConfig falls back to, also for null; 0 is how a file says "off".
   const top_k = isNull(from, 'top_k') ? 50 : integer(from, 'top_k', { default: 50, min: 0 }) || null;
   return { do_sample, temperature, top_k, top_p: optional(from, 'top_p', 1, 1) };
@@ -159,16 +190,44 @@ function rate(from: JsonObject, key: string, fallback: number): number {
 
 function optional<T extends number | null>(from: JsonObject, key: string, fallback: T, max: number): number | null {
   if (isNull(from, key) || (fallback === null && !Object.hasOwn(from.values, key))) return null;
-  return number(from, key, { ...(fallback === null ? {} : { default: fallback as number }), min: 0, ...(max === Infinity ? {} : { max }) });
+  return number(from, key, {
+    ...(fallback === null ? {} : { default: fallback as number }),
+    min: 0,
+    ...(max === Infinity ? {} : { max }),
+  });
 }
 
 // Values under which each of HF's other logits processors and search modes does nothing.
 const INACTIVE: Readonly<Record<string, readonly unknown[]>> = {
-  num_beams: [1], num_beam_groups: [1], num_return_sequences: [1], penalty_alpha: [0], typical_p: [1], min_p: [0], top_h: [],
-  epsilon_cutoff: [0], eta_cutoff: [0], repetition_penalty: [1], encoder_repetition_penalty: [1], no_repeat_ngram_size: [0],
-  encoder_no_repeat_ngram_size: [0], min_length: [0], min_new_tokens: [0], bad_words_ids: [], force_words_ids: [], constraints: [],
-  sequence_bias: [], suppress_tokens: [], begin_suppress_tokens: [], forced_bos_token_id: [], forced_eos_token_id: [],
-  forced_decoder_ids: [], max_time: [], stop_strings: [], exponential_decay_length_penalty: [], guidance_scale: [1], watermarking_config: [],
+  num_beams: [1],
+  num_beam_groups: [1],
+  num_return_sequences: [1],
+  penalty_alpha: [0],
+  typical_p: [1],
+  min_p: [0],
+  top_h: [],
+  epsilon_cutoff: [0],
+  eta_cutoff: [0],
+  repetition_penalty: [1],
+  encoder_repetition_penalty: [1],
+  no_repeat_ngram_size: [0],
+  encoder_no_repeat_ngram_size: [0],
+  min_length: [0],
+  min_new_tokens: [0],
+  bad_words_ids: [],
+  force_words_ids: [],
+  constraints: [],
+  sequence_bias: [],
+  suppress_tokens: [],
+  begin_suppress_tokens: [],
+  forced_bos_token_id: [],
+  forced_eos_token_id: [],
+  forced_decoder_ids: [],
+  max_time: [],
+  stop_strings: [],
+  exponential_decay_length_penalty: [],
+  guidance_scale: [1],
+  watermarking_config: [],
 };
 
 // A key that changes tokens in the reference and not here must not pass in silence.
@@ -181,71 +240,163 @@ function refuseActive(from: JsonObject): void {
 }
 
 function unsupported(from: JsonObject, key: string, value: unknown, expected: string): UnsupportedError {
-  return new UnsupportedError(`${from.label}: ${pathOf(from, key)} is ${show(value)}, expected ${expected}: this library has no other. Change the key, or use transformers.`);
+  return new UnsupportedError(
+    `${from.label}: ${pathOf(from, key)} is ${show(value)}, expected ${expected}: this library has no other. Change the key, or use transformers.`,
+  );
 }
 
 /**
- * Checks that the two files of a checkpoint fit together. Throws `WeightsError` where no sentence could ever be spoken;
- * returns warnings, in plain words, where some could not.
+ * Checks that the two files of a checkpoint fit together. Throws `WeightsError` where no sentence
+ * could ever be spoken; returns warnings, in plain words, where some could not.
  */
-export function checkGeneration(config: BarkConfig, generation: BarkGenerationConfig, label = 'generation_config.json'): string[] {
-  const { semantic_config: semantic, coarse_acoustics_config: coarse, fine_acoustics_config: fine, codebook_size } = generation;
+export function checkGeneration(
+  config: BarkConfig,
+  generation: BarkGenerationConfig,
+  label = 'generation_config.json',
+): string[] {
+  const {
+    semantic_config: semantic,
+    coarse_acoustics_config: coarse,
+    fine_acoustics_config: fine,
+    codebook_size,
+  } = generation;
   const codec = config.codec_config;
   const fits = (key: string, value: number, limit: number, what: string) => {
-    if (value > limit) throw new WeightsError(`${label}: ${key} is ${value}, expected at most ${limit}, ${what} of config.json. The two files are not of one model; fetch both again.`);
+    if (value > limit)
+      throw new WeightsError(
+        `${label}: ${key} is ${value}, expected at most ${limit}, ${what} of config.json. The two files are not of one model; fetch both again.`,
+      );
   };
-  const isId = (key: string, value: number, size: number, what: string) => fits(key, value, size - 1, `the last id of ${what}`);
+  const isId = (key: string, value: number, size: number, what: string) =>
+    fits(key, value, size - 1, `the last id of ${what}`);
 
   const text = config.semantic_config;
   for (const key of ['text_pad_token', 'semantic_pad_token', 'semantic_infer_token', 'text_encoding_offset'] as const) {
     isId(`semantic_config.${key}`, semantic[key], text.input_vocab_size, 'semantic_config.input_vocab_size');
   }
-  isId('semantic_config.eos_token_id', semantic.eos_token_id, text.output_vocab_size, 'semantic_config.output_vocab_size');
-  isId('semantic_config.eos_token_id', semantic.eos_token_id, text.input_vocab_size, 'semantic_config.input_vocab_size');
-  fits('semantic_config.semantic_vocab_size', semantic.semantic_vocab_size, text.input_vocab_size, 'semantic_config.input_vocab_size');
+  isId(
+    'semantic_config.eos_token_id',
+    semantic.eos_token_id,
+    text.output_vocab_size,
+    'semantic_config.output_vocab_size',
+  );
+  isId(
+    'semantic_config.eos_token_id',
+    semantic.eos_token_id,
+    text.input_vocab_size,
+    'semantic_config.input_vocab_size',
+  );
+  fits(
+    'semantic_config.semantic_vocab_size',
+    semantic.semantic_vocab_size,
+    text.input_vocab_size,
+    'semantic_config.input_vocab_size',
+  );
   // Ids behind the end token are never drawn.
   const drawn = Math.min(semantic.semantic_vocab_size, semantic.eos_token_id + 1);
   fits('semantic_config.semantic_vocab_size', drawn, text.output_vocab_size, 'semantic_config.output_vocab_size');
-  fits('semantic_config.max_input_semantic_length', semantic.max_input_semantic_length, text.block_size - 1, 'semantic_config.block_size less the infer token');
+  fits(
+    'semantic_config.max_input_semantic_length',
+    semantic.max_input_semantic_length,
+    text.block_size - 1,
+    'semantic_config.block_size less the infer token',
+  );
 
   const acoustic = config.coarse_acoustics_config;
   if (coarse.coarse_semantic_pad_token < semantic.semantic_vocab_size) {
-    throw new UnsupportedError(`${label}: coarse_acoustics_config.coarse_semantic_pad_token is ${coarse.coarse_semantic_pad_token}, expected an id from ${semantic.semantic_vocab_size} on, behind the semantic tokens. Use a model whose padding is no token.`);
+    throw new UnsupportedError(
+      `${label}: coarse_acoustics_config.coarse_semantic_pad_token is ${coarse.coarse_semantic_pad_token}, expected an id from ${semantic.semantic_vocab_size} on, behind the semantic tokens. Use a model whose padding is no token.`,
+    );
   }
   const coarseIds = semantic.semantic_vocab_size + coarse.n_coarse_codebooks * codebook_size;
-  fits('semantic_vocab_size + n_coarse_codebooks * codebook_size', coarseIds, acoustic.input_vocab_size, 'coarse_acoustics_config.input_vocab_size');
-  fits('semantic_vocab_size + n_coarse_codebooks * codebook_size', coarseIds, acoustic.output_vocab_size, 'coarse_acoustics_config.output_vocab_size');
-  isId('coarse_acoustics_config.coarse_semantic_pad_token', coarse.coarse_semantic_pad_token, acoustic.input_vocab_size, 'coarse_acoustics_config.input_vocab_size');
-  isId('coarse_acoustics_config.coarse_infer_token', coarse.coarse_infer_token, acoustic.input_vocab_size, 'coarse_acoustics_config.input_vocab_size');
-  fits('coarse_acoustics_config.max_coarse_input_length', coarse.max_coarse_input_length, acoustic.block_size - 2, 'coarse_acoustics_config.block_size less the infer token and one frame');
+  fits(
+    'semantic_vocab_size + n_coarse_codebooks * codebook_size',
+    coarseIds,
+    acoustic.input_vocab_size,
+    'coarse_acoustics_config.input_vocab_size',
+  );
+  fits(
+    'semantic_vocab_size + n_coarse_codebooks * codebook_size',
+    coarseIds,
+    acoustic.output_vocab_size,
+    'coarse_acoustics_config.output_vocab_size',
+  );
+  isId(
+    'coarse_acoustics_config.coarse_semantic_pad_token',
+    coarse.coarse_semantic_pad_token,
+    acoustic.input_vocab_size,
+    'coarse_acoustics_config.input_vocab_size',
+  );
+  isId(
+    'coarse_acoustics_config.coarse_infer_token',
+    coarse.coarse_infer_token,
+    acoustic.input_vocab_size,
+    'coarse_acoustics_config.input_vocab_size',
+  );
+  fits(
+    'coarse_acoustics_config.max_coarse_input_length',
+    coarse.max_coarse_input_length,
+    acoustic.block_size - 2,
+    'coarse_acoustics_config.block_size less the infer token and one frame',
+  );
 
   const detail = config.fine_acoustics_config;
-  isId('codebook_size (the id of an empty code)', codebook_size, detail.input_vocab_size, 'fine_acoustics_config.input_vocab_size');
+  isId(
+    'codebook_size (the id of an empty code)',
+    codebook_size,
+    detail.input_vocab_size,
+    'fine_acoustics_config.input_vocab_size',
+  );
   fits('codebook_size', codebook_size, detail.output_vocab_size, 'fine_acoustics_config.output_vocab_size');
   fits('codebook_size', codebook_size, codec.codebook_size, 'codec_config.codebook_size');
-  fits('fine_acoustics_config.max_fine_input_length', fine.max_fine_input_length, detail.block_size, 'fine_acoustics_config.block_size');
-  fits('fine_acoustics_config.n_fine_codebooks', fine.n_fine_codebooks, detail.n_codes_total, 'fine_acoustics_config.n_codes_total');
-  fits('fine_acoustics_config.n_fine_codebooks', fine.n_fine_codebooks, numQuantizers(codec), "the codebooks of codec_config's last target_bandwidths");
+  fits(
+    'fine_acoustics_config.max_fine_input_length',
+    fine.max_fine_input_length,
+    detail.block_size,
+    'fine_acoustics_config.block_size',
+  );
+  fits(
+    'fine_acoustics_config.n_fine_codebooks',
+    fine.n_fine_codebooks,
+    detail.n_codes_total,
+    'fine_acoustics_config.n_codes_total',
+  );
+  fits(
+    'fine_acoustics_config.n_fine_codebooks',
+    fine.n_fine_codebooks,
+    numQuantizers(codec),
+    "the codebooks of codec_config's last target_bandwidths",
+  );
   if (detail.n_codes_given > coarse.n_coarse_codebooks) {
-    throw new WeightsError(`config.json: fine_acoustics_config.n_codes_given is ${detail.n_codes_given}, expected at most ${coarse.n_coarse_codebooks}, n_coarse_codebooks of ${label}. Fetch both files again.`);
+    throw new WeightsError(
+      `config.json: fine_acoustics_config.n_codes_given is ${detail.n_codes_given}, expected at most ${coarse.n_coarse_codebooks}, n_coarse_codebooks of ${label}. Fetch both files again.`,
+    );
   }
 
   const warnings: string[] = [];
   // The last token of a stage is never fed back, so it needs no position.
   const room = text.block_size - semantic.max_input_semantic_length;
   if (semantic.max_new_tokens > room) {
-    warnings.push(`${label}: semantic_config.max_new_tokens is ${semantic.max_new_tokens}, but block_size leaves room for ${room}; speech ends there.`);
+    warnings.push(
+      `${label}: semantic_config.max_new_tokens is ${semantic.max_new_tokens}, but block_size leaves room for ${room}; speech ends there.`,
+    );
   }
   const longest = coarse.max_coarse_input_length + 1 + coarse.max_coarse_history + coarse.sliding_window_len - 1;
   if (longest > acoustic.block_size) {
-    warnings.push(`${label}: a long coarse window needs ${longest} positions, but coarse_acoustics_config.block_size is ${acoustic.block_size}; long speech will fail.`);
+    warnings.push(
+      `${label}: a long coarse window needs ${longest} positions, but coarse_acoustics_config.block_size is ${acoustic.block_size}; long speech will fail.`,
+    );
   }
   if (generation.sample_rate !== codec.sampling_rate) {
-    warnings.push(`${label}: sample_rate is ${generation.sample_rate}, but codec_config.sampling_rate is ${codec.sampling_rate}, which is what the codec makes.`);
+    warnings.push(
+      `${label}: sample_rate is ${generation.sample_rate}, but codec_config.sampling_rate is ${codec.sampling_rate}, which is what the codec makes.`,
+    );
   }
   const framesPerSecond = codec.sampling_rate / hopLength(codec);
   if (Math.abs(coarse.coarse_rate_hz - framesPerSecond) > 1) {
-    warnings.push(`${label}: coarse_rate_hz is ${coarse.coarse_rate_hz}, but the codec plays ${framesPerSecond} frames a second; speech will sound fast or slow.`);
+    warnings.push(
+      `${label}: coarse_rate_hz is ${coarse.coarse_rate_hz}, but the codec plays ${framesPerSecond} frames a second; speech will sound fast or slow.`,
+    );
   }
   return warnings;
 }

@@ -1,6 +1,7 @@
-// Any model that this library reads → one folder of Hugging Face's layout, which transformers and this library load: configs, one
-// model.safetensors, tokenizer, voices. It is built beside its place and renamed when all of it is on the disk, so a half-written folder
-// is never found there. Which tensors there are is convert_tensors.ts's, which parts pretrained.ts's. Node and Deno.
+// Any model that this library reads → one folder of Hugging Face's layout, which transformers and
+// this library load: configs, one model.safetensors, tokenizer, voices. It is built beside its
+// place and renamed when all of it is on the disk, so a half-written folder is never found there.
+// Which tensors there are is convert_tensors.ts's, which parts pretrained.ts's. Node and Deno.
 
 import type { Dirent } from 'node:fs';
 import type { ModelSource, OpenOptions } from '../../runtime/formats/checkpoint.ts';
@@ -19,9 +20,15 @@ import { readVoiceList, VOICE_LIST } from '../processor/voice_list.ts';
 export interface ConvertOptions extends OpenPretrainedOptions {
   /** How the weights are stored, the codec's too. Default 'float16'. */
   dtype?: 'float32' | 'float16' | undefined;
-  /** Replace a model folder that is there. One that holds other things than a model is never touched. */
+  /**
+   * Replace a model folder that is there. One that holds other things than a model is never
+   * touched.
+   */
   force?: boolean | undefined;
-  /** Where the tokenizer comes from, and voices where the model has none. Default: the model itself; for suno's .pt files the Hub's suno/bark-small. */
+  /**
+   * Where the tokenizer comes from, and voices where the model has none. Default: the model itself;
+   * for suno's .pt files the Hub's suno/bark-small.
+   */
   tokenizer?: ModelSourceLike | undefined;
   /** false leaves the voices out. Default true. */
   voices?: boolean | undefined;
@@ -45,13 +52,16 @@ const VOICES_AT_ONCE = 8;
 const SPARE = 2 ** 24; // bytes of disk for all but the weights
 
 /**
- * Writes the model `from` as the folder `to`. Throws `InputError` for a place that cannot be written or must not be, the errors of loading
- * for a model that cannot be read, and the signal's reason when aborted; then `to` is as it was.
+ * Writes the model `from` as the folder `to`. Throws `InputError` for a place that cannot be
+ * written or must not be, the errors of loading for a model that cannot be read, and the signal's
+ * reason when aborted; then `to` is as it was.
  */
 export async function convert(from: ModelSourceLike, to: string, options: ConvertOptions = {}): Promise<ConvertReport> {
   const { dtype = 'float16', force = false, signal, onProgress } = options;
-  if (dtype !== 'float16' && dtype !== 'float32') throw new InputError(`dtype: got ${JSON.stringify(dtype)}, expected 'float16' or 'float32'.`);
-  if (host === 'browser') throw new UnsupportedError('convert: got a browser, expected Node or Deno: a browser cannot write folders.');
+  if (dtype !== 'float16' && dtype !== 'float32')
+    throw new InputError(`dtype: got ${JSON.stringify(dtype)}, expected 'float16' or 'float32'.`);
+  if (host === 'browser')
+    throw new UnsupportedError('convert: got a browser, expected Node or Deno: a browser cannot write folders.');
   const place = await openPlace(to, force);
   const pretrained = await openPretrained(from, options);
   const { source, config, generation_config, generationLabel } = pretrained;
@@ -72,8 +82,12 @@ export async function convert(from: ModelSourceLike, to: string, options: Conver
     if (generation !== undefined) await place.write('generation_config.json', generation);
     const tokenizer = await copyTokenizer(place, source, options);
     if (!tokenizer) missing.push('tokenizer');
-    if (options.voices !== false) await copyVoices(place, [source, ...(tokenizer && tokenizer !== source ? [tokenizer] : [])], opening, warnings);
-    await writeSafetensors(await place.path(WEIGHTS), plan.tensors, { signal, onBytes: (done, total) => onProgress?.({ stage: 'convert', done, total, file: WEIGHTS }) });
+    if (options.voices !== false)
+      await copyVoices(place, [source, ...(tokenizer && tokenizer !== source ? [tokenizer] : [])], opening, warnings);
+    await writeSafetensors(await place.path(WEIGHTS), plan.tensors, {
+      signal,
+      onBytes: (done, total) => onProgress?.({ stage: 'convert', done, total, file: WEIGHTS }),
+    });
     await place.finish();
 
     warnings.push(...plan.warnings, ...overflowWarnings(plan.overflows, dtype));
@@ -90,12 +104,24 @@ function overflowWarnings(overflows: ReadonlyMap<string, number>, dtype: string)
   const counts = [...overflows].sort((a, b) => b[1] - a[1]);
   if (counts.length === 0) return [];
   const all = counts.reduce((sum, [, count]) => sum + count, 0);
-  const some = counts.slice(0, 3).map(([name, count]) => `${name} (${count})`).join(', ');
-  return [`${all} value(s) are too large for ${dtype} and became infinite: ${some}${counts.length > 3 ? ` and ${counts.length - 3} more` : ''}. Convert with dtype 'float32'.`];
+  const some = counts
+    .slice(0, 3)
+    .map(([name, count]) => `${name} (${count})`)
+    .join(', ');
+  return [
+    `${all} value(s) are too large for ${dtype} and became infinite: ${some}${counts.length > 3 ? ` and ${counts.length - 3} more` : ''}. Convert with dtype 'float32'.`,
+  ];
 }
 
-/** Copies the tokenizer's files and returns where they lay; undefined where there is none and none was asked for. */
-async function copyTokenizer(place: Place, source: ModelSource, options: ConvertOptions): Promise<ModelSource | undefined> {
+/**
+ * Copies the tokenizer's files and returns where they lay; undefined where there is none and none
+ * was asked for.
+ */
+async function copyTokenizer(
+  place: Place,
+  source: ModelSource,
+  options: ConvertOptions,
+): Promise<ModelSource | undefined> {
   const opening = openOptions(options);
   try {
     const found = await findTokenizer(source, options);
@@ -103,20 +129,32 @@ async function copyTokenizer(place: Place, source: ModelSource, options: Convert
     for (const name of TOKENIZER_FILES) if (await found.has(name, opening)) names.push(name);
     if (!names.includes('tokenizer.json') && !names.includes('vocab.txt')) {
       if (options.tokenizer === undefined) return undefined;
-      throw new InputError(`${found.label}: got no tokenizer.json and no vocab.txt, expected one of them. Name another place of the tokenizer.`);
+      throw new InputError(
+        `${found.label}: got no tokenizer.json and no vocab.txt, expected one of them. Name another place of the tokenizer.`,
+      );
     }
     for (const name of names) await place.write(name, await readBytes(found, name, opening));
     return found;
   } catch (error) {
     options.signal?.throwIfAborted();
     // The Hub may be out of reach; a place that was named may not.
-    if (options.tokenizer !== undefined || (await source.has('vocab.txt', opening)) || (await source.has('tokenizer.json', opening))) throw error;
+    if (
+      options.tokenizer !== undefined ||
+      (await source.has('vocab.txt', opening)) ||
+      (await source.has('tokenizer.json', opening))
+    )
+      throw error;
     return undefined;
   }
 }
 
 /** Copies the first list of voices that there is, and the files that it names. */
-async function copyVoices(place: Place, sources: readonly ModelSource[], opening: OpenOptions, warnings: string[]): Promise<void> {
+async function copyVoices(
+  place: Place,
+  sources: readonly ModelSource[],
+  opening: OpenOptions,
+  warnings: string[],
+): Promise<void> {
   for (const source of sources) {
     if (!(await source.has(VOICE_LIST, opening))) continue;
     const label = `${source.label}/${VOICE_LIST}`;
@@ -133,9 +171,13 @@ async function copyVoices(place: Place, sources: readonly ModelSource[], opening
       }
     };
     await Promise.all(Array.from({ length: VOICES_AT_ONCE }, copier));
-    if (lost.length > 0) warnings.push(`${label}: ${lost.length} voice(s) it lists have no files and were left out: ${lost.slice(0, 3).join(', ')}${lost.length > 3 ? ' …' : ''}.`);
+    if (lost.length > 0)
+      warnings.push(
+        `${label}: ${lost.length} voice(s) it lists have no files and were left out: ${lost.slice(0, 3).join(', ')}${lost.length > 3 ? ' …' : ''}.`,
+      );
     const list = await readText(source, VOICE_LIST, opening);
-    const kept = () => Object.fromEntries(Object.entries(JSON.parse(list) as object).filter(([name]) => !lost.includes(name)));
+    const kept = () =>
+      Object.fromEntries(Object.entries(JSON.parse(list) as object).filter(([name]) => !lost.includes(name)));
     await place.write(VOICE_LIST, lost.length === 0 ? list : JSON.stringify(kept()));
     return;
   }
@@ -145,7 +187,9 @@ async function copyVoices(place: Place, sources: readonly ModelSource[], opening
 function npyPath(label: string, path: string): string {
   const parts = pathParts(label, path);
   if (parts.length > 1 && parts.at(-1)!.endsWith('.npy')) return parts.join('/');
-  throw new InputError(`${label}: got the path ${JSON.stringify(path)}, expected a .npy file in a subfolder. Do not use this model before you know who made it.`);
+  throw new InputError(
+    `${label}: got the path ${JSON.stringify(path)}, expected a .npy file in a subfolder. Do not use this model before you know who made it.`,
+  );
 }
 
 // The folder that is written.
@@ -170,12 +214,16 @@ async function openPlace(to: string, force: boolean): Promise<Place> {
   const { basename, dirname, join, resolve } = await import('node:path');
   const failed = (cause: unknown): never => {
     if (cause instanceof InputError) throw cause;
-    throw new InputError(`${to}: got ${(cause as NodeJS.ErrnoException).code ?? String(cause)} while writing, expected a folder that can be written. Check its permissions and the free space.`, { cause });
+    throw new InputError(
+      `${to}: got ${(cause as NodeJS.ErrnoException).code ?? String(cause)} while writing, expected a folder that can be written. Check its permissions and the free space.`,
+      { cause },
+    );
   };
   if (to.trim() === '') throw new InputError('convert: got an empty path, expected the folder to write.');
   const folder = await fs.realpath(to).catch(() => resolve(to));
   const parent = dirname(folder);
-  if (parent === folder) throw new InputError(`${to}: got the root of a disk, expected a folder to write. Name a new one.`);
+  if (parent === folder)
+    throw new InputError(`${to}: got the root of a disk, expected a folder to write. Name a new one.`);
   const beside = (end: string) => join(parent, `.${basename(folder).slice(0, 100)}.${crypto.randomUUID()}.${end}`);
   const building = beside('tmp');
   let firstMade: string | undefined; // of the folders above
@@ -185,9 +233,15 @@ async function openPlace(to: string, force: boolean): Promise<Place> {
     if (!found) return false;
     if (!found.isDirectory()) throw new InputError(`${to}: got a file, expected a folder to write. Name a new one.`);
     if ((await fs.readdir(folder)).length === 0) return true;
-    if (!force) throw new InputError(`${to}: got a folder that is not empty, expected a new one. Set force (--force) to replace it, or name another.`);
+    if (!force)
+      throw new InputError(
+        `${to}: got a folder that is not empty, expected a new one. Set force (--force) to replace it, or name another.`,
+      );
     const foreign = await foreignFile(folder);
-    if (foreign !== undefined) throw new InputError(`${to}: got a folder with ${JSON.stringify(foreign)}, expected nothing but a converted model to replace. Name a new folder, or clear this one yourself.`);
+    if (foreign !== undefined)
+      throw new InputError(
+        `${to}: got a folder with ${JSON.stringify(foreign)}, expected nothing but a converted model to replace. Name a new folder, or clear this one yourself.`,
+      );
     return true;
   };
   await check();
@@ -205,12 +259,16 @@ async function openPlace(to: string, force: boolean): Promise<Place> {
   return {
     folder: to,
     async refuse(label) {
-      if ((await fs.realpath(label).catch(() => undefined)) === folder) throw new InputError(`${to}: got the same folder twice, expected another one to write. Name a new folder.`);
+      if ((await fs.realpath(label).catch(() => undefined)) === folder)
+        throw new InputError(`${to}: got the same folder twice, expected another one to write. Name a new folder.`);
     },
     async start(bytes) {
       firstMade = await fs.mkdir(parent, { recursive: true }).catch(failed);
       const free = await fs.statfs(parent).catch(() => undefined);
-      if (free && free.bavail * free.bsize < bytes) throw new InputError(`${to}: got ${free.bavail * free.bsize} bytes of free space, expected ${bytes}. Make room, or name a folder on another disk.`);
+      if (free && free.bavail * free.bsize < bytes)
+        throw new InputError(
+          `${to}: got ${free.bavail * free.bsize} bytes of free space, expected ${bytes}. Make room, or name a folder on another disk.`,
+        );
       await removeStale(parent, basename(folder), 'tmp');
       await fs.mkdir(building).catch(failed);
     },
@@ -238,12 +296,23 @@ async function openPlace(to: string, force: boolean): Promise<Place> {
         await fs.rm(old, { recursive: true }).catch(failed);
       } else await fs.rename(building, folder).catch(failed);
       await sync(parent);
-      await removeStale(parent, basename(folder), 'old'); // only now: until there is a new model, an old one may be the only one
+      // only now: until there is a new model, an old one may be the only one
+      await removeStale(parent, basename(folder), 'old');
     },
     async abandon() {
       await fs.rm(building, { recursive: true, force: true }).catch(() => {});
-      for (let made = firstMade && parent; made !== undefined && made.length >= firstMade!.length; made = dirname(made)) {
-        if (!(await fs.rmdir(made).then(() => true, () => false))) break; // somebody else's by now
+      for (
+        let made = firstMade && parent;
+        made !== undefined && made.length >= firstMade!.length;
+        made = dirname(made)
+      ) {
+        if (
+          !(await fs.rmdir(made).then(
+            () => true,
+            () => false,
+          ))
+        )
+          break; // somebody else's by now
       }
     },
   };
@@ -255,21 +324,35 @@ const STALE = 3_600_000; // ms without a change; a conversion that runs writes a
 async function removeStale(parent: string, name: string, ending: 'tmp' | 'old'): Promise<void> {
   const fs = await import('node:fs/promises');
   const start = `.${name.slice(0, 100)}.`;
-  const left = (await fs.readdir(parent).catch(() => [])).filter((entry) => entry.startsWith(start) && /^[\da-f-]{36}\.\w+$/.test(entry.slice(start.length)) && entry.endsWith(ending));
+  const left = (await fs.readdir(parent).catch(() => [])).filter(
+    (entry) =>
+      entry.startsWith(start) && /^[\da-f-]{36}\.\w+$/.test(entry.slice(start.length)) && entry.endsWith(ending),
+  );
   for (const entry of left) {
     const path = `${parent}/${entry}`;
     const files = await fs.readdir(path, { recursive: true }).catch(() => undefined);
     if (!files) continue;
-    const times = await Promise.all(['', ...files].map((file) => fs.lstat(`${path}/${file}`).then(({ mtimeMs }) => mtimeMs, () => Infinity)));
+    const times = await Promise.all(
+      ['', ...files].map((file) =>
+        fs.lstat(`${path}/${file}`).then(
+          ({ mtimeMs }) => mtimeMs,
+          () => Infinity,
+        ),
+      ),
+    );
     if (Date.now() - Math.max(...times) > STALE) await fs.rm(path, { recursive: true, force: true }).catch(() => {});
   }
 }
 
-/** The first thing in a folder that no conversion writes: anything but our files, and subfolders of .npy files. */
+/**
+ * The first thing in a folder that no conversion writes: anything but our files, and subfolders of
+ * .npy files.
+ */
 async function foreignFile(folder: string): Promise<string | undefined> {
   const fs = await import('node:fs/promises');
   const walk = async (path: string): Promise<string | undefined> => {
-    const allowed = (entry: Dirent) => entry.isFile() && (path === '' ? OUR_FILES.includes(entry.name) : entry.name.endsWith('.npy'));
+    const allowed = (entry: Dirent) =>
+      entry.isFile() && (path === '' ? OUR_FILES.includes(entry.name) : entry.name.endsWith('.npy'));
     for (const entry of await fs.readdir(`${folder}/${path}`, { withFileTypes: true })) {
       const name = path === '' ? entry.name : `${path}/${entry.name}`;
       const foreign = entry.isDirectory() ? await walk(name) : allowed(entry) ? undefined : name;

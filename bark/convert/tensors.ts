@@ -1,7 +1,9 @@
-// The tensors of a Bark checkpoint as transformers' save_pretrained writes them: which there are, under which names, and their bytes in
-// another dtype, piece by piece. Checks the GPTs' names and shapes before anything is written. Writes no file.
-// Halves are torch's .half() bit for bit: f64 is rounded to f32 first, ties go to even, subnormals stay, overflow is ±inf, a NaN stays one,
-// quiet, with the upper bits of its payload. Reference: HF modeling_bark.py, modeling_encodec.py (5.23).
+// The tensors of a Bark checkpoint as transformers' save_pretrained writes them: which there are,
+// under which names, and their bytes in another dtype, piece by piece. Checks the GPTs' names and
+// shapes before anything is written. Writes no file.
+// Halves are torch's .half() bit for bit: f64 is rounded to f32 first, ties go to even, subnormals
+// stay, overflow is ±inf, a NaN stays one, quiet, with the upper bits of its payload. Reference: HF
+// modeling_bark.py, modeling_encodec.py (5.23).
 
 import { numQuantizers } from '../../encodec/config.ts';
 import { itemBytes } from '../../runtime/formats/checkpoint.ts';
@@ -23,7 +25,9 @@ export interface TensorPlan {
   readonly overflows: ReadonlyMap<string, number>;
 }
 
-/** Throws `WeightsError` for a GPT's tensor that is missing or of another shape than `config` says. */
+/**
+ * Throws `WeightsError` for a GPT's tensor that is missing or of another shape than `config` says.
+ */
 export async function planTensors(checkpoint: Checkpoint, config: BarkConfig, dtype: FloatDType): Promise<TensorPlan> {
   const refs = new Map<string, TensorRef>(); // by the name that is written
   const used = new Set<string>();
@@ -36,17 +40,22 @@ export async function planTensors(checkpoint: Checkpoint, config: BarkConfig, dt
     take('input_embeds_layer.weight', [gpt.input_vocab_size, gpt.hidden_size], 'input_vocab_size');
     takeTrunk(take, gpt, gpt.bias);
     take('lm_head.weight', [gpt.output_vocab_size, gpt.hidden_size], 'output_vocab_size');
-    for (let n = 0; n < gpt.num_layers; n++) tensors.push(causalMask(`${at.path}.layers.${n}.attn.bias`, gpt.block_size));
+    for (let n = 0; n < gpt.num_layers; n++)
+      tensors.push(causalMask(`${at.path}.layers.${n}.attn.bias`, gpt.block_size));
   }
   await takeFine(weights.at('fine_acoustics'), config.fine_acoustics_config, refs, used);
   const warnings: string[] = [];
   const missing = takeCodec(checkpoint, config, refs, used, warnings) ? [] : ['codec'];
 
   const others = checkpoint.names().filter((name) => !used.has(name) && !name.endsWith('.attn.bias'));
-  if (others.length > 0) warnings.push(`${checkpoint.label}: ${others.length} tensor(s) that no Bark of this config has were left out: ${others.slice(0, 3).join(', ')}${others.length > 3 ? ' …' : ''}.`);
+  if (others.length > 0)
+    warnings.push(
+      `${checkpoint.label}: ${others.length} tensor(s) that no Bark of this config has were left out: ${others.slice(0, 3).join(', ')}${others.length > 3 ? ' …' : ''}.`,
+    );
   const overflows = new Map<string, number>();
   const buffers = [new Uint8Array(PIECE), new Uint8Array(PIECE)] as const;
-  for (const [name, ref] of refs) tensors.push(cast(name, ref, dtype, buffers, (count) => overflows.set(name, (overflows.get(name) ?? 0) + count)));
+  for (const [name, ref] of refs)
+    tensors.push(cast(name, ref, dtype, buffers, (count) => overflows.set(name, (overflows.get(name) ?? 0) + count)));
   return { tensors, missing, warnings, overflows };
 }
 
@@ -60,7 +69,11 @@ function taker(at: Weights, refs: Map<string, TensorRef>, used: Set<string>): Ta
   };
 }
 
-function takeTrunk(take: Take, { block_size, num_layers, hidden_size: H, bias }: BarkSubModelConfig, normBias: boolean): void {
+function takeTrunk(
+  take: Take,
+  { block_size, num_layers, hidden_size: H, bias }: BarkSubModelConfig,
+  normBias: boolean,
+): void {
   const norm = (name: string) => {
     take(`${name}.weight`, [H], 'hidden_size');
     if (normBias) take(`${name}.bias`, [H], 'hidden_size');
@@ -83,12 +96,22 @@ function takeTrunk(take: Take, { block_size, num_layers, hidden_size: H, bias }:
 }
 
 /** The tables under their own names; a head only where it is not table i + 1. */
-async function takeFine(at: Weights, config: BarkFineConfig, refs: Map<string, TensorRef>, used: Set<string>): Promise<void> {
+async function takeFine(
+  at: Weights,
+  config: BarkFineConfig,
+  refs: Map<string, TensorRef>,
+  used: Set<string>,
+): Promise<void> {
   const { n_codes_total, n_codes_given, input_vocab_size: V, output_vocab_size, hidden_size: H } = config;
   const take = taker(at, refs, used);
   for (let c = 0; c < n_codes_total; c++) {
     const table = `input_embeds_layers.${c}.weight`;
-    take(c > 0 && !at.has(table) ? at.either(table, `lm_heads.${c - 1}.weight`) : table, [V, H], 'input_vocab_size', table);
+    take(
+      c > 0 && !at.has(table) ? at.either(table, `lm_heads.${c - 1}.weight`) : table,
+      [V, H],
+      'input_vocab_size',
+      table,
+    );
   }
   takeTrunk(take, config, true);
   for (let i = 0; i < n_codes_total - n_codes_given; i++) {
@@ -103,37 +126,69 @@ async function takeFine(at: Weights, config: BarkFineConfig, refs: Map<string, T
 }
 
 const CODEC = 'codec_model.';
-const CODEC_NAME = /^codec_model\.(?:(?:encoder|decoder)\.layers\.\d+\.(?:(?:block\.\d+\.|shortcut\.)?conv\.(?:weight_[gv]|weight|bias)|lstm\.(?:weight|bias)_[ih]h_l\d+)|quantizer\.layers\.(\d+)\.codebook\.(?:embed|embed_avg|cluster_size|inited))$/;
+const CODEC_NAME =
+  /^codec_model\.(?:(?:encoder|decoder)\.layers\.\d+\.(?:(?:block\.\d+\.|shortcut\.)?conv\.(?:weight_[gv]|weight|bias)|lstm\.(?:weight|bias)_[ih]h_l\d+)|quantizer\.layers\.(\d+)\.codebook\.(?:embed|embed_avg|cluster_size|inited))$/;
 
-/** The codec's tensors, encoder and statistics included; false where there are none. Throws `WeightsError` for codebooks of another codec. */
-function takeCodec(checkpoint: Checkpoint, config: BarkConfig, refs: Map<string, TensorRef>, used: Set<string>, warnings: string[]): boolean {
+/**
+ * The codec's tensors, encoder and statistics included; false where there are none. Throws
+ * `WeightsError` for codebooks of another codec.
+ */
+function takeCodec(
+  checkpoint: Checkpoint,
+  config: BarkConfig,
+  refs: Map<string, TensorRef>,
+  used: Set<string>,
+  warnings: string[],
+): boolean {
   const books = numQuantizers(config.codec_config);
   const names = checkpoint.names().filter((name) => name.startsWith(CODEC));
   const found = new Set<string>();
   for (const name of names) {
-    const saved = name.replace('parametrizations.weight.original0', 'weight_g').replace('parametrizations.weight.original1', 'weight_v');
+    const saved = name
+      .replace('parametrizations.weight.original0', 'weight_g')
+      .replace('parametrizations.weight.original1', 'weight_v');
     const match = CODEC_NAME.exec(saved);
     if (!match || Number(match[1] ?? 0) >= books) continue;
     used.add(name);
     found.add(saved);
     const { shape } = checkpoint.info(name);
     const { codebook_size, codebook_dim } = config.codec_config;
-    refs.set(saved, walkWeights(checkpoint).tensor(name, saved.endsWith('.embed') ? [codebook_size, codebook_dim] : shape, 'codec_config'));
+    refs.set(
+      saved,
+      walkWeights(checkpoint).tensor(
+        name,
+        saved.endsWith('.embed') ? [codebook_size, codebook_dim] : shape,
+        'codec_config',
+      ),
+    );
   }
   const half = (side: string) => [...found].filter((name) => name.startsWith(`${CODEC}${side}.`)).length;
   const lacks = [
     // The two halves mirror each other, tensor by tensor.
     ...(half('encoder') === half('decoder') ? [] : ['the whole encoder']),
-    ...(Array.from({ length: books }, (_, q) => `${CODEC}quantizer.layers.${q}.codebook`).every((book) => found.has(`${book}.embed`) && found.has(`${book}.inited`)) ? [] : ['codebooks or their statistics']),
+    ...(Array.from({ length: books }, (_, q) => `${CODEC}quantizer.layers.${q}.codebook`).every(
+      (book) => found.has(`${book}.embed`) && found.has(`${book}.inited`),
+    )
+      ? []
+      : ['codebooks or their statistics']),
   ];
-  if (found.size > 0 && lacks.length > 0) warnings.push(`${checkpoint.labelOf?.(CODEC) ?? checkpoint.label}: the codec has not ${lacks.join(' and not ')}. Speech needs only what is there; transformers fills the rest with noise and says so.`);
-  if ([...found].some((name) => name.endsWith('.conv.weight'))) warnings.push(`${checkpoint.label}: the codec's weight norm is folded. This library reads it so; transformers needs weight_g and weight_v.`);
+  if (found.size > 0 && lacks.length > 0)
+    warnings.push(
+      `${checkpoint.labelOf?.(CODEC) ?? checkpoint.label}: the codec has not ${lacks.join(' and not ')}. Speech needs only what is there; transformers fills the rest with noise and says so.`,
+    );
+  if ([...found].some((name) => name.endsWith('.conv.weight')))
+    warnings.push(
+      `${checkpoint.label}: the codec's weight norm is folded. This library reads it so; transformers needs weight_g and weight_v.`,
+    );
   return found.size > 0;
 }
 
 const PIECE = 2 ** 22; // bytes of one read, so that host memory stays flat
 
-/** transformers saves the causal mask of each layer, a lower triangle, as a tensor and misses it when it is not there. */
+/**
+ * transformers saves the causal mask of each layer, a lower triangle, as a tensor and misses it
+ * when it is not there.
+ */
 function causalMask(name: string, side: number): TensorToWrite {
   return {
     name,
@@ -150,17 +205,28 @@ function causalMask(name: string, side: number): TensorToWrite {
   };
 }
 
-/** A tensor in another float dtype; one that holds no floats stays as it is. Its pieces are good until the next is asked for. */
-function cast(name: string, { info, read }: TensorRef, wanted: FloatDType, buffers: readonly [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>], onOverflow: (count: number) => void): TensorToWrite {
+/**
+ * A tensor in another float dtype; one that holds no floats stays as it is. Its pieces are good
+ * until the next is asked for.
+ */
+function cast(
+  name: string,
+  { info, read }: TensorRef,
+  wanted: FloatDType,
+  buffers: readonly [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>],
+  onOverflow: (count: number) => void,
+): TensorToWrite {
   const isFloat = FLOATS.includes(info.dtype);
   const dtype = isFloat ? wanted : info.dtype;
-  const convert = (bytes: Uint8Array<ArrayBuffer>) => (isFloat ? castBytes(bytes, info.dtype, wanted, onOverflow) : bytes);
+  const convert = (bytes: Uint8Array<ArrayBuffer>) =>
+    isFloat ? castBytes(bytes, info.dtype, wanted, onOverflow) : bytes;
   return {
     name,
     dtype,
     shape: info.shape,
     async *data() {
-      const piece = (at: number) => (at < info.byteLength ? read(at, Math.min(at + PIECE, info.byteLength), buffers[(at / PIECE) % 2]) : undefined);
+      const piece = (at: number) =>
+        at < info.byteLength ? read(at, Math.min(at + PIECE, info.byteLength), buffers[(at / PIECE) % 2]) : undefined;
       let next = piece(0);
       try {
         for (let at = 0; at < info.byteLength; at += PIECE) {
@@ -177,8 +243,15 @@ function cast(name: string, { info, read }: TensorRef, wanted: FloatDType, buffe
 
 const FLOATS: readonly StoredDType[] = ['F16', 'BF16', 'F32', 'F64'];
 
-/** Values of one float dtype as the bytes of another; how many finite ones became infinite is told. */
-export function castBytes(bytes: Uint8Array<ArrayBuffer>, from: StoredDType, to: FloatDType, onOverflow: (count: number) => void = () => {}): Uint8Array<ArrayBuffer> {
+/**
+ * Values of one float dtype as the bytes of another; how many finite ones became infinite is told.
+ */
+export function castBytes(
+  bytes: Uint8Array<ArrayBuffer>,
+  from: StoredDType,
+  to: FloatDType,
+  onOverflow: (count: number) => void = () => {},
+): Uint8Array<ArrayBuffer> {
   if (from === to) return bytes;
   const { buffer, byteOffset, byteLength } = bytes.byteOffset % itemBytes[from] === 0 ? bytes : bytes.slice();
   const count = byteLength / itemBytes[from];
@@ -194,7 +267,8 @@ export function castBytes(bytes: Uint8Array<ArrayBuffer>, from: StoredDType, to:
 
   let overflows = 0;
   if (to === 'F32') {
-    if (from === 'F64') for (let i = 0; i < count; i++) if (Math.abs(floats[i]!) === Infinity && isFinite(i)) overflows++;
+    if (from === 'F64')
+      for (let i = 0; i < count; i++) if (Math.abs(floats[i]!) === Infinity && isFinite(i)) overflows++;
     if (overflows > 0) onOverflow(overflows);
     return new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
   }

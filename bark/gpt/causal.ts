@@ -1,5 +1,6 @@
-// A causal GPT of Bark as users hold it: its weights on the GPU, and `forward` for research and for comparison with the reference.
-// Generation is in semantic.ts and coarse.ts. Reference: HF BarkCausalModel.
+// A causal GPT of Bark as users hold it: its weights on the GPU, and `forward` for research and for
+// comparison with the reference. Generation is in semantic.ts and coarse.ts. Reference: HF
+// BarkCausalModel.
 
 import { withStaging } from '../../kernels/upload/cast.ts';
 import type { Linear } from '../../kernels/linear/linear.ts';
@@ -15,13 +16,28 @@ import { readRows, type TensorRef, type Weights } from '../../runtime/formats/we
 import type { BarkSubModelConfig } from '../config/config.ts';
 import { toGpu, toNowhere } from './destination.ts';
 import { hostTensor, type HostTensor, type TensorLike } from './host_tensor.ts';
-import { createCache, destroyCache, headLogits, loadCausalGpt, runTokens, trunkTensors, type CausalGpt, type KvCache, type Rows } from './gpt.ts';
+import {
+  createCache,
+  destroyCache,
+  headLogits,
+  loadCausalGpt,
+  runTokens,
+  trunkTensors,
+  type CausalGpt,
+  type KvCache,
+  type Rows,
+} from './gpt.ts';
 
-/** Keys and values of past positions, on the GPU. `dispose()` it when it is not continued any more. */
+/**
+ * Keys and values of past positions, on the GPU. `dispose()` it when it is not continued any more.
+ */
 export class PastKeyValues {
   /** Positions held. */
   readonly length: number;
-  /** Internal: the buffers. A continued cache is shared with the one it continues, and is freed with either. */
+  /**
+   * Internal: the buffers. A continued cache is shared with the one it continues, and is freed with
+   * either.
+   */
   readonly cache: KvCache;
   readonly #device: Device;
 
@@ -90,7 +106,9 @@ export class BarkCausalModel {
     this.#dtype = dtype;
     this.#rows = rows;
     this.#loaded = new Resident(device, `${weights.path}.weights`, async (owner, progress) => ({
-      gpt: await withStaging(device, () => loadCausalGpt(toGpu(device, { dtype, owner, ...progress }), weights, config, rows)),
+      gpt: await withStaging(device, () =>
+        loadCausalGpt(toGpu(device, { dtype, owner, ...progress }), weights, config, rows),
+      ),
       owner,
     }));
   }
@@ -105,7 +123,9 @@ export class BarkCausalModel {
     return this.#loaded.upload(progress);
   }
 
-  /** Frees the weights on the GPU, as soon as nothing runs on them; the next use uploads them again. */
+  /**
+   * Frees the weights on the GPU, as soon as nothing runs on them; the next use uploads them again.
+   */
   unload(): void {
     this.#loaded.unload();
   }
@@ -115,42 +135,78 @@ export class BarkCausalModel {
     return this.#loaded.use(({ gpt }) => run(gpt), progress);
   }
 
-  /** The model without its weights, to see what it will need. Throws `WeightsError` where the checkpoint has not what it should. */
+  /**
+   * The model without its weights, to see what it will need. Throws `WeightsError` where the
+   * checkpoint has not what it should.
+   */
   protected shape(): Promise<CausalGpt> {
     return loadCausalGpt(toNowhere(this.#dtype), this.#weights, this.config, this.#rows);
   }
 
   protected get table(): TensorRef {
-    return this.#weights.tensor('input_embeds_layer.weight', [this.config.input_vocab_size, this.config.hidden_size], 'input_vocab_size');
+    return this.#weights.tensor(
+      'input_embeds_layer.weight',
+      [this.config.input_vocab_size, this.config.hidden_size],
+      'input_vocab_size',
+    );
   }
 
-  /** Token embeddings (n, H) f32, read from the checkpoint: the whole table would not fit the bindings of many adapters. */
+  /**
+   * Token embeddings (n, H) f32, read from the checkpoint: the whole table would not fit the
+   * bindings of many adapters.
+   */
   embed(ids: ArrayLike<number>): Promise<Float32Array> {
     return readRows(this.table, ids);
   }
 
   /**
-   * Logits of every position, over the whole vocabulary. For research: generation never computes most of them. The head's other rows are
-   * uploaded at the first call and stay until `unload()`. Throws `InputError` for shapes that do not fit.
+   * Logits of every position, over the whole vocabulary. For research: generation never computes
+   * most of them. The head's other rows are uploaded at the first call and stay until `unload()`.
+   * Throws `InputError` for shapes that do not fit.
    */
-  async forward({ inputIds, inputsEmbeds, pastKeyValues, useCache = false }: CausalForwardInputs): Promise<CausalForwardOutputs> {
+  async forward({
+    inputIds,
+    inputsEmbeds,
+    pastKeyValues,
+    useCache = false,
+  }: CausalForwardInputs): Promise<CausalForwardOutputs> {
     const { hidden_size: H, block_size } = this.config;
-    if (!inputIds === !inputsEmbeds) throw new InputError(`${this.stage}.forward: got ${inputIds ? 'both' : 'neither'} of inputIds and inputsEmbeds, expected one.`);
+    if (!inputIds === !inputsEmbeds)
+      throw new InputError(
+        `${this.stage}.forward: got ${inputIds ? 'both' : 'neither'} of inputIds and inputsEmbeds, expected one.`,
+      );
     const given = hostTensor((inputIds ?? inputsEmbeds)!, `${this.stage}.forward`);
     const [B = 0, T = 0, width] = given.shape;
     const start = pastKeyValues?.length ?? 0;
     if (B < 1 || T < 1 || given.shape.length !== (inputIds ? 2 : 3) || (inputsEmbeds && width !== H)) {
-      throw new InputError(`${this.stage}.forward: got shape (${given.shape.join(', ')}), expected (B, T${inputIds ? '' : `, ${H}`}).`);
+      throw new InputError(
+        `${this.stage}.forward: got shape (${given.shape.join(', ')}), expected (B, T${inputIds ? '' : `, ${H}`}).`,
+      );
     }
-    if (start + T > block_size) throw new InputError(`${this.stage}.forward: got ${start} past and ${T} new positions, expected at most block_size ${block_size} together.`);
-    if (pastKeyValues && pastKeyValues.cache.length !== this.config.num_layers) throw new InputError(`${this.stage}.forward: pastKeyValues has ${pastKeyValues.cache.length} layers, expected ${this.config.num_layers}. Pass what this model returned.`);
-    if (pastKeyValues && pastKeyValues.cache[0]!.keys.shape[0] !== B) throw new InputError(`${this.stage}.forward: pastKeyValues is of ${pastKeyValues.cache[0]!.keys.shape[0]} rows, expected ${B} as in the inputs.`);
+    if (start + T > block_size)
+      throw new InputError(
+        `${this.stage}.forward: got ${start} past and ${T} new positions, expected at most block_size ${block_size} together.`,
+      );
+    if (pastKeyValues && pastKeyValues.cache.length !== this.config.num_layers)
+      throw new InputError(
+        `${this.stage}.forward: pastKeyValues has ${pastKeyValues.cache.length} layers, expected ${this.config.num_layers}. Pass what this model returned.`,
+      );
+    if (pastKeyValues && pastKeyValues.cache[0]!.keys.shape[0] !== B)
+      throw new InputError(
+        `${this.stage}.forward: pastKeyValues is of ${pastKeyValues.cache[0]!.keys.shape[0]} rows, expected ${B} as in the inputs.`,
+      );
 
     const rows = inputIds ? await this.embed(given.data) : Float32Array.from(given.data); // (B, T, H)
     return this.#loaded.use((loaded) => this.#forward(loaded, rows, [B, T], pastKeyValues, useCache));
   }
 
-  async #forward(loaded: Loaded, rows: Float32Array, [B, T]: [number, number], past: PastKeyValues | undefined, useCache: boolean): Promise<CausalForwardOutputs> {
+  async #forward(
+    loaded: Loaded,
+    rows: Float32Array,
+    [B, T]: [number, number],
+    past: PastKeyValues | undefined,
+    useCache: boolean,
+  ): Promise<CausalForwardOutputs> {
     const { hidden_size: H, block_size, output_vocab_size: V } = this.config;
     const { device } = this;
     const { gpt } = loaded;
@@ -163,9 +219,20 @@ export class BarkCausalModel {
       const call = createUniform(device, 3, owner, 'call');
       const places = device.createTensor([T, 1], 'u32', owner, 'ids');
       const x = device.createTensor([T, H], 'f32', owner, 'embeds');
-      device.write(places, Uint32Array.from({ length: T }, (_, i) => i));
+      device.write(
+        places,
+        Uint32Array.from({ length: T }, (_, i) => i),
+      );
       let logits: Tensor | undefined;
-      const program = await record(device, (r) => (logits = headLogits(r, gpt, runTokens(r, gpt, x, places, cache, call, { causal: true }), head, { from: 0, call })), { label: owner.name });
+      const program = await record(
+        device,
+        (r) =>
+          (logits = headLogits(r, gpt, runTokens(r, gpt, x, places, cache, call, { causal: true }), head, {
+            from: 0,
+            call,
+          })),
+        { label: owner.name },
+      );
       const data = new Float32Array(B * T * V);
       try {
         for (let b = 0; b < B; b++) {
@@ -178,7 +245,10 @@ export class BarkCausalModel {
         program.dispose();
       }
       if (!useCache) device.destroyOwned(cacheOwner);
-      return { logits: { data, shape: [B, T, V] }, ...(useCache ? { pastKeyValues: new PastKeyValues(device, cache, start + T) } : {}) };
+      return {
+        logits: { data, shape: [B, T, V] },
+        ...(useCache ? { pastKeyValues: new PastKeyValues(device, cache, start + T) } : {}),
+      };
     } catch (error) {
       device.destroyOwned(cacheOwner);
       throw error;

@@ -1,9 +1,18 @@
-// Where a model's tensors go when its names and shapes are walked: to the GPU, or nowhere, when only shapes are wanted (runtime/compute/shape_only.ts).
-// One walk serves both, so that what is compiled ahead is what will be loaded. Which tensors there are is the models' matter (gpt.ts, fine.ts).
+// Where a model's tensors go when its names and shapes are walked: to the GPU, or nowhere, when
+// only shapes are wanted (runtime/compute/shape_only.ts). One walk serves both, so that what is
+// compiled ahead is what will be loaded. Which tensors there are is the models' matter (gpt.ts,
+// fine.ts).
 
 import { linearTerms } from '../../kernels/linear/linear_terms.ts';
 import type { Linear } from '../../kernels/linear/linear.ts';
-import { uploadMatrix, uploadRows, uploadVector, type RowRange, type UploadOptions, type WeightDType } from '../../kernels/upload/upload.ts';
+import {
+  uploadMatrix,
+  uploadRows,
+  uploadVector,
+  type RowRange,
+  type UploadOptions,
+  type WeightDType,
+} from '../../kernels/upload/upload.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import { NOWHERE } from '../../runtime/compute/shape_only.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
@@ -47,14 +56,17 @@ export function toGpu(device: Device, options: LoadOptions): Destination {
 
 /** Reads nothing; throws like the other for tensors that are missing or of another shape. */
 export function toNowhere(dtype: WeightDType): Destination {
-  const shaped = (shape: readonly number[], label: string, of: 'f16' | 'f32' = dtype): Tensor => NOWHERE.createTensor(shape, of, 'nowhere', label);
+  const shaped = (shape: readonly number[], label: string, of: 'f16' | 'f32' = dtype): Tensor =>
+    NOWHERE.createTensor(shape, of, 'nowhere', label);
   return {
     dtype,
-    matrix: async ({ info, name }, rows) => shaped([rows ? rows.reduce((sum, [from, to]) => sum + to - from, 0) : info.shape[0]!, info.shape[1]!], name),
+    matrix: async ({ info, name }, rows) =>
+      shaped([rows ? rows.reduce((sum, [from, to]) => sum + to - from, 0) : info.shape[0]!, info.shape[1]!], name),
     vector: async ({ info, name }) => shaped(info.shape, name, 'f32'),
     room: shaped,
     fill: async () => {},
-    terms: async ({ weight, bias, norm }) => (bias || norm ? shaped([2, weight.shape[0]!], `${weight.label} terms`, 'f32') : null),
+    terms: async ({ weight, bias, norm }) =>
+      bias || norm ? shaped([2, weight.shape[0]!], `${weight.label} terms`, 'f32') : null,
     same: async () => true, // either way it is a matrix of this shape
     arrived: () => {},
   };

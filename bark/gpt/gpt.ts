@@ -1,7 +1,11 @@
-// Bark's GPT: one transformer used three times, causal (semantic, coarse) and bidirectional (fine). Inference only.
-// It records kernels; tokens, windows and sampling rules live in the stages (semantic.ts, coarse.ts, fine.ts).
-// Reference: suno-ai/bark model.py, model_fine.py; HF BarkCausalModel, BarkFineModel, BarkBlock, BarkSelfAttention.
-// Shapes: B sentences, M positions of one run, H hidden_size, V vocabulary. Residual stream, LayerNorm, softmax and logits are f32.
+// Bark's GPT: one transformer used three times, causal (semantic, coarse) and bidirectional (fine).
+// Inference only.
+// It records kernels; tokens, windows and sampling rules live in the stages (semantic.ts,
+// coarse.ts, fine.ts).
+// Reference: suno-ai/bark model.py, model_fine.py; HF BarkCausalModel, BarkFineModel, BarkBlock,
+// BarkSelfAttention.
+// Shapes: B sentences, M positions of one run, H hidden_size, V vocabulary. Residual stream,
+// LayerNorm, softmax and logits are f32.
 
 import { attention, attentionDecode } from '../../kernels/attention/attention.ts';
 import { embedding, embeddingDecode } from '../../kernels/embedding/embedding.ts';
@@ -41,8 +45,16 @@ export interface CausalGpt extends Trunk {
   readonly head: Linear; //  (V_out, H) behind layernorm_final
 }
 
-/** The blocks. `normBias`: LayerNorms have biases, in the fine model always. `layers.n.attn.bias` is a mask and is not read. */
-export async function loadTrunk(to: Destination, w: Weights, config: BarkSubModelConfig, normBias: boolean): Promise<Trunk> {
+/**
+ * The blocks. `normBias`: LayerNorms have biases, in the fine model always. `layers.n.attn.bias` is
+ * a mask and is not read.
+ */
+export async function loadTrunk(
+  to: Destination,
+  w: Weights,
+  config: BarkSubModelConfig,
+  normBias: boolean,
+): Promise<Trunk> {
   const { hidden_size: H, block_size, bias, num_layers } = config;
   const norm = async (name: string): Promise<Norm> => ({
     weight: await to.vector(w.tensor(`${name}.weight`, [H], 'hidden_size')),
@@ -78,11 +90,23 @@ export interface Rows {
 }
 
 /** A causal model with only these rows of its table and head. */
-export async function loadCausalGpt(to: Destination, w: Weights, config: BarkSubModelConfig, rows: Rows): Promise<CausalGpt> {
+export async function loadCausalGpt(
+  to: Destination,
+  w: Weights,
+  config: BarkSubModelConfig,
+  rows: Rows,
+): Promise<CausalGpt> {
   const { hidden_size: H, input_vocab_size, output_vocab_size } = config;
   const trunk = await loadTrunk(to, w, config, config.bias);
-  const table = await to.matrix(w.tensor('input_embeds_layer.weight', [input_vocab_size, H], 'input_vocab_size'), rows.table);
-  const head = { weight: await to.matrix(w.tensor('lm_head.weight', [output_vocab_size, H], 'output_vocab_size'), rows.head), bias: null, norm: trunk.normFinal };
+  const table = await to.matrix(
+    w.tensor('input_embeds_layer.weight', [input_vocab_size, H], 'input_vocab_size'),
+    rows.table,
+  );
+  const head = {
+    weight: await to.matrix(w.tensor('lm_head.weight', [output_vocab_size, H], 'output_vocab_size'), rows.head),
+    bias: null,
+    norm: trunk.normFinal,
+  };
   to.arrived();
   return { ...trunk, table, head: { ...head, terms: await to.terms(head) } };
 }
@@ -95,7 +119,14 @@ export const trunkTensors = (config: BarkSubModelConfig): number => 4 * config.n
 /** Keys and values of every layer, (B, heads, capacity, H / heads) each. */
 export type KvCache = readonly LayerCache[];
 
-export function createCache(device: Allocator, config: BarkSubModelConfig, batch: number, capacity: number, dtype: WeightDType, owner: Owner): KvCache {
+export function createCache(
+  device: Allocator,
+  config: BarkSubModelConfig,
+  batch: number,
+  capacity: number,
+  dtype: WeightDType,
+  owner: Owner,
+): KvCache {
   const shape = [batch, config.num_heads, capacity, config.hidden_size / config.num_heads];
   return Array.from({ length: config.num_layers }, (_, n) => ({
     keys: device.createTensor(shape, dtype, owner, `keys ${n}`),
@@ -112,7 +143,10 @@ export function destroyCache(device: Device, cache: KvCache): void {
 
 // ---------------------------------------------------------------------------------------------------- forward
 
-/** One token of every sentence: embedding, blocks, head over the rows of `window`. Five dispatches a layer and two. Gives logits (B, window.count). */
+/**
+ * One token of every sentence: embedding, blocks, head over the rows of `window`. Five dispatches a
+ * layer and two. Gives logits (B, window.count).
+ */
 export function decodeStep(r: Recorder, gpt: CausalGpt, cache: KvCache, state: Tensor, window?: RowWindow): Tensor {
   const B = cache[0]!.keys.shape[0]!;
   const H = gpt.config.hidden_size;
@@ -134,25 +168,45 @@ export function decodeStep(r: Recorder, gpt: CausalGpt, cache: KvCache, state: T
   return logits;
 }
 
-/** The rows of a run that are wanted: from `from` on. Bindings begin at multiples of 256 bytes, and so must these rows. */
+/**
+ * The rows of a run that are wanted: from `from` on. Bindings begin at multiples of 256 bytes, and
+ * so must these rows.
+ */
 export interface LastRows {
   readonly from: number;
   /** `Call` of these rows alone: start from, count M - from. */
   readonly call: Tensor;
 }
 
-const rowsFrom = (t: Tensor, from: number): Tensor => ({ ...t, offset: t.offset + 4 * from * t.shape[1]!, shape: [t.shape[0]! - from, t.shape[1]!] });
+const rowsFrom = (t: Tensor, from: number): Tensor => ({
+  ...t,
+  offset: t.offset + 4 * from * t.shape[1]!,
+  shape: [t.shape[0]! - from, t.shape[1]!],
+});
 
 export interface RunOptions {
   causal: boolean;
   /** Stops where nothing but the cache is wanted: behind the last layer's keys and values. */
   cacheOnly?: boolean;
-  /** Leaves out what other rows would take behind the last layer's keys and values; they hold no result. Default: all rows. */
+  /**
+   * Leaves out what other rows would take behind the last layer's keys and values; they hold no
+   * result. Default: all rows.
+   */
   last?: LastRows;
 }
 
-/** Many positions of one sentence through the blocks, x (M, H) in place; keys and values go to row call.slot of the cache from call.start on. */
-export function runBlocks(r: Recorder, gpt: Trunk, x: Tensor, cache: KvCache, call: Tensor, { causal, cacheOnly = false, last }: RunOptions): void {
+/**
+ * Many positions of one sentence through the blocks, x (M, H) in place; keys and values go to row
+ * call.slot of the cache from call.start on.
+ */
+export function runBlocks(
+  r: Recorder,
+  gpt: Trunk,
+  x: Tensor,
+  cache: KvCache,
+  call: Tensor,
+  { causal, cacheOnly = false, last }: RunOptions,
+): void {
   const [M, H] = x.shape as [number, number];
   const normed = r.temp([M, H], 'normed');
   const q = r.temp([M, H], 'q');
@@ -163,7 +217,12 @@ export function runBlocks(r: Recorder, gpt: Trunk, x: Tensor, cache: KvCache, ca
     const isLast = n === gpt.blocks.length - 1;
     if (cacheOnly && isLast) break;
     const rows = isLast && last ? last : { from: 0, call };
-    const [xs, normeds, qs, hs] = [x, normed, q, h].map((t) => rowsFrom(t, rows.from)) as [Tensor, Tensor, Tensor, Tensor];
+    const [xs, normeds, qs, hs] = [x, normed, q, h].map((t) => rowsFrom(t, rows.from)) as [
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
     attention(r, normeds, qs, cache[n]!, rows.call, { causal });
     linear(r, xs, normeds, block.attnOut, rows.call, { residual: true }); // x += attn(ln1(x))
     layerNorm(r, normeds, xs, block.mlpIn.norm!, rows.call);
@@ -173,8 +232,19 @@ export function runBlocks(r: Recorder, gpt: Trunk, x: Tensor, cache: KvCache, ca
   r.free(normed, q, h);
 }
 
-/** Embeds ids (M, C) u32 and runs the blocks; see `embedding` for `columns` and `vocab`. Gives the residual stream (M, H). */
-export function runTokens(r: Recorder, gpt: Trunk, table: Tensor, ids: Tensor, cache: KvCache, call: Tensor, options: RunOptions & { columns?: number; vocab?: number }): Tensor {
+/**
+ * Embeds ids (M, C) u32 and runs the blocks; see `embedding` for `columns` and `vocab`. Gives the
+ * residual stream (M, H).
+ */
+export function runTokens(
+  r: Recorder,
+  gpt: Trunk,
+  table: Tensor,
+  ids: Tensor,
+  cache: KvCache,
+  call: Tensor,
+  options: RunOptions & { columns?: number; vocab?: number },
+): Tensor {
   const x = r.temp([ids.shape[0]!, gpt.config.hidden_size], 'x');
   const { columns = 1, vocab = table.shape[0]! } = options;
   embedding(r, x, ids, table, gpt.positions, call, { columns, vocab });
@@ -182,8 +252,17 @@ export function runTokens(r: Recorder, gpt: Trunk, table: Tensor, ids: Tensor, c
   return x;
 }
 
-/** Logits (M, N) of a residual stream (M, H): the final LayerNorm and a head of N rows. Those of rows before `from` stay what they were. */
-export function headLogits(r: Recorder, gpt: Trunk, x: Tensor, head: Pick<Linear, 'weight' | 'bias'>, { from, call }: LastRows): Tensor {
+/**
+ * Logits (M, N) of a residual stream (M, H): the final LayerNorm and a head of N rows. Those of
+ * rows before `from` stay what they were.
+ */
+export function headLogits(
+  r: Recorder,
+  gpt: Trunk,
+  x: Tensor,
+  head: Pick<Linear, 'weight' | 'bias'>,
+  { from, call }: LastRows,
+): Tensor {
   const normed = r.temp(x.shape, 'normed');
   layerNorm(r, rowsFrom(normed, from), rowsFrom(x, from), gpt.normFinal, call);
   const logits = r.temp([x.shape[0]!, head.weight.shape[0]!], 'logits');

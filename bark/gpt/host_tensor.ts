@@ -17,7 +17,10 @@ export type TensorLike = HostTensor<ArrayLike<number>> | NestedNumbers;
 export function hostTensor(value: TensorLike, label: string): HostTensor<ArrayLike<number>> {
   if ('data' in value && 'shape' in value) {
     const count = value.shape.reduce((a, b) => a * b, 1);
-    if (value.data.length !== count) throw new InputError(`${label}: got ${value.data.length} values, expected ${count} for shape (${value.shape.join(', ')}).`);
+    if (value.data.length !== count)
+      throw new InputError(
+        `${label}: got ${value.data.length} values, expected ${count} for shape (${value.shape.join(', ')}).`,
+      );
     return value;
   }
   const shape: number[] = [];
@@ -25,11 +28,15 @@ export function hostTensor(value: TensorLike, label: string): HostTensor<ArrayLi
   const data: number[] = [];
   const walk = (level: unknown, depth: number): void => {
     if (!isList(level)) return void data.push(Number(level));
-    if (level.length !== shape[depth]) throw new InputError(`${label}: got a list of ${level.length} beside one of ${shape[depth]}, expected equal lengths.`);
+    if (level.length !== shape[depth])
+      throw new InputError(
+        `${label}: got a list of ${level.length} beside one of ${shape[depth]}, expected equal lengths.`,
+      );
     for (let i = 0; i < level.length; i++) walk(level[i], depth + 1);
   };
   walk(value, 0);
   return { data, shape };
 }
 
-const isList = (value: unknown): value is ArrayLike<unknown> => typeof value === 'object' && value !== null && 'length' in value;
+const isList = (value: unknown): value is ArrayLike<unknown> =>
+  typeof value === 'object' && value !== null && 'length' in value;

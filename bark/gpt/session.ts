@@ -1,6 +1,7 @@
-// What one generation with a causal model holds on the GPU: cache, state, drawn tokens, and the two recorded programs that use them,
-// a step (one token of every sentence) and a prefill (the prompt of one sentence, all but its last token, which the first step feeds).
-// Made for a call and freed after it, so that nothing is held between sentences but weights.
+// What one generation with a causal model holds on the GPU: cache, state, drawn tokens, and the two
+// recorded programs that use them, a step (one token of every sentence) and a prefill (the prompt
+// of one sentence, all but its last token, which the first step feeds). Made for a call and freed
+// after it, so that nothing is held between sentences but weights.
 
 import { sample, samplingParams, SAMPLING_WORDS, type Sampling } from '../../kernels/sample/sample.ts';
 import { createState, createUniform, MAX_BATCH, writeCall, writeRow } from '../../kernels/state.ts';
@@ -41,29 +42,46 @@ interface Tensors {
 
 export interface Session extends Omit<Tensors, 'call' | 'settings'> {
   readonly step: Program;
-  /** Runs the first `count` tokens of the prompt buffer into row `slot` of the cache. `before` encodes copies that must come first. */
+  /**
+   * Runs the first `count` tokens of the prompt buffer into row `slot` of the cache. `before`
+   * encodes copies that must come first.
+   */
   prefill(slot: number, count: number, before?: (encoder: GPUCommandEncoder) => void): void;
   dispose(): void;
 }
 
 type Owners = Readonly<Record<'cache' | 'state' | 'activations', Owner>>;
 
-function createTensors(on: Allocator, { config, table }: CausalGpt, { owner, batch, prompt, pitch, promptRows }: SessionOptions, owners: Owners): Tensors {
+function createTensors(
+  on: Allocator,
+  { config, table }: CausalGpt,
+  { owner, batch, prompt, pitch, promptRows }: SessionOptions,
+  owners: Owners,
+): Tensors {
   return {
-    // The cache always has the whole block's room: prompts of all lengths fit, and what a sentence takes does not depend on it.
+    // The cache always has the whole block's room: prompts of all lengths fit, and what a sentence
+    // takes does not depend on it.
     cache: createCache(on, config, batch, config.block_size, table.dtype as 'f16' | 'f32', owners.cache),
     state: createState(on, owners.state),
     call: createUniform(on, 3, owners.state, `${owner} call`),
     settings: createUniform(on, SAMPLING_WORDS, owners.state, `${owner} sampling`),
     tokens: on.createTensor([batch, pitch], 'u32', owners.state, `${owner} tokens`),
     promptIds: on.createTensor([prompt, 1], 'u32', owners.state, `${owner} prompt`),
-    promptRows: promptRows ? on.createTensor([prompt, config.hidden_size], 'f32', owners.activations, `${owner} prompt rows`) : null,
+    promptRows: promptRows
+      ? on.createTensor([prompt, config.hidden_size], 'f32', owners.activations, `${owner} prompt rows`)
+      : null,
   };
 }
 
-const recordStep = (r: Recorder, gpt: CausalGpt, { cache, state, settings, tokens }: Tensors, window?: RowWindow): void => sample(r, tokens, decodeStep(r, gpt, cache, state, window), state, settings);
+const recordStep = (
+  r: Recorder,
+  gpt: CausalGpt,
+  { cache, state, settings, tokens }: Tensors,
+  window?: RowWindow,
+): void => sample(r, tokens, decodeStep(r, gpt, cache, state, window), state, settings);
 
-const recordPrefill = (r: Recorder, gpt: CausalGpt, { cache, call, promptIds, promptRows }: Tensors): void => void runTokens(r, gpt, promptRows ?? gpt.table, promptIds, cache, call, { causal: true, cacheOnly: true });
+const recordPrefill = (r: Recorder, gpt: CausalGpt, { cache, call, promptIds, promptRows }: Tensors): void =>
+  void runTokens(r, gpt, promptRows ?? gpt.table, promptIds, cache, call, { causal: true, cacheOnly: true });
 
 /** Has the driver compile what such a session will run; `gpt` needs no weights. */
 export async function compileSession(device: Device, gpt: CausalGpt, options: SessionOptions): Promise<void> {
@@ -76,8 +94,10 @@ export async function compileSession(device: Device, gpt: CausalGpt, options: Se
 
 export async function createSession(device: Device, gpt: CausalGpt, options: SessionOptions): Promise<Session> {
   const { owner, batch, prompt, sampling, window } = options;
-  if (batch > MAX_BATCH) throw new InputError(`${owner}: got a batch of ${batch}, expected at most ${MAX_BATCH}. Split it.`);
-  const at = (what: string): Owner => ({ name: `${owner}.${what}` }); // objects: what this session makes, and no other's
+  if (batch > MAX_BATCH)
+    throw new InputError(`${owner}: got a batch of ${batch}, expected at most ${MAX_BATCH}. Split it.`);
+  // objects: what this session makes, and no other's
+  const at = (what: string): Owner => ({ name: `${owner}.${what}` });
   const owners = { cache: at('cache'), state: at('state'), activations: at('activations') };
   const arena = new Arena(device, `${owner}.activations`);
   const programs: Program[] = [];
@@ -90,7 +110,11 @@ export async function createSession(device: Device, gpt: CausalGpt, options: Ses
     const tensors = createTensors(device, gpt, options, owners);
     const { call, settings, promptIds, promptRows } = tensors;
     device.write(settings, samplingParams(sampling));
-    if (promptRows) device.write(promptIds, Uint32Array.from({ length: prompt }, (_, i) => i));
+    if (promptRows)
+      device.write(
+        promptIds,
+        Uint32Array.from({ length: prompt }, (_, i) => i),
+      );
 
     const step = await record(device, (r) => recordStep(r, gpt, tensors, window), { label: `${owner} step`, arena });
     programs.push(step);
@@ -114,7 +138,10 @@ export async function createSession(device: Device, gpt: CausalGpt, options: Ses
   }
 }
 
-/** Runs both programs with nothing to do, so that the driver has compiled their shaders before the first sentence; frees the session. */
+/**
+ * Runs both programs with nothing to do, so that the driver has compiled their shaders before the
+ * first sentence; frees the session.
+ */
 export function warmUp(device: Device, session: Session): void {
   const idle = { token: 0, position: 0, step: 0, done: true, seed: [0, 0] as const, limit: 0, base: 0 };
   writeRow(device, session.state, 0, idle);
@@ -123,7 +150,10 @@ export function warmUp(device: Device, session: Session): void {
   session.dispose();
 }
 
-/** Keeps the GPU one piece of work ahead of the host and no more, so that progress is true and an abort is felt soon. */
+/**
+ * Keeps the GPU one piece of work ahead of the host and no more, so that progress is true and an
+ * abort is felt soon.
+ */
 export class Pacer {
   readonly #device: Device;
   readonly #signal: AbortSignal | undefined;
@@ -143,4 +173,3 @@ export class Pacer {
     this.#device.check();
   }
 }
-

@@ -1,6 +1,8 @@
-// Which model is meant, and what it is made of: a folder of Hugging Face's or suno's three files, or, where none is named, the small
-// voice that comes with the package. The one place that says where each part lies; whoever loads or converts a model asks here.
-// The tokenizer's place is tokenizer.ts's, that of voices voice_list.ts's. Reads small files and headers; uploads nothing.
+// Which model is meant, and what it is made of: a folder of Hugging Face's or suno's three files,
+// or, where none is named, the small voice that comes with the package. The one place that says
+// where each part lies; whoever loads or converts a model asks here.
+// The tokenizer's place is tokenizer.ts's, that of voices voice_list.ts's. Reads small files and
+// headers; uploads nothing.
 
 import { EncodecConfig } from '../../encodec/config.ts';
 import { codecName, hasCodec, META_FILE, openCodecCheckpoint, readCodecConfig } from '../../encodec/checkpoint.ts';
@@ -28,7 +30,10 @@ export interface PretrainedOptions extends HubOptions {
 }
 
 export interface OpenPretrainedOptions extends PretrainedOptions {
-  /** Where the codec comes from: a folder of EnCodec 24 kHz or of a Bark. Default: the model itself, else the Hub's facebook/encodec_24khz. */
+  /**
+   * Where the codec comes from: a folder of EnCodec 24 kHz or of a Bark. Default: the model itself,
+   * else the Hub's facebook/encodec_24khz.
+   */
   codec?: ModelSourceLike | undefined;
 }
 
@@ -43,8 +48,8 @@ export interface Pretrained {
   /** Where the codec is to come from; undefined for the model's own. */
   readonly codec: Codec | undefined;
   /**
-   * Opens the weights, all under HF's names; closing the checkpoint closes the files. Throws `WeightsError` where there are none, or no
-   * codec; with `codec: 'optional'` the GPTs alone do.
+   * Opens the weights, all under HF's names; closing the checkpoint closes the files. Throws
+   * `WeightsError` where there are none, or no codec; with `codec: 'optional'` the GPTs alone do.
    */
   openWeights(options?: { codec?: 'required' | 'optional' }): Promise<Checkpoint>;
   /** Closes what is open when `openWeights` has not been called. */
@@ -56,22 +61,35 @@ export function openOptions({ signal, onProgress }: PretrainedOptions): OpenOpti
   return { signal, onDownload: onProgress && ((progress) => onProgress({ stage: 'download', ...progress })) };
 }
 
-/** Opens a model's folder; without `source`, that of the built-in demo voice. Errors as in `openModelSource`. */
+/**
+ * Opens a model's folder; without `source`, that of the built-in demo voice. Errors as in
+ * `openModelSource`.
+ */
 export async function resolveSource(source?: ModelSourceLike, options: HubOptions = {}): Promise<ModelSource> {
   return source === undefined ? openDemoVoice() : openModelSource(source, options);
 }
 
-/** Finds a model and reads its configs. Throws `WeightsError` for files that are missing, damaged or contradict themselves. */
+/**
+ * Finds a model and reads its configs. Throws `WeightsError` for files that are missing, damaged or
+ * contradict themselves.
+ */
 export async function openPretrained(from?: ModelSourceLike, options: OpenPretrainedOptions = {}): Promise<Pretrained> {
   const source = await resolveSource(from, options);
   const opening = openOptions(options);
-  const chosen = options.codec === undefined ? undefined : await openCodec(await openModelSource(options.codec, otherHub(options)), opening);
+  const chosen =
+    options.codec === undefined
+      ? undefined
+      : await openCodec(await openModelSource(options.codec, otherHub(options)), opening);
   const hasConfig = await source.has('config.json', opening);
   // suno's files may lie beside the config.json of their Hub repository, without its weights.
   const openOwn = hasConfig ? await findCheckpoint(source, opening) : undefined;
   const files = openOwn ? undefined : await findSunoFiles(source, opening);
   const generationLabel = `${source.label}/generation_config.json`;
-  const generationJson = (await source.has('generation_config.json', opening)) ? await readJson(source, 'generation_config.json', opening) : files ? PUBLISHED_SAMPLING : {};
+  const generationJson = (await source.has('generation_config.json', opening))
+    ? await readJson(source, 'generation_config.json', opening)
+    : files
+      ? PUBLISHED_SAMPLING
+      : {};
   const generation_config = BarkGenerationConfig.fromJSON(generationJson, generationLabel);
 
   if (files) {
@@ -84,10 +102,21 @@ export async function openPretrained(from?: ModelSourceLike, options: OpenPretra
       await checkpoint.close();
       throw found.error;
     };
-    return { source, layout: 'suno', config: { ...configs, codec_config }, generation_config, generationLabel, codec: found.codec, openWeights, close: () => checkpoint.close() };
+    return {
+      source,
+      layout: 'suno',
+      config: { ...configs, codec_config },
+      generation_config,
+      generationLabel,
+      codec: found.codec,
+      openWeights,
+      close: () => checkpoint.close(),
+    };
   }
   if (!hasConfig) {
-    const none = new WeightsError(`${source.label}: got no config.json and no text_2.pt, expected a model of Hugging Face's or suno's. Is this the folder of a Bark model?`);
+    const none = new WeightsError(
+      `${source.label}: got no config.json and no text_2.pt, expected a model of Hugging Face's or suno's. Is this the folder of a Bark model?`,
+    );
     throw await whyMissing(source, 'config.json', none, opening);
   }
 
@@ -107,10 +136,20 @@ export async function openPretrained(from?: ModelSourceLike, options: OpenPretra
       throw error;
     }
   };
-  return { source, layout: 'huggingface', config, generation_config, generationLabel, codec: chosen?.codec, openWeights, close: async () => {} };
+  return {
+    source,
+    layout: 'huggingface',
+    config,
+    generation_config,
+    generationLabel,
+    codec: chosen?.codec,
+    openWeights,
+    close: async () => {},
+  };
 }
 
-// What the Hub's generation_config.json of suno's models says about drawing tokens: with the bare defaults the speech is greedy, and bad.
+// What the Hub's generation_config.json of suno's models says about drawing tokens: with the bare
+// defaults the speech is greedy, and bad.
 const PUBLISHED_SAMPLING = {
   semantic_config: { do_sample: true, temperature: 0.7, top_k: 50, top_p: 1 },
   coarse_acoustics_config: { do_sample: true, temperature: 0.7, top_k: 50, top_p: 1 },
@@ -125,23 +164,35 @@ export interface Codec {
   open(): Promise<Checkpoint>;
 }
 
-type FoundCodec = { readonly codec: Codec; readonly error?: undefined } | { readonly codec?: undefined; readonly error: Error };
+type FoundCodec =
+  | { readonly codec: Codec; readonly error?: undefined }
+  | { readonly codec?: undefined; readonly error: Error };
 
 /** The codec of a place that the caller named: an EnCodec, or a Bark that has one. */
 async function openCodec(source: ModelSource, opening: OpenOptions): Promise<{ codec: Codec }> {
   const json = (await source.has('config.json', opening)) ? await readJson(source, 'config.json', opening) : {};
   if ((json as { model_type?: unknown } | null)?.model_type !== 'bark') {
-    return { codec: { source, config: await readCodecConfig(source, opening), open: () => openCodecCheckpoint(source, opening) } };
+    return {
+      codec: {
+        source,
+        config: await readCodecConfig(source, opening),
+        open: () => openCodecCheckpoint(source, opening),
+      },
+    };
   }
   const openWeights = await findCheckpoint(source, opening);
   const meta = openWeights ? undefined : await metaCodec(source, opening);
   if (meta) return { codec: meta };
   const { codec_config } = BarkConfig.fromJSON(json, `${source.label}/config.json`);
   const open = async () => {
-    const inside = renamed(await (openWeights ? openWeights() : openCheckpoint(source, opening)), (name) => (name.startsWith(CODEC) ? codecName(name.slice(CODEC.length)) : undefined));
+    const inside = renamed(await (openWeights ? openWeights() : openCheckpoint(source, opening)), (name) =>
+      name.startsWith(CODEC) ? codecName(name.slice(CODEC.length)) : undefined,
+    );
     if (inside.names().length > 0) return inside;
     await inside.close();
-    throw new WeightsError(`${inside.label}: got a Bark without a codec, expected one with ${CODEC}* tensors. Name a folder with EnCodec 24 kHz as the codec (--codec).`);
+    throw new WeightsError(
+      `${inside.label}: got a Bark without a codec, expected one with ${CODEC}* tensors. Name a folder with EnCodec 24 kHz as the codec (--codec).`,
+    );
   };
   return { codec: { source, config: codec_config, open } };
 }
@@ -149,22 +200,41 @@ async function openCodec(source: ModelSource, opening: OpenOptions): Promise<{ c
 /** Meta's file, whatever else the folder holds; undefined where there is none. */
 async function metaCodec(source: ModelSource, opening: OpenOptions): Promise<Codec | undefined> {
   if (!(await source.has(META_FILE, opening))) return undefined;
-  const alone: ModelSource = { label: source.label, has: async (path) => path === META_FILE, open: (path, open) => source.open(path, open) };
+  const alone: ModelSource = {
+    label: source.label,
+    has: async (path) => path === META_FILE,
+    open: (path, open) => source.open(path, open),
+  };
   return { source: alone, config: EncodecConfig.fromJSON({}), open: () => openCodecCheckpoint(alone, opening) };
 }
 
 /** The codec of GPTs that come without one: Meta's file beside them, else the Hub's. */
-async function findCodec(source: ModelSource, opening: OpenOptions, options: OpenPretrainedOptions): Promise<FoundCodec> {
+async function findCodec(
+  source: ModelSource,
+  opening: OpenOptions,
+  options: OpenPretrainedOptions,
+): Promise<FoundCodec> {
   const meta = await metaCodec(source, opening);
   if (meta) return { codec: meta };
   try {
     const hub = await openHub(CODEC_REPOSITORY, otherHub(options));
     if (!(await hasCodec(hub, opening))) throw new WeightsError(`${CODEC_REPOSITORY}: got no weights.`);
-    return { codec: { source: hub, config: await readCodecConfig(hub, opening), open: () => openCodecCheckpoint(hub, opening) } };
+    return {
+      codec: {
+        source: hub,
+        config: await readCodecConfig(hub, opening),
+        open: () => openCodecCheckpoint(hub, opening),
+      },
+    };
   } catch (cause) {
     options.signal?.throwIfAborted();
     const why = cause instanceof Error ? cause.message : String(cause);
-    return { error: new WeightsError(`${source.label}: got no codec, expected ${META_FILE} beside the models or ${CODEC_REPOSITORY} from the Hub (${why}) Name a folder with EnCodec 24 kHz as the codec (--codec).`, { cause }) };
+    return {
+      error: new WeightsError(
+        `${source.label}: got no codec, expected ${META_FILE} beside the models or ${CODEC_REPOSITORY} from the Hub (${why}) Name a folder with EnCodec 24 kHz as the codec (--codec).`,
+        { cause },
+      ),
+    };
   }
 }
 
@@ -193,5 +263,7 @@ async function openDemoVoice(): Promise<ModelSource> {
   const folder = root && new URL('bark/demo_voice/', root);
   const opened = folder && (await openModelSource(folder).catch(() => undefined));
   if (await opened?.has('config.json').catch(() => false)) return opened!;
-  throw new WeightsError(`Demo voice: got no model at ${folder?.href ?? 'a folder of this package: the code was bundled into another program'}, expected the one that comes with the package. Name a model instead.`);
+  throw new WeightsError(
+    `Demo voice: got no model at ${folder?.href ?? 'a folder of this package: the code was bundled into another program'}, expected the one that comes with the package. Name a model instead.`,
+  );
 }

@@ -1,5 +1,7 @@
-// Text before the tokenizer: tidy white space, compose accents, and write typographic signs the way the vocabulary knows them.
-// A sign that the vocabulary has is left alone; so is everything that only looks unusual (♪, emoji, other scripts).
+// Text before the tokenizer: tidy white space, compose accents, and write typographic signs the way
+// the vocabulary knows them.
+// A sign that the vocabulary has is left alone; so is everything that only looks unusual (♪, emoji,
+// other scripts).
 
 const REPLACEMENTS: Readonly<Record<string, string>> = {
   ...signs('“”„‟〝〞〟″«»', '"'),

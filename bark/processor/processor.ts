@@ -1,5 +1,7 @@
-// Text and voice names → what the model reads: padded ids, their mask, and the voice's tokens. Knows no GPU.
-// Text that is too long is cut as in the reference, but says so. Prints nothing: warnings travel with the result.
+// Text and voice names → what the model reads: padded ids, their mask, and the voice's tokens.
+// Knows no GPU.
+// Text that is too long is cut as in the reference, but says so. Prints nothing: warnings travel
+// with the result.
 // Reference: HF processing_bark.py.
 
 import type { DownloadProgress } from '../../runtime/formats/checkpoint.ts';
@@ -36,8 +38,8 @@ export type Voice = string | URL | Blob | VoicePreset | VoicePresetLike;
 
 export interface ProcessorOptions extends PretrainedOptions {
   /**
-   * Where the tokenizer comes from, and voices where the model has none. Default: the model itself; for suno's own .pt files, which come
-   * without, the Hub's suno/bark-small.
+   * Where the tokenizer comes from, and voices where the model has none. Default: the model itself;
+   * for suno's own .pt files, which come without, the Hub's suno/bark-small.
    */
   tokenizer?: ModelSourceLike | undefined;
   /** Called with each warning as it comes up; they are in `BarkInputs.warnings` as well. */
@@ -49,7 +51,10 @@ export interface EncodeOptions {
   voicePreset?: Voice | null | readonly (Voice | null)[] | undefined;
   /** Tokens of a row; by default what the model reads (256 in suno's). Longer text is cut. */
   maxLength?: number | undefined;
-  /** false passes the text to the tokenizer as it is. Default true: typographic signs become ones that the vocabulary knows. */
+  /**
+   * false passes the text to the tokenizer as it is. Default true: typographic signs become ones
+   * that the vocabulary knows.
+   */
   normalizeText?: boolean | undefined;
   /** Stops the download of a voice. */
   signal?: AbortSignal | undefined;
@@ -66,7 +71,10 @@ export class BarkProcessor {
   readonly #onWarning: ((warning: string) => void) | undefined;
   readonly #loaded = new Map<string, Promise<VoicePreset | undefined>>();
 
-  private constructor(parts: { tokenizer: BarkTokenizer; voices: ModelVoices; generation: BarkGenerationConfig }, options: ProcessorOptions) {
+  private constructor(
+    parts: { tokenizer: BarkTokenizer; voices: ModelVoices; generation: BarkGenerationConfig },
+    options: ProcessorOptions,
+  ) {
     this.#tokenizer = parts.tokenizer;
     this.#voices = parts.voices;
     this.generation_config = parts.generation;
@@ -75,7 +83,8 @@ export class BarkProcessor {
   }
 
   /**
-   * Opens the tokenizer and the list of voices of a model; without `source`, of the built-in demo voice. No voice is read yet.
+   * Opens the tokenizer and the list of voices of a model; without `source`, of the built-in demo
+   * voice. No voice is read yet.
    * Throws `WeightsError` where a file is missing or damaged.
    */
   static async fromPretrained(source?: ModelSourceLike, options: ProcessorOptions = {}): Promise<BarkProcessor> {
@@ -99,14 +108,16 @@ export class BarkProcessor {
   }
 
   /**
-   * Tokens of one text or of a batch. Throws `InputError` for empty text, an unknown voice or a list of voices of another
-   * length, `WeightsError` for a voice that this model cannot have made.
+   * Tokens of one text or of a batch. Throws `InputError` for empty text, an unknown voice or a
+   * list of voices of another length, `WeightsError` for a voice that this model cannot have made.
    */
   async encode(text: string | readonly string[], options: EncodeOptions = {}): Promise<BarkInputs> {
     const texts = typeof text === 'string' ? [text] : text;
-    if (!Array.isArray(texts) || texts.length === 0) throw new InputError('BarkProcessor: got no text, expected a string or a list of them.');
+    if (!Array.isArray(texts) || texts.length === 0)
+      throw new InputError('BarkProcessor: got no text, expected a string or a list of them.');
     const width = options.maxLength ?? this.generation_config.semantic_config.max_input_semantic_length;
-    if (!Number.isInteger(width) || width <= 0) throw new InputError(`BarkProcessor: got maxLength ${width}, expected a positive whole number.`);
+    if (!Number.isInteger(width) || width <= 0)
+      throw new InputError(`BarkProcessor: got maxLength ${width}, expected a positive whole number.`);
 
     const warnings: string[] = [];
     const inputIds = new Int32Array(texts.length * width).fill(this.#tokenizer.padId);
@@ -125,32 +136,51 @@ export class BarkProcessor {
   }
 
   #encodeRow(given: unknown, name: string, width: number, normalize: boolean, warnings: string[]): number[] {
-    if (typeof given !== 'string') throw new InputError(`${name}: got ${given === null ? 'null' : typeof given}, expected a string.`);
+    if (typeof given !== 'string')
+      throw new InputError(`${name}: got ${given === null ? 'null' : typeof given}, expected a string.`);
     const tokenizer = this.#tokenizer;
     const text = normalize ? normalizeText(given, tokenizer.knows) : given;
     const ids = tokenizer.encode(text);
-    if (ids.length === 0) throw new InputError(`${name}: got ${given === '' ? 'an empty text' : 'a text of white space'}, expected words to speak. Pass a sentence.`);
+    if (ids.length === 0)
+      throw new InputError(
+        `${name}: got ${given === '' ? 'an empty text' : 'a text of white space'}, expected words to speak. Pass a sentence.`,
+      );
 
     const words = text.split(/\s+/u).filter((word) => word !== '');
-    const unknown = ids.includes(tokenizer.unknownId ?? -1) ? words.filter((word) => tokenizer.encode(word).includes(tokenizer.unknownId!)) : [];
+    const unknown = ids.includes(tokenizer.unknownId ?? -1)
+      ? words.filter((word) => tokenizer.encode(word).includes(tokenizer.unknownId!))
+      : [];
     if (unknown.length > 0) {
-      warnings.push(`${name}: ${quote(unknown)} ${unknown.length === 1 ? 'is' : 'are'} not in the model's vocabulary and will be guessed or skipped. Write it in other signs.`);
+      warnings.push(
+        `${name}: ${quote(unknown)} ${unknown.length === 1 ? 'is' : 'are'} not in the model's vocabulary and will be guessed or skipped. Write it in other signs.`,
+      );
     }
     // The model reads no more than its own limit, however wide the row.
     const limit = Math.min(width, this.generation_config.semantic_config.max_input_semantic_length);
     if (ids.length > limit) {
       const percent = Math.max(1, Math.round((100 * (ids.length - limit)) / ids.length));
       const lost = lostWords(words, limit, tokenizer);
-      warnings.push(`${name}: ${ids.length} tokens, but the model reads ${limit}; the last ${percent} % is lost${lost && `, from ${JSON.stringify(lost)}`}. Split the text.`);
+      warnings.push(
+        `${name}: ${ids.length} tokens, but the model reads ${limit}; the last ${percent} % is lost${lost && `, from ${JSON.stringify(lost)}`}. Split the text.`,
+      );
     }
     return ids.slice(0, width);
   }
 
-  async #historyPrompt(voice: EncodeOptions['voicePreset'], rows: number, signal: AbortSignal | undefined): Promise<BarkInputs['historyPrompt']> {
+  async #historyPrompt(
+    voice: EncodeOptions['voicePreset'],
+    rows: number,
+    signal: AbortSignal | undefined,
+  ): Promise<BarkInputs['historyPrompt']> {
     if (voice === undefined || voice === null) return undefined;
     if (!Array.isArray(voice)) return this.#voice(voice as Voice, signal);
-    if (voice.length !== rows) throw new InputError(`BarkProcessor: got ${voice.length} voices for ${rows} texts, expected one for each (null for none).`);
-    return Promise.all(voice.map((one: Voice | null) => (one === null || one === undefined ? null : this.#voice(one, signal))));
+    if (voice.length !== rows)
+      throw new InputError(
+        `BarkProcessor: got ${voice.length} voices for ${rows} texts, expected one for each (null for none).`,
+      );
+    return Promise.all(
+      voice.map((one: Voice | null) => (one === null || one === undefined ? null : this.#voice(one, signal))),
+    );
   }
 
   async #voice(voice: Voice, signal: AbortSignal | undefined): Promise<VoicePreset> {
@@ -162,7 +192,10 @@ export class BarkProcessor {
   async #openVoice(voice: Voice, signal: AbortSignal | undefined): Promise<VoicePreset> {
     if (voice instanceof URL || voice instanceof Blob) return VoicePreset.load(voice);
     if (typeof voice === 'object' && voice !== null) return VoicePreset.from(voice);
-    if (typeof voice !== 'string' || voice === '') throw new InputError(`BarkProcessor: got the voice ${JSON.stringify(voice)}, expected a name, a path or a VoicePreset.`);
+    if (typeof voice !== 'string' || voice === '')
+      throw new InputError(
+        `BarkProcessor: got the voice ${JSON.stringify(voice)}, expected a name, a path or a VoicePreset.`,
+      );
     const own = await this.#ownVoice(voice, signal);
     if (own) return own;
     if (/\.np[yz]$|^(https?|file):/i.test(voice)) return VoicePreset.load(voice);
@@ -173,14 +206,21 @@ export class BarkProcessor {
 
   async #ownVoice(name: string, signal: AbortSignal | undefined): Promise<VoicePreset | undefined> {
     for (let others = this.#loaded.get(name); others; others = this.#loaded.get(name)) {
-      // Whoever began to load it may have been stopped, or have failed: that is not the end of this one.
-      const voice = await orAborted(others.catch(() => undefined), signal);
+      // Whoever began to load it may have been stopped, or have failed: that is not the end of this
+      // one.
+      const voice = await orAborted(
+        others.catch(() => undefined),
+        signal,
+      );
       if (voice) return voice;
     }
     const loading = this.#voices.open(name, { signal, onDownload: this.#onDownload });
     this.#loaded.set(name, loading);
     // Neither a failure nor an absence is kept: the file may be there the next time.
-    loading.then((voice) => voice ?? this.#loaded.delete(name), () => this.#loaded.delete(name));
+    loading.then(
+      (voice) => voice ?? this.#loaded.delete(name),
+      () => this.#loaded.delete(name),
+    );
     return loading;
   }
 
@@ -188,15 +228,25 @@ export class BarkProcessor {
     const names = this.voices();
     const near = nearVoices(name, names);
     const some = near.length > 0 ? near : names.slice(0, 5);
-    const hint = names.length === 0 ? 'this model lists none of its own' : `${near.length > 0 ? 'near' : 'there are'}: ${some.join(', ')}`;
-    return new InputError(`Voice ${JSON.stringify(name)}: got no such name and no such file, expected one of voices() (${hint}) or the path of a .npz. Choose another.`);
+    const hint =
+      names.length === 0
+        ? 'this model lists none of its own'
+        : `${near.length > 0 ? 'near' : 'there are'}: ${some.join(', ')}`;
+    return new InputError(
+      `Voice ${JSON.stringify(name)}: got no such name and no such file, expected one of voices() (${hint}) or the path of a .npz. Choose another.`,
+    );
   }
 }
 
 function quote(words: readonly string[]): string {
   const different = [...new Set(words)];
   const more = different.length - NAMED_WORDS;
-  return different.slice(0, NAMED_WORDS).map((word) => JSON.stringify(word.slice(0, NAMED_TAIL))).join(', ') + (more > 0 ? ` and ${more} more` : '');
+  return (
+    different
+      .slice(0, NAMED_WORDS)
+      .map((word) => JSON.stringify(word.slice(0, NAMED_TAIL)))
+      .join(', ') + (more > 0 ? ` and ${more} more` : '')
+  );
 }
 
 /** The words, from the first that does not fit wholly, that the model never sees. */

@@ -1,5 +1,6 @@
-// A model's own voices by name: from speaker_embeddings_path.json, or from a folder of .npz files as in suno's repository; their
-// languages, and what a mistyped name may have meant. Nothing but the list is read before a voice is used.
+// A model's own voices by name: from speaker_embeddings_path.json, or from a folder of .npz files
+// as in suno's repository; their languages, and what a mistyped name may have meant. Nothing but
+// the list is read before a voice is used.
 // Reference: HF processing_bark.py (the list), suno-ai/bark assets/prompts (the folder).
 
 import type { ModelSource, OpenOptions } from '../../runtime/formats/checkpoint.ts';
@@ -15,7 +16,9 @@ export type VoiceList = ReadonlyMap<string, PromptPaths>;
 
 export const VOICE_LIST = 'speaker_embeddings_path.json';
 
-/** Reads speaker_embeddings_path.json; a checkpoint without one has no presets. No preset is opened. */
+/**
+ * Reads speaker_embeddings_path.json; a checkpoint without one has no presets. No preset is opened.
+ */
 export async function readVoiceList(source: ModelSource, options?: OpenOptions): Promise<VoiceList> {
   if (!(await source.has(VOICE_LIST, options))) return new Map();
   const list = jsonObject(await readJson(source, VOICE_LIST, options), `${source.label}/${VOICE_LIST}`);
@@ -24,15 +27,31 @@ export async function readVoiceList(source: ModelSource, options?: OpenOptions):
   return new Map(
     names.map((name) => {
       const paths = objectAt(list, name);
-      return [name, { semantic_prompt: text(paths, 'semantic_prompt'), coarse_prompt: text(paths, 'coarse_prompt'), fine_prompt: text(paths, 'fine_prompt') }];
+      return [
+        name,
+        {
+          semantic_prompt: text(paths, 'semantic_prompt'),
+          coarse_prompt: text(paths, 'coarse_prompt'),
+          fine_prompt: text(paths, 'fine_prompt'),
+        },
+      ];
     }),
   );
 }
 
-/** Opens one preset of a checkpoint. Paths that leave its folder are refused before any of the three is opened. */
-export async function loadListedVoice(source: ModelSource, list: VoiceList, name: string, options?: OpenOptions): Promise<VoicePreset> {
+/**
+ * Opens one preset of a checkpoint. Paths that leave its folder are refused before any of the three
+ * is opened.
+ */
+export async function loadListedVoice(
+  source: ModelSource,
+  list: VoiceList,
+  name: string,
+  options?: OpenOptions,
+): Promise<VoicePreset> {
   const paths = list.get(name);
-  if (!paths) throw new InputError(`${source.label}: got no voice ${JSON.stringify(name)}, expected one of its ${list.size}.`);
+  if (!paths)
+    throw new InputError(`${source.label}: got no voice ${JSON.stringify(name)}, expected one of its ${list.size}.`);
   for (const prompt of PROMPTS) checkListedPath(`${source.label}/${VOICE_LIST}`, paths[prompt]);
   return readThreeArrays(source, paths, name, options);
 }
@@ -46,7 +65,10 @@ function checkListedPath(label: string, path: string): void {
     // A lone % is a character of a file name.
   }
   for (const spelling of new Set([path, decoded])) pathParts(label, spelling);
-  if (/^[a-z][a-z\d+.-]*:/i.test(path)) throw new WeightsError(`${label}: got the path ${JSON.stringify(path)}, expected one inside the folder. Do not use this model before you know who made it.`);
+  if (/^[a-z][a-z\d+.-]*:/i.test(path))
+    throw new WeightsError(
+      `${label}: got the path ${JSON.stringify(path)}, expected one inside the folder. Do not use this model before you know who made it.`,
+    );
 }
 
 /** The voices that a model brings along. */
@@ -64,7 +86,10 @@ export async function findModelVoices(source: ModelSource, options?: OpenOptions
   const list = await readVoiceList(source, options);
   const listed = (name: string, opening?: OpenOptions) => loadListedVoice(source, list, name, opening);
   if (list.size > 0 || (await source.has(VOICE_LIST, options))) {
-    return { names: [...list.keys()], open: async (name, opening) => (list.has(name) ? listed(name, opening) : undefined) };
+    return {
+      names: [...list.keys()],
+      open: async (name, opening) => (list.has(name) ? listed(name, opening) : undefined),
+    };
   }
   return {
     names: (await firstThere(source, 'announcer', options)) === undefined ? [] : SUNO_VOICES,
@@ -76,44 +101,76 @@ export async function findModelVoices(source: ModelSource, options?: OpenOptions
 }
 
 async function firstThere(source: ModelSource, name: string, options?: OpenOptions): Promise<string | undefined> {
-  for (const folder of NPZ_FOLDERS) if (await source.has(`${folder}/${name}.npz`, options)) return `${folder}/${name}.npz`;
+  for (const folder of NPZ_FOLDERS)
+    if (await source.has(`${folder}/${name}.npz`, options)) return `${folder}/${name}.npz`;
   return undefined;
 }
 
 const LANGUAGES: Readonly<Record<string, string>> = {
-  en: 'English', zh: 'Chinese', fr: 'French', de: 'German', hi: 'Hindi', it: 'Italian', ja: 'Japanese', ko: 'Korean', pl: 'Polish', pt: 'Portuguese', ru: 'Russian', es: 'Spanish', tr: 'Turkish',
+  en: 'English',
+  zh: 'Chinese',
+  fr: 'French',
+  de: 'German',
+  hi: 'Hindi',
+  it: 'Italian',
+  ja: 'Japanese',
+  ko: 'Korean',
+  pl: 'Polish',
+  pt: 'Portuguese',
+  ru: 'Russian',
+  es: 'Spanish',
+  tr: 'Turkish',
 };
 const TEN = Array.from({ length: 10 }, (_, i) => i);
 
 /** The names of suno's own folder of .npz files. */
 const SUNO_VOICES: readonly string[] = [
-  ...['v2/', ''].flatMap((version) => Object.keys(LANGUAGES).flatMap((code) => TEN.map((i) => `${version}${code}_speaker_${i}`))),
+  ...['v2/', ''].flatMap((version) =>
+    Object.keys(LANGUAGES).flatMap((code) => TEN.map((i) => `${version}${code}_speaker_${i}`)),
+  ),
   'announcer',
   ...TEN.map((i) => `speaker_${i}`),
 ];
 
-/** The language of a voice as a code, 'en' for 'v2/en_speaker_6'; null where its name does not say. */
+/**
+ * The language of a voice as a code, 'en' for 'v2/en_speaker_6'; null where its name does not say.
+ */
 export function voiceLanguage(name: string): string | null {
   const code = /(?:^|\/)([a-z]{2})_speaker_\d+$/.exec(name)?.[1] ?? '';
   return Object.hasOwn(LANGUAGES, code) ? code : null;
 }
 
-/** Voices by language: English, the others by name, then what belongs to none; v2 first, and numbers in their order. */
+/**
+ * Voices by language: English, the others by name, then what belongs to none; v2 first, and numbers
+ * in their order.
+ */
 export function groupVoices(names: readonly string[]): { language: string; names: string[] }[] {
   const groups = new Map<string, string[]>([...Object.keys(LANGUAGES), ''].map((code) => [code, []]));
   for (const name of names) groups.get(voiceLanguage(name) ?? '')!.push(name);
   const older = (name: string) => Number(!name.startsWith('v2/'));
   const order = (a: string, b: string) => older(a) - older(b) || a.localeCompare(b, 'en', { numeric: true });
-  return [...groups].filter(([, voices]) => voices.length > 0).map(([code, voices]) => ({ language: LANGUAGES[code] ?? 'Other', names: voices.sort(order) }));
+  return [...groups]
+    .filter(([, voices]) => voices.length > 0)
+    .map(([code, voices]) => ({ language: LANGUAGES[code] ?? 'Other', names: voices.sort(order) }));
 }
 
-/** Up to three names that a mistyped one may have meant. Case, '-' and a missing 'v2/' are the usual slips. */
+/**
+ * Up to three names that a mistyped one may have meant. Case, '-' and a missing 'v2/' are the usual
+ * slips.
+ */
 export function nearVoices(name: string, names: readonly string[]): string[] {
-  const plain = (text: string) => text.trim().toLowerCase().replace(/[-\s]/g, '_').replace(/\.np[yz]$/, '');
+  const plain = (text: string) =>
+    text
+      .trim()
+      .toLowerCase()
+      .replace(/[-\s]/g, '_')
+      .replace(/\.np[yz]$/, '');
   const asked = plain(name);
   const base = (text: string) => text.slice(text.lastIndexOf('/') + 1);
   const same = names.filter((other) => plain(other) === asked || base(plain(other)) === base(asked));
   const byPlain = new Map(names.map((other) => [plain(other), other]));
   const near = nearestNames(asked, [...byPlain.keys()]).map((other) => byPlain.get(other)!);
-  return [...new Set([...same.sort((a, b) => Number(plain(b) === asked) - Number(plain(a) === asked)), ...near])].filter((other) => other !== name).slice(0, 3);
+  return [...new Set([...same.sort((a, b) => Number(plain(b) === asked) - Number(plain(a) === asked)), ...near])]
+    .filter((other) => other !== name)
+    .slice(0, 3);
 }

@@ -1,6 +1,9 @@
-// A voice preset: what a speaker said before, as tokens of the three stages, in front of which new speech is continued.
-// Reads suno's .npz and Hugging Face's three .npy; writes .npz that both read. A model's own voices by name are voice_list.ts's.
-// Does not record, clone or play. Reference: suno-ai/bark generation.py (the rules), HF processing_bark.py (the files).
+// A voice preset: what a speaker said before, as tokens of the three stages, in front of which new
+// speech is continued.
+// Reads suno's .npz and Hugging Face's three .npy; writes .npz that both read. A model's own voices
+// by name are voice_list.ts's.
+// Does not record, clone or play. Reference: suno-ai/bark generation.py (the rules), HF
+// processing_bark.py (the files).
 
 import type { ModelSource, OpenOptions } from '../../runtime/formats/checkpoint.ts';
 import { InputError, WeightsError } from '../../runtime/base/errors.ts';
@@ -17,10 +20,15 @@ const DIMENSIONS: Record<Prompt, 1 | 2> = { semantic_prompt: 1, coarse_prompt: 2
 const FILE_LIMIT = 64 * 2 ** 20; // bytes; a preset has some ten thousand
 
 /** Tokens as callers have them: flat and row-major, as rows, or with their shape. */
-export type PromptLike = ArrayLike<number> | readonly ArrayLike<number>[] | { data: ArrayLike<number>; shape: readonly number[] };
+export type PromptLike =
+  | ArrayLike<number>
+  | readonly ArrayLike<number>[]
+  | { data: ArrayLike<number>; shape: readonly number[] };
 
 /** What `VoicePreset.from` takes; a `VoicePreset` is one itself. */
-export type VoicePresetLike = Readonly<Record<Prompt, PromptLike>> & { readonly shapes?: Readonly<Record<Prompt, readonly number[]>> };
+export type VoicePresetLike = Readonly<Record<Prompt, PromptLike>> & {
+  readonly shapes?: Readonly<Record<Prompt, readonly number[]>>;
+};
 
 export class VoicePreset {
   /** Semantic tokens [S]. */
@@ -29,15 +37,26 @@ export class VoicePreset {
   readonly coarse_prompt: Int32Array<ArrayBuffer>;
   /** Codes of all codebooks [8, F], row-major, each from 0. */
   readonly fine_prompt: Int32Array<ArrayBuffer>;
-  readonly shapes: Readonly<{ semantic_prompt: readonly [number]; coarse_prompt: readonly [number, number]; fine_prompt: readonly [number, number] }>;
+  readonly shapes: Readonly<{
+    semantic_prompt: readonly [number];
+    coarse_prompt: readonly [number, number];
+    fine_prompt: readonly [number, number];
+  }>;
   /** What errors call it: a file, a name, or 'voice'. */
   readonly label: string;
 
-  /** Throws `WeightsError` for arrays that are not one-, two- and two-dimensional, but for a batch of one. `load` and `from` are the usual doors. */
+  /**
+   * Throws `WeightsError` for arrays that are not one-, two- and two-dimensional, but for a batch
+   * of one. `load` and `from` are the usual doors.
+   */
   constructor(arrays: Readonly<Record<Prompt, IntegerArray>>, label = 'voice') {
-    const shapes = PROMPTS.map((prompt): [Prompt, number[]] => [prompt, withoutBatch(arrays[prompt].shape, DIMENSIONS[prompt])]);
+    const shapes = PROMPTS.map((prompt): [Prompt, number[]] => [
+      prompt,
+      withoutBatch(arrays[prompt].shape, DIMENSIONS[prompt]),
+    ]);
     for (const [prompt, shape] of shapes) {
-      if (shape.length !== DIMENSIONS[prompt]) throw wrong(label, `${prompt} has shape [${shape.join(', ')}]`, `${DIMENSIONS[prompt]} dimension(s)`);
+      if (shape.length !== DIMENSIONS[prompt])
+        throw wrong(label, `${prompt} has shape [${shape.join(', ')}]`, `${DIMENSIONS[prompt]} dimension(s)`);
     }
     this.semantic_prompt = arrays.semantic_prompt.data;
     this.coarse_prompt = arrays.coarse_prompt.data;
@@ -47,8 +66,9 @@ export class VoicePreset {
   }
 
   /**
-   * Reads a .npz file, or three .npy files by the prefix they share ('ada' for ada_semantic_prompt.npy …) or by any one of
-   * them. Takes a path, an http(s): or file: URL, or a .npz as a Blob. Throws `WeightsError` for a missing or damaged file.
+   * Reads a .npz file, or three .npy files by the prefix they share ('ada' for
+   * ada_semantic_prompt.npy …) or by any one of them. Takes a path, an http(s): or file: URL, or a
+   * .npz as a Blob. Throws `WeightsError` for a missing or damaged file.
    */
   static async load(from: string | URL | Blob): Promise<VoicePreset> {
     if (from instanceof Blob) {
@@ -57,16 +77,23 @@ export class VoicePreset {
       return readNpzVoice(files, '.', label);
     }
     const found = await findVoice(from);
-    if (!found) throw new WeightsError(`${split(from).label}: got no such voice, expected a .npz file or three .npy files. Check the path.`);
+    if (!found)
+      throw new WeightsError(
+        `${split(from).label}: got no such voice, expected a .npz file or three .npy files. Check the path.`,
+      );
     return found;
   }
 
-  /** Makes a preset of arrays; they are copied. Throws `InputError` for values that are no whole numbers or rows of unequal length. */
+  /**
+   * Makes a preset of arrays; they are copied. Throws `InputError` for values that are no whole
+   * numbers or rows of unequal length.
+   */
   static from(arrays: VoicePresetLike, label = 'voice'): VoicePreset {
     if (arrays instanceof VoicePreset) return arrays;
     const given = (prompt: Prompt): IntegerArray => {
       const value = arrays[prompt];
-      if (typeof value !== 'object' || value === null) throw new InputError(`${label}: got no ${prompt}, expected semantic_prompt, coarse_prompt and fine_prompt.`);
+      if (typeof value !== 'object' || value === null)
+        throw new InputError(`${label}: got no ${prompt}, expected semantic_prompt, coarse_prompt and fine_prompt.`);
       const shape = arrays.shapes?.[prompt];
       return toArray(shape && isFlat(value) ? { data: value, shape } : value, `${label}: ${prompt}`);
     };
@@ -74,26 +101,45 @@ export class VoicePreset {
     const coarse_prompt = given('coarse_prompt');
     const fine_prompt = given('fine_prompt');
     // Flat codes: two rows of coarse ones say how long a row is.
-    if (coarse_prompt.shape.length === 1) coarse_prompt.shape = rows(coarse_prompt, coarse_prompt.data.length / 2, `${label}: coarse_prompt`);
-    if (fine_prompt.shape.length === 1) fine_prompt.shape = rows(fine_prompt, coarse_prompt.shape[1]!, `${label}: fine_prompt`);
+    if (coarse_prompt.shape.length === 1)
+      coarse_prompt.shape = rows(coarse_prompt, coarse_prompt.data.length / 2, `${label}: coarse_prompt`);
+    if (fine_prompt.shape.length === 1)
+      fine_prompt.shape = rows(fine_prompt, coarse_prompt.shape[1]!, `${label}: fine_prompt`);
     return new VoicePreset({ semantic_prompt, coarse_prompt, fine_prompt }, label);
   }
 
-  /** Writes a .npz file that numpy, suno's code and transformers read; '.npz' is added to a name without it. */
+  /**
+   * Writes a .npz file that numpy, suno's code and transformers read; '.npz' is added to a name
+   * without it.
+   */
   async save(path: string | URL): Promise<void> {
-    const named = String(path).endsWith('.npz') ? path : typeof path === 'string' ? `${path}.npz` : new URL(`${path.href}.npz`);
+    const named = String(path).endsWith('.npz')
+      ? path
+      : typeof path === 'string'
+        ? `${path}.npz`
+        : new URL(`${path.href}.npz`);
     const array = (prompt: Prompt) => ({ data: this[prompt], shape: this.shapes[prompt] });
-    const arrays = { semantic_prompt: array('semantic_prompt'), coarse_prompt: array('coarse_prompt'), fine_prompt: array('fine_prompt') };
+    const arrays = {
+      semantic_prompt: array('semantic_prompt'),
+      coarse_prompt: array('coarse_prompt'),
+      fine_prompt: array('fine_prompt'),
+    };
     await writeFile(named, await writeNpz(arrays));
   }
 
   /**
-   * Checks the preset against a checkpoint by suno's rules: tokens within their vocabularies, the right number of codebooks,
-   * and as many frames as the semantic tokens last. `lengths: false` leaves out the last rule, which transformers does not have. Throws `WeightsError` that says which rule is broken.
+   * Checks the preset against a checkpoint by suno's rules: tokens within their vocabularies, the
+   * right number of codebooks, and as many frames as the semantic tokens last. `lengths: false`
+   * leaves out the last rule, which transformers does not have. Throws `WeightsError` that says
+   * which rule is broken.
    */
   validate(generation: BarkGenerationConfig, { lengths = true }: { lengths?: boolean } = {}): void {
     const { semantic_config, coarse_acoustics_config, fine_acoustics_config, codebook_size } = generation;
-    const { semantic_prompt: [tokens], coarse_prompt: [coarseRows, frames], fine_prompt: [fineRows, fineFrames] } = this.shapes;
+    const {
+      semantic_prompt: [tokens],
+      coarse_prompt: [coarseRows, frames],
+      fine_prompt: [fineRows, fineFrames],
+    } = this.shapes;
     if (tokens === 0) throw wrong(this.label, 'an empty semantic_prompt', 'at least one token');
     const expectRows = (prompt: Prompt, got: number, expected: number) => {
       if (got !== expected) throw wrong(this.label, `${prompt} has ${got} rows`, `${expected}, one for each codebook`);
@@ -104,11 +150,17 @@ export class VoicePreset {
     this.#expectWithin('coarse_prompt', codebook_size);
     this.#expectWithin('fine_prompt', codebook_size);
     if (!lengths) return;
-    if (frames !== fineFrames) throw wrong(this.label, `fine_prompt has ${fineFrames} frames`, `${frames} as in coarse_prompt`);
+    if (frames !== fineFrames)
+      throw wrong(this.label, `fine_prompt has ${fineFrames} frames`, `${frames} as in coarse_prompt`);
     const rate = coarse_acoustics_config.coarse_rate_hz / semantic_config.semantic_rate_hz;
-    // suno compares one decimal. That refuses its own short voices (5 tokens make 7 frames, 1.4), so a frame of rounding is let pass.
+    // suno compares one decimal. That refuses its own short voices (5 tokens make 7 frames, 1.4),
+    // so a frame of rounding is let pass.
     if (frames === 0 || ((frames / tokens).toFixed(1) !== rate.toFixed(1) && Math.abs(frames - tokens * rate) > 1)) {
-      throw wrong(this.label, `${frames} frames for ${tokens} semantic tokens`, `about ${Math.round(tokens * rate)}: ${rate.toFixed(1)} frames a token`);
+      throw wrong(
+        this.label,
+        `${frames} frames for ${tokens} semantic tokens`,
+        `about ${Math.round(tokens * rate)}: ${rate.toFixed(1)} frames a token`,
+      );
     }
   }
 
@@ -125,8 +177,14 @@ export async function findVoice(from: string | URL): Promise<VoicePreset | undef
   const source = isName ? await openModelSource(folder).catch(() => undefined) : undefined;
   if (!source) return undefined;
   const oneOfThree = /^(.*?)(?:semantic|coarse|fine)_prompt\.npy$/.exec(name);
-  if (oneOfThree) return (await source.has(name)) ? readThreeArrays(source, threePaths(oneOfThree[1]!), label) : undefined;
-  if (name.endsWith('.npy')) throw wrong(label, `the name ${name}`, 'one that ends in semantic_prompt.npy, coarse_prompt.npy or fine_prompt.npy');
+  if (oneOfThree)
+    return (await source.has(name)) ? readThreeArrays(source, threePaths(oneOfThree[1]!), label) : undefined;
+  if (name.endsWith('.npy'))
+    throw wrong(
+      label,
+      `the name ${name}`,
+      'one that ends in semantic_prompt.npy, coarse_prompt.npy or fine_prompt.npy',
+    );
   for (const file of name.endsWith('.npz') ? [name] : [`${name}.npz`, name]) {
     if (await source.has(file)) return readNpzVoice(source, file, label);
   }
@@ -140,46 +198,79 @@ export async function findVoice(from: string | URL): Promise<VoicePreset | undef
 export type PromptPaths = Readonly<Record<Prompt, string>>;
 
 /** Reads a preset of three .npy files. */
-export async function readThreeArrays(source: ModelSource, paths: PromptPaths, label: string, options?: OpenOptions): Promise<VoicePreset> {
-  const open = async (prompt: Prompt) => parseNpy(await readBytes(source, paths[prompt], { ...options, limit: FILE_LIMIT }), `${source.label}/${paths[prompt]}`);
-  const [semantic_prompt, coarse_prompt, fine_prompt] = await Promise.all([open('semantic_prompt'), open('coarse_prompt'), open('fine_prompt')]);
+export async function readThreeArrays(
+  source: ModelSource,
+  paths: PromptPaths,
+  label: string,
+  options?: OpenOptions,
+): Promise<VoicePreset> {
+  const open = async (prompt: Prompt) =>
+    parseNpy(
+      await readBytes(source, paths[prompt], { ...options, limit: FILE_LIMIT }),
+      `${source.label}/${paths[prompt]}`,
+    );
+  const [semantic_prompt, coarse_prompt, fine_prompt] = await Promise.all([
+    open('semantic_prompt'),
+    open('coarse_prompt'),
+    open('fine_prompt'),
+  ]);
   return new VoicePreset({ semantic_prompt, coarse_prompt, fine_prompt }, label);
 }
 
 /** Reads a preset of one .npz file. */
-export async function readNpzVoice(source: ModelSource, path: string, label: string, options?: OpenOptions): Promise<VoicePreset> {
+export async function readNpzVoice(
+  source: ModelSource,
+  path: string,
+  label: string,
+  options?: OpenOptions,
+): Promise<VoicePreset> {
   return fromNpz(await readBytes(source, path, { ...options, limit: FILE_LIMIT }), label);
 }
 
 async function fromNpz(bytes: Uint8Array, label: string): Promise<VoicePreset> {
   const arrays = await parseNpz(bytes, label, (name) => (PROMPTS as readonly string[]).includes(name), FILE_LIMIT);
-  for (const prompt of PROMPTS) if (!arrays.has(prompt)) throw wrong(label, `no member ${prompt}.npy`, 'semantic_prompt, coarse_prompt and fine_prompt');
+  for (const prompt of PROMPTS)
+    if (!arrays.has(prompt))
+      throw wrong(label, `no member ${prompt}.npy`, 'semantic_prompt, coarse_prompt and fine_prompt');
   return new VoicePreset(Object.fromEntries(arrays) as Record<Prompt, IntegerArray>, label);
 }
 
-/** A shape without the leading ones that it has too many: tools that clone voices keep the batch of one that a model gave them. */
+/**
+ * A shape without the leading ones that it has too many: tools that clone voices keep the batch of
+ * one that a model gave them.
+ */
 function withoutBatch(shape: readonly number[], dimensions: number): number[] {
   const extra = Math.max(0, shape.length - dimensions);
   return shape.slice(shape.slice(0, extra).every((length) => length === 1) ? extra : 0);
 }
 
 function threePaths(prefix: string): Record<Prompt, string> {
-  return { semantic_prompt: `${prefix}semantic_prompt.npy`, coarse_prompt: `${prefix}coarse_prompt.npy`, fine_prompt: `${prefix}fine_prompt.npy` };
+  return {
+    semantic_prompt: `${prefix}semantic_prompt.npy`,
+    coarse_prompt: `${prefix}coarse_prompt.npy`,
+    fine_prompt: `${prefix}fine_prompt.npy`,
+  };
 }
 
 /** A path or URL as the folder it lies in and its name there. */
 function split(from: string | URL): { folder: string | URL; name: string; label: string } {
   if (from instanceof URL || /^(https?|file):/i.test(from)) {
-    if (!URL.canParse(from)) throw new InputError(`Voice: got ${JSON.stringify(from)}, expected a URL of a .npz file. Check the spelling.`);
+    if (!URL.canParse(from))
+      throw new InputError(`Voice: got ${JSON.stringify(from)}, expected a URL of a .npz file. Check the spelling.`);
     const url = new URL(from);
     const slash = url.pathname.lastIndexOf('/');
     const folder = new URL(url);
     folder.pathname = url.pathname.slice(0, slash + 1);
-    return { folder, name: decoded(url.pathname.slice(slash + 1)), label: url.origin === 'null' ? decoded(url.pathname) : url.origin + url.pathname };
+    return {
+      folder,
+      name: decoded(url.pathname.slice(slash + 1)),
+      label: url.origin === 'null' ? decoded(url.pathname) : url.origin + url.pathname,
+    };
   }
   const slash = Math.max(from.lastIndexOf('/'), globalThis.process?.platform === 'win32' ? from.lastIndexOf('\\') : -1);
   // '../' keeps a folder such as voices/en from being taken for a Hub id.
-  const folder = slash < 0 ? '../' : /^([/\\.]|[a-z]:)/i.test(from) ? from.slice(0, slash + 1) : `./${from.slice(0, slash + 1)}`;
+  const folder =
+    slash < 0 ? '../' : /^([/\\.]|[a-z]:)/i.test(from) ? from.slice(0, slash + 1) : `./${from.slice(0, slash + 1)}`;
   return { folder, name: from.slice(slash + 1), label: from };
 }
 
@@ -203,14 +294,18 @@ function toArray(value: PromptLike, label: string): IntegerArray {
     flat = value.data;
     shape = [...value.shape];
     const count = shape.reduce((product, length) => product * length, 1);
-    if (count !== flat.length) throw new InputError(`${label}: got ${flat.length} values, expected ${count} from its shape [${shape.join(', ')}].`);
+    if (count !== flat.length)
+      throw new InputError(
+        `${label}: got ${flat.length} values, expected ${count} from its shape [${shape.join(', ')}].`,
+      );
   } else if (isFlat(value)) {
     flat = value;
     shape = [value.length];
   } else {
     const nested = Array.from(value as readonly ArrayLike<number>[]);
     const lengths = nested.map((row) => row?.length);
-    if (lengths.some((length) => typeof length !== 'number' || length !== lengths[0])) throw new InputError(`${label}: got rows of ${lengths.join(', ')} values, expected equal lengths.`);
+    if (lengths.some((length) => typeof length !== 'number' || length !== lengths[0]))
+      throw new InputError(`${label}: got rows of ${lengths.join(', ')} values, expected equal lengths.`);
     flat = nested.flatMap((row) => Array.from(row));
     shape = [nested.length, lengths[0]!];
   }
@@ -222,7 +317,8 @@ function toArray(value: PromptLike, label: string): IntegerArray {
 
 function rows({ data }: IntegerArray, length: number, label: string): number[] {
   const count = length === 0 ? 0 : data.length / length;
-  if (!Number.isInteger(length) || !Number.isInteger(count)) throw new InputError(`${label}: got ${data.length} values, expected whole rows. Pass { data, shape }.`);
+  if (!Number.isInteger(length) || !Number.isInteger(count))
+    throw new InputError(`${label}: got ${data.length} values, expected whole rows. Pass { data, shape }.`);
   return [count, length];
 }
 

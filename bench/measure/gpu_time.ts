@@ -1,6 +1,8 @@
-// Time of work on the GPU, three ways: by the clock until the queue is empty, by the processor time of this process (what the work costs on an
-// adapter that computes on the CPU, whatever else runs there), and by timestamps on the GPU, where the adapter has them.
-// Programs are stamped from outside, by an empty pass before and behind each: nothing in the library knows that it is measured.
+// Time of work on the GPU, three ways: by the clock until the queue is empty, by the processor time
+// of this process (what the work costs on an adapter that computes on the CPU, whatever else runs
+// there), and by timestamps on the GPU, where the adapter has them.
+// Programs are stamped from outside, by an empty pass before and behind each: nothing in the
+// library knows that it is measured.
 
 import { isSoftware, type Device } from '../../runtime/compute/device.ts';
 import { Program } from '../../runtime/compute/program.ts';
@@ -10,8 +12,14 @@ const QUERY_RESOLVE = 0x200; // GPUBufferUsage.QUERY_RESOLVE; npm webgpu does no
 const COPIES = 0x4 | 0x8; // COPY_SRC | COPY_DST
 const MOST_PROGRAMS = 2048; // stamped in one go: 4096 queries are the most that a set may have
 
-/** Runs `run` with every program in it stamped; GPU milliseconds of all of them together, null where there are no timestamps. */
-export async function gpuTimed<T>(device: Device, run: () => Promise<T> | T): Promise<{ value: T; gpuMs: number | null }> {
+/**
+ * Runs `run` with every program in it stamped; GPU milliseconds of all of them together, null where
+ * there are no timestamps.
+ */
+export async function gpuTimed<T>(
+  device: Device,
+  run: () => Promise<T> | T,
+): Promise<{ value: T; gpuMs: number | null }> {
   if (!device.capabilities.timestamps) return { value: await run(), gpuMs: null };
   const set = device.gpu.createQuerySet({ type: 'timestamp', count: 2 * MOST_PROGRAMS });
   const resolved = device.createBuffer(16 * MOST_PROGRAMS, QUERY_RESOLVE | COPIES, 'bench', 'timestamps');
@@ -19,7 +27,8 @@ export async function gpuTimed<T>(device: Device, run: () => Promise<T> | T): Pr
   let programs = 0;
   Program.prototype.encode = function (encoder, times) {
     const query = programs < MOST_PROGRAMS && this.device === device ? 2 * programs++ : null;
-    const stamp = (at: number): void => encoder.beginComputePass({ timestampWrites: { querySet: set, endOfPassWriteIndex: at } }).end();
+    const stamp = (at: number): void =>
+      encoder.beginComputePass({ timestampWrites: { querySet: set, endOfPassWriteIndex: at } }).end();
     if (query !== null) stamp(query);
     encode.call(this, encoder, times);
     if (query !== null) stamp(query + 1);
@@ -32,7 +41,9 @@ export async function gpuTimed<T>(device: Device, run: () => Promise<T> | T): Pr
     const encoder = device.gpu.createCommandEncoder();
     encoder.resolveQuerySet(set, 0, 2 * programs, resolved, 0);
     device.submit(encoder);
-    const stamps = new BigUint64Array(await device.read({ buffer: resolved, offset: 0, shape: [4 * programs], dtype: 'u32', label: 'timestamps' }));
+    const stamps = new BigUint64Array(
+      await device.read({ buffer: resolved, offset: 0, shape: [4 * programs], dtype: 'u32', label: 'timestamps' }),
+    );
     let nanoseconds = 0n;
     for (let i = 0; i < programs; i++) nanoseconds += stamps[2 * i + 1]! - stamps[2 * i]!;
     // A clock that the driver does not keep gives zeros, or steps back.
@@ -71,13 +82,16 @@ export interface MeasureOptions {
   readonly repeats: number;
   /** No further repetition is begun after so long; one is always made. Default: 10 s. */
   readonly budgetMs?: number;
-  /** Runs of one measurement; default: as many as take 20 ms, so that submitting and waiting weigh little. */
+  /**
+   * Runs of one measurement; default: as many as take 20 ms, so that submitting and waiting weigh
+   * little.
+   */
   readonly times?: number;
 }
 
 /**
- * Times one run; `run` submits `times` of them and is given 1 once more where `times` is to be found. What it computes must have been checked
- * by then, and it must have been run before.
+ * Times one run; `run` submits `times` of them and is given 1 once more where `times` is to be
+ * found. What it computes must have been checked by then, and it must have been run before.
  */
 export async function measure(device: Device, run: (times: number) => void, options: MeasureOptions): Promise<Timing> {
   const { repeats, budgetMs = 10_000 } = options;
@@ -96,21 +110,37 @@ export async function measure(device: Device, run: (times: number) => void, opti
     samples.push({ ms: value.ms / times, cpuMs: value.cpuMs / times });
     if (gpuMs !== null) stamped.push(gpuMs / times);
   } while (samples.length < repeats && performance.now() - begin < budgetMs);
-  return { ms: median(samples.map((s) => s.ms)), cpuMs: median(samples.map((s) => s.cpuMs)), gpuMs: stamped.length > 0 ? median(stamped) : null, runs: samples.length };
+  return {
+    ms: median(samples.map((s) => s.ms)),
+    cpuMs: median(samples.map((s) => s.cpuMs)),
+    gpuMs: stamped.length > 0 ? median(stamped) : null,
+    runs: samples.length,
+  };
 }
 
 /**
- * The time that rates are made of: on an adapter that computes on the CPU the processor's, which other work on the machine does not stretch (of
- * all threads together, so such rates are those of one core); elsewhere the GPU's own, or the clock's where there are no timestamps.
+ * The time that rates are made of: on an adapter that computes on the CPU the processor's, which
+ * other work on the machine does not stretch (of all threads together, so such rates are those of
+ * one core); elsewhere the GPU's own, or the clock's where there are no timestamps.
  */
 export function basisMs(device: Device, time: Pick<Timing, 'ms' | 'cpuMs' | 'gpuMs'>): number {
   return isSoftware(device.info) ? time.cpuMs : (time.gpuMs ?? time.ms);
 }
 
-/** Gigabytes a second of a copy from buffer to buffer, read and written bytes both counted: what the memory can do. Of `basisMs`. */
+/**
+ * Gigabytes a second of a copy from buffer to buffer, read and written bytes both counted: what the
+ * memory can do. Of `basisMs`.
+ */
 export async function copyBandwidth(device: Device, { quick }: { quick: boolean }): Promise<number> {
-  const size = Math.min(quick ? 64 << 20 : 512 << 20, device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
-  const [from, to] = [0, 1].map(() => device.createBuffer(size, COPIES | 0x80, 'bench', 'copy')) as [GPUBuffer, GPUBuffer];
+  const size = Math.min(
+    quick ? 64 << 20 : 512 << 20,
+    device.limits.maxStorageBufferBindingSize,
+    device.limits.maxBufferSize,
+  );
+  const [from, to] = [0, 1].map(() => device.createBuffer(size, COPIES | 0x80, 'bench', 'copy')) as [
+    GPUBuffer,
+    GPUBuffer,
+  ];
   try {
     const copy = async (times: number): Promise<number> => {
       const encoder = device.gpu.createCommandEncoder();
@@ -128,5 +158,12 @@ export async function copyBandwidth(device: Device, { quick }: { quick: boolean 
   }
 }
 
-/** What each result of these suites says about the kernels that ran; `tuned`: not those of the defaults, but what `--tune` found. */
-export const variantOf = (device: Device): string => [device.capabilities.subgroups ? 'subgroups' : 'portable', ...(Object.keys(device.tuning).length > 0 ? ['tuned'] : [])].join(', ');
+/**
+ * What each result of these suites says about the kernels that ran; `tuned`: not those of the
+ * defaults, but what `--tune` found.
+ */
+export const variantOf = (device: Device): string =>
+  [
+    device.capabilities.subgroups ? 'subgroups' : 'portable',
+    ...(Object.keys(device.tuning).length > 0 ? ['tuned'] : []),
+  ].join(', ');

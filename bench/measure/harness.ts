@@ -1,4 +1,5 @@
-// What all suites share: the form of a result, medians, child processes, and printing. It measures nothing itself.
+// What all suites share: the form of a result, medians, child processes, and printing. It measures
+// nothing itself.
 
 import { fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -51,8 +52,8 @@ export function median(values: readonly number[]): number {
 export const rounded = (value: number, decimals = 1): number => Math.round(value * 10 ** decimals) / 10 ** decimals;
 
 /**
- * Runs a script of the bench, such as 'bench/suites/load_child', in a process of its own, given `input`, and resolves with the one message it sends.
- * Rejects with what it said where it fails.
+ * Runs a script of the bench, such as 'bench/suites/load_child', in a process of its own, given
+ * `input`, and resolves with the one message it sends. Rejects with what it said where it fails.
  */
 export async function inChild<T>(script: string, input: object, seconds = 600): Promise<T> {
   const program = await packageProgram(script);
@@ -60,19 +61,30 @@ export async function inChild<T>(script: string, input: object, seconds = 600): 
   return new Promise((resolve, reject) => {
     const path = fileURLToPath(program);
     const execArgv = path.endsWith('.ts') ? ['--import', import.meta.resolve('tsx')] : [];
-    const child = fork(path, [JSON.stringify(input)], { execArgv, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], timeout: 1000 * seconds });
+    const child = fork(path, [JSON.stringify(input)], {
+      execArgv,
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      timeout: 1000 * seconds,
+    });
     let said = '';
     let answer: T | undefined;
-    for (const stream of [child.stdout, child.stderr]) stream!.on('data', (text: Buffer) => (said = (said + text.toString()).slice(-4000)));
+    for (const stream of [child.stdout, child.stderr])
+      stream!.on('data', (text: Buffer) => (said = (said + text.toString()).slice(-4000)));
     child.on('message', (message) => (answer = message as T));
     child.on('error', reject);
-    child.on('exit', (code, signal) => (answer !== undefined ? resolve(answer) : reject(new Error(`${script} ended with ${signal ?? code} and no result:\n${said.trim()}`))));
+    child.on('exit', (code, signal) =>
+      answer !== undefined
+        ? resolve(answer)
+        : reject(new Error(`${script} ended with ${signal ?? code} and no result:\n${said.trim()}`)),
+    );
   });
 }
 
 /** num_layers of a model's folder. */
 export function layersOf(folder: string): number {
-  const { semantic_config } = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as { semantic_config?: { num_layers?: number } };
+  const { semantic_config } = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as {
+    semantic_config?: { num_layers?: number };
+  };
   return semantic_config?.num_layers ?? 0;
 }
 
@@ -80,5 +92,12 @@ export function layersOf(folder: string): number {
 export function table(results: readonly Result[], columns: readonly string[]): string {
   const cells = [columns, ...results.map((result) => columns.map((column) => `${result[column] ?? '-'}`))];
   const widths = columns.map((_, i) => Math.max(...cells.map((row) => row[i]!.length)));
-  return cells.map((row) => row.map((cell, i) => cell.padEnd(widths[i]!)).join('  ').trimEnd()).join('\n');
+  return cells
+    .map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i]!))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }

@@ -1,6 +1,8 @@
-// Bytes that a recorded decode step moves, from what its dispatches really bind: shapes, windows and grids, not wishes. A matrix counts once
-// for each walk over it: rows of a batch in two tiles are two walks, and two times the bytes, whatever a cache may save of that.
-// Uniforms (a few hundred bytes a dispatch) are not counted. A kernel that is not known here is an error: a count must not be wrong in silence.
+// Bytes that a recorded decode step moves, from what its dispatches really bind: shapes, windows
+// and grids, not wishes. A matrix counts once for each walk over it: rows of a batch in two tiles
+// are two walks, and two times the bytes, whatever a cache may save of that. Uniforms (a few
+// hundred bytes a dispatch) are not counted. A kernel that is not known here is an error: a count
+// must not be wrong in silence.
 
 import { Recorder, type Dispatch } from '../../runtime/compute/program.ts';
 import { byteSize, bytesPerElement, padTo8, type Tensor } from '../../runtime/compute/tensor.ts';
@@ -9,7 +11,10 @@ export interface Recorded extends Dispatch {
   readonly shader: string;
 }
 
-/** Runs `run` and gives, beside its result, the dispatches of each program that was recorded meanwhile, in order. */
+/**
+ * Runs `run` and gives, beside its result, the dispatches of each program that was recorded
+ * meanwhile, in order.
+ */
 export async function watched<T>(run: () => Promise<T>): Promise<{ value: T; programs: Recorded[][] }> {
   const dispatch = Recorder.prototype.dispatch;
   const programs = new Map<Recorder, Recorded[]>();
@@ -29,7 +34,10 @@ export async function watched<T>(run: () => Promise<T>): Promise<{ value: T; pro
 export interface Traffic {
   /** Read and written by one step of all sentences. */
   readonly bytes: number;
-  /** What no step can do without: each weight that is used once, the cache once, the new keys and values. */
+  /**
+   * What no step can do without: each weight that is used once, the cache once, the new keys and
+   * values.
+   */
   readonly needed: number;
   /** Of `bytes`, those of weights. */
   readonly weights: number;
@@ -48,7 +56,10 @@ export function stepTraffic(step: readonly Recorded[], batch: number, context: n
   for (const { shader, bind, grid } of step) {
     const tensor = (name: string): Tensor => {
       const t = bind[name];
-      if (!t || !('buffer' in t)) throw new Error(`${shader}: got no tensor ${name}, expected one. Tell bench/measure/traffic.ts how this kernel works.`);
+      if (!t || !('buffer' in t))
+        throw new Error(
+          `${shader}: got no tensor ${name}, expected one. Tell bench/measure/traffic.ts how this kernel works.`,
+        );
       return t;
     };
     const words = (name: string): readonly number[] => (bind[name] as readonly number[]) ?? [];
@@ -66,7 +77,8 @@ export function stepTraffic(step: readonly Recorded[], batch: number, context: n
       const rows = kernel === 'qkv_decode' ? n : count;
       use(tensor('w'), rows * padTo8(k) * bytesPerElement(tensor('w').dtype), walks);
       if (norm) use(tensor('gain'), 4 * k, walks);
-      if (tensor('terms') !== tensor('x')) activations += 4 * rows * (norm ? 2 : 1) * walks; // a folded LayerNorm's own cost
+      // a folded LayerNorm's own cost
+      if (tensor('terms') !== tensor('x')) activations += 4 * rows * (norm ? 2 : 1) * walks;
       activations += whole('x');
       if (kernel === 'qkv_decode') {
         const row = 2 * k * bytesPerElement(tensor('keys').dtype) * batch; // keys and values of one position
@@ -81,7 +93,10 @@ export function stepTraffic(step: readonly Recorded[], batch: number, context: n
       cacheNeeded += seen;
       activations += whole('q') + whole('y');
     } else if (kernel === 'sample') activations += whole('logits') + 4 * batch;
-    else throw new Error(`${shader}: got a kernel whose traffic is not known. Tell bench/measure/traffic.ts how it works.`);
+    else
+      throw new Error(
+        `${shader}: got a kernel whose traffic is not known. Tell bench/measure/traffic.ts how it works.`,
+      );
   }
   const needed = [...used.values()].reduce((a, b) => a + b, 0) + cacheNeeded;
   return { bytes: weights + cache + activations, needed, weights, cache };

@@ -1,6 +1,8 @@
-// What is in the released checkpoints, by formula: names, shapes, dtypes and which tensors are tied, in the order of the model's modules.
-// No content and no file format; make_checkpoint.ts fills it with numbers.
-// Reference: suno/bark-small and suno/bark, pytorch_model.bin: 542 and 806 tensors; HF BarkModel and EncodecModel (facebook/encodec_24khz).
+// What is in the released checkpoints, by formula: names, shapes, dtypes and which tensors are
+// tied, in the order of the model's modules. No content and no file format; make_checkpoint.ts
+// fills it with numbers.
+// Reference: suno/bark-small and suno/bark, pytorch_model.bin: 542 and 806 tensors; HF BarkModel
+// and EncodecModel (facebook/encodec_24khz).
 
 export interface BenchTensor {
   readonly name: string;
@@ -8,7 +10,10 @@ export interface BenchTensor {
   readonly dtype: 'F32' | 'BOOL';
   /** The tensor that it shares its storage with, which comes earlier. */
   readonly tied?: string;
-  /** Whether a model that speaks needs it: not the attention masks, the codec's encoder and what only training uses. */
+  /**
+   * Whether a model that speaks needs it: not the attention masks, the codec's encoder and what
+   * only training uses.
+   */
   readonly needed: boolean;
 }
 
@@ -31,30 +36,46 @@ export type ModelName = keyof typeof MODELS;
 export const isModelName = (name: string): name is ModelName => Object.hasOwn(MODELS, name);
 
 /** input_vocab_size and output_vocab_size of the stages. */
-export const VOCAB = { semantic: [129600, 10048], coarse_acoustics: [12096, 12096], fine_acoustics: [1056, 1056] } as const;
+export const VOCAB = {
+  semantic: [129600, 10048],
+  coarse_acoustics: [12096, 12096],
+  fine_acoustics: [1056, 1056],
+} as const;
 export const BLOCK_SIZE = 1024;
 export const CODEBOOKS = 8; // that Bark speaks with
 const STORED_CODEBOOKS = 32;
 const RATIOS = [8, 5, 4, 2];
 
-export const byteLength = ({ shape, dtype }: Pick<BenchTensor, 'shape' | 'dtype'>): number => shape.reduce((a, b) => a * b, dtype === 'F32' ? 4 : 1);
+export const byteLength = ({ shape, dtype }: Pick<BenchTensor, 'shape' | 'dtype'>): number =>
+  shape.reduce((a, b) => a * b, dtype === 'F32' ? 4 : 1);
 
 /** All tensors of the model. */
 export function inventory(model: ModelShape): BenchTensor[] {
   const all: BenchTensor[] = [];
-  const add = (name: string, shape: readonly number[], more: Partial<BenchTensor> = {}): void => void all.push({ name, shape, dtype: 'F32', needed: true, ...more });
+  const add = (name: string, shape: readonly number[], more: Partial<BenchTensor> = {}): void =>
+    void all.push({ name, shape, dtype: 'F32', needed: true, ...more });
   for (const stage of Object.keys(VOCAB) as (keyof typeof VOCAB)[]) addGpt(add, stage, model);
   addCodec(add, model.num_filters);
   return all;
 }
 
-/** Of tables and heads only these rows are ever met, so that the others need not be read: semantic tokens, the end and the infer token; coarse codes. */
-const MET_ROWS: Readonly<Record<string, number>> = { 'semantic.input_embeds_layer.weight': 10002, 'semantic.lm_head.weight': 10001, 'coarse_acoustics.lm_head.weight': 2096 };
+/**
+ * Of tables and heads only these rows are ever met, so that the others need not be read: semantic
+ * tokens, the end and the infer token; coarse codes.
+ */
+const MET_ROWS: Readonly<Record<string, number>> = {
+  'semantic.input_embeds_layer.weight': 10002,
+  'semantic.lm_head.weight': 10001,
+  'coarse_acoustics.lm_head.weight': 2096,
+};
 
 /** Bytes of weights that a model which speaks cannot do without, as they are stored in f32. */
 export function neededBytes(model: ModelShape): number {
   const needed = inventory(model).filter((t) => t.needed && !t.tied);
-  return needed.reduce((sum, t) => sum + (t.name in MET_ROWS ? (byteLength(t) / t.shape[0]!) * MET_ROWS[t.name]! : byteLength(t)), 0);
+  return needed.reduce(
+    (sum, t) => sum + (t.name in MET_ROWS ? (byteLength(t) / t.shape[0]!) * MET_ROWS[t.name]! : byteLength(t)),
+    0,
+  );
 }
 
 type Add = (name: string, shape: readonly number[], more?: Partial<BenchTensor>) => void;
@@ -80,7 +101,9 @@ function addGpt(add: Add, stage: keyof typeof VOCAB, { hidden_size: H, num_layer
     add(`${stage}.${at}.mlp.out_proj.weight`, [H, 4 * H]);
   }
   norm('layernorm_final');
-  if (fine) for (let c = 1; c < CODEBOOKS; c++) add(`${stage}.lm_heads.${c - 1}.weight`, [output, H], { tied: `${stage}.input_embeds_layers.${c}.weight` });
+  if (fine)
+    for (let c = 1; c < CODEBOOKS; c++)
+      add(`${stage}.lm_heads.${c - 1}.weight`, [output, H], { tied: `${stage}.input_embeds_layers.${c}.weight` });
   else add(`${stage}.lm_head.weight`, [output, H]);
 }
 
@@ -89,7 +112,8 @@ function addCodec(add: Add, F: number): void {
   for (const side of ['encoder', 'decoder'] as const) {
     const more = { needed: half[side] };
     const at = `codec_model.${side}.layers`;
-    // `first`, `second`: the weight's first two sizes; (out, in), and of a transposed convolution (in, out).
+    // `first`, `second`: the weight's first two sizes; (out, in), and of a transposed convolution
+    // (in, out).
     const conv = (name: string, first: number, second: number, kernel: number, out = first): void => {
       add(`${at}.${name}.conv.bias`, [out], more);
       add(`${at}.${name}.conv.weight_g`, [first, 1, 1], more);
@@ -136,29 +160,70 @@ function addCodec(add: Add, F: number): void {
   }
 }
 
-/** config.json and generation_config.json with the released values; keys that nobody reads are left out. */
+/**
+ * config.json and generation_config.json with the released values; keys that nobody reads are left
+ * out.
+ */
 export function configs(model: ModelShape): { config: object; generation: object } {
   const { hidden_size, num_heads, num_layers, num_filters } = model;
-  const gpt = (stage: keyof typeof VOCAB): object => ({ hidden_size, num_heads, num_layers, block_size: BLOCK_SIZE, bias: false, input_vocab_size: VOCAB[stage][0], output_vocab_size: VOCAB[stage][1] });
+  const gpt = (stage: keyof typeof VOCAB): object => ({
+    hidden_size,
+    num_heads,
+    num_layers,
+    block_size: BLOCK_SIZE,
+    bias: false,
+    input_vocab_size: VOCAB[stage][0],
+    output_vocab_size: VOCAB[stage][1],
+  });
   const sampling = { do_sample: true, temperature: 0.7, top_k: 50, top_p: 1.0 };
   return {
     config: {
-      model_type: 'bark', architectures: ['BarkModel'],
-      semantic_config: gpt('semantic'), coarse_acoustics_config: gpt('coarse_acoustics'),
+      model_type: 'bark',
+      architectures: ['BarkModel'],
+      semantic_config: gpt('semantic'),
+      coarse_acoustics_config: gpt('coarse_acoustics'),
       fine_acoustics_config: { ...gpt('fine_acoustics'), n_codes_total: CODEBOOKS, n_codes_given: 1 },
-      codec_config: { model_type: 'encodec', target_bandwidths: [1.5, 3.0, 6.0, 12.0, 24.0], codebook_size: 1024, codebook_dim: 128, hidden_size: 128, num_filters },
+      codec_config: {
+        model_type: 'encodec',
+        target_bandwidths: [1.5, 3.0, 6.0, 12.0, 24.0],
+        codebook_size: 1024,
+        codebook_dim: 128,
+        hidden_size: 128,
+        num_filters,
+      },
     },
     generation: {
-      model_type: 'bark', codebook_size: 1024, sample_rate: 24000,
+      model_type: 'bark',
+      codebook_size: 1024,
+      sample_rate: 24000,
       semantic_config: {
-        ...sampling, eos_token_id: 10000, max_new_tokens: 768, text_encoding_offset: 10048, text_pad_token: 129595, semantic_pad_token: 10000,
-        semantic_infer_token: 129599, semantic_vocab_size: 10000, max_input_semantic_length: 256, semantic_rate_hz: 49.9,
+        ...sampling,
+        eos_token_id: 10000,
+        max_new_tokens: 768,
+        text_encoding_offset: 10048,
+        text_pad_token: 129595,
+        semantic_pad_token: 10000,
+        semantic_infer_token: 129599,
+        semantic_vocab_size: 10000,
+        max_input_semantic_length: 256,
+        semantic_rate_hz: 49.9,
       },
       coarse_acoustics_config: {
-        ...sampling, coarse_semantic_pad_token: 12048, coarse_infer_token: 12050, coarse_rate_hz: 75, n_coarse_codebooks: 2,
-        max_coarse_input_length: 256, max_coarse_history: 630, sliding_window_len: 60,
+        ...sampling,
+        coarse_semantic_pad_token: 12048,
+        coarse_infer_token: 12050,
+        coarse_rate_hz: 75,
+        n_coarse_codebooks: 2,
+        max_coarse_input_length: 256,
+        max_coarse_history: 630,
+        sliding_window_len: 60,
       },
-      fine_acoustics_config: { temperature: 0.5, max_fine_history_length: 512, max_fine_input_length: 1024, n_fine_codebooks: CODEBOOKS },
+      fine_acoustics_config: {
+        temperature: 0.5,
+        max_fine_history_length: 512,
+        max_fine_input_length: 1024,
+        n_fine_codebooks: CODEBOOKS,
+      },
     },
   };
 }

@@ -1,17 +1,38 @@
-// Makes a checkpoint folder of the released models' exact shapes with arbitrary, deterministic weights: for timing, for memory, and to show
-// that full-size models load and run. It speaks noise. Never commit what it writes (small: 1.7 GB, large: 4.5 GB).
-// `torch` is the form of the releases: pytorch_model.bin with every tensor, attention masks and the codec's encoder included, f32.
-// `safetensors` has what a model that speaks needs, in f32 or f16.
+// Makes a checkpoint folder of the released models' exact shapes with arbitrary, deterministic
+// weights: for timing, for memory, and to show that full-size models load and run. It speaks noise.
+// Never commit what it writes (small: 1.7 GB, large: 4.5 GB).
+// `torch` is the form of the releases: pytorch_model.bin with every tensor, attention masks and the
+// codec's encoder included, f32. `safetensors` has what a model that speaks needs, in f32 or f16.
 //
 //   node --import tsx bench/model/make_checkpoint.ts small|large|tiny DIR [torch|f32|f16]
 
-import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
 import { float32ToFloat16 } from '../../runtime/base/half.ts';
-import { BLOCK_SIZE, byteLength, configs, inventory, isModelName, MODELS, type BenchTensor, type ModelName, type ModelShape } from './inventory.ts';
+import {
+  BLOCK_SIZE,
+  byteLength,
+  configs,
+  inventory,
+  isModelName,
+  MODELS,
+  type BenchTensor,
+  type ModelName,
+  type ModelShape,
+} from './inventory.ts';
 import { torchLayout, type Segment } from './torch_writer.ts';
 
 /** What is in the weights' file, and of what type. */
@@ -33,18 +54,33 @@ interface Plan {
 function plan(shape: ModelShape, form: Form): Plan {
   const all = inventory(shape).filter((t) => form === 'torch' || (t.needed && !t.tied));
   const tensors = new Map(all.map((t) => [t.name, t]));
-  const layout = form === 'torch' ? torchLayout(all.map((t) => ({ ...t, storage: t.tied ?? t.name })), crc32) : safetensorsLayout(all, form);
+  const layout =
+    form === 'torch'
+      ? torchLayout(
+          all.map((t) => ({ ...t, storage: t.tied ?? t.name })),
+          crc32,
+        )
+      : safetensorsLayout(all, form);
   return { file: weightsFile(form), tensors, form, ...layout };
 }
 
-export function safetensorsLayout(all: readonly BenchTensor[], form: 'f32' | 'f16'): { segments: Segment[]; size: number } {
+export function safetensorsLayout(
+  all: readonly BenchTensor[],
+  form: 'f32' | 'f16',
+): { segments: Segment[]; size: number } {
   let end = 0;
   const sizeOf = (t: BenchTensor): number => byteLength(t) / (form === 'f16' ? 2 : 1);
-  const header = all.map((t) => [t.name, { dtype: form.toUpperCase(), shape: t.shape, data_offsets: [end, (end += sizeOf(t))] }]);
+  const header = all.map((t) => [
+    t.name,
+    { dtype: form.toUpperCase(), shape: t.shape, data_offsets: [end, (end += sizeOf(t))] },
+  ]);
   const text = JSON.stringify(Object.fromEntries(header));
   const json = new TextEncoder().encode(text.padEnd(Math.ceil(text.length / 8) * 8));
   const length = new Uint8Array(new BigUint64Array([BigInt(json.length)]).buffer);
-  return { segments: [{ bytes: length }, { bytes: json }, ...all.map((t) => ({ storage: t.name, size: sizeOf(t) }))], size: 8 + json.length + end };
+  return {
+    segments: [{ bytes: length }, { bytes: json }, ...all.map((t) => ({ storage: t.name, size: sizeOf(t) }))],
+    size: 8 + json.length + end,
+  };
 }
 
 const BLOCK = 1 << 18; // values of the block that all tensors are cut from
@@ -66,19 +102,24 @@ export function scaleOf({ name, shape }: BenchTensor): { scale: number; offset: 
   return { scale: 1 / Math.sqrt(shape.slice(1).reduce((a, b) => a * b, 1)), offset: 0 };
 }
 
-/** What gives tensors' bytes, `size` of each, to `sink` in pieces. Each tensor starts elsewhere in the block, so the order counts. */
+/**
+ * What gives tensors' bytes, `size` of each, to `sink` in pieces. Each tensor starts elsewhere in
+ * the block, so the order counts.
+ */
 function filler(form: Form): (tensor: BenchTensor, size: number, sink: (bytes: Uint8Array) => void) => void {
   const values = block();
   const width = form === 'f16' ? 2 : 4;
   // A mask lets position i see 0 … i.
-  const mask = Uint8Array.from({ length: BLOCK_SIZE ** 2 }, (_, i) => (i % BLOCK_SIZE <= Math.floor(i / BLOCK_SIZE) ? 1 : 0));
+  const mask = Uint8Array.from({ length: BLOCK_SIZE ** 2 }, (_, i) =>
+    i % BLOCK_SIZE <= Math.floor(i / BLOCK_SIZE) ? 1 : 0,
+  );
   let at = 0;
   return (tensor, size, sink) => {
     if (tensor.dtype === 'BOOL') return sink(mask);
     const { scale, offset } = scaleOf(tensor);
     const scaled = values.map((v) => v * scale + offset);
     const bytes = new Uint8Array((form === 'f16' ? float32ToFloat16(scaled) : scaled).buffer);
-    for (let left = size; left > 0; ) {
+    for (let left = size; left > 0;) {
       const from = width * at;
       const n = Math.min(left, bytes.length - from);
       sink(bytes.subarray(from, from + n));
@@ -115,7 +156,21 @@ function writeFolder(shape: ModelShape, dir: string, planned: Plan): void {
   const { config, generation } = configs(shape);
   writeFileSync(join(dir, 'config.json'), JSON.stringify(config, null, 2));
   writeFileSync(join(dir, 'generation_config.json'), JSON.stringify(generation, null, 2));
-  writeFileSync(join(dir, 'vocab.txt'), ['[PAD]', ...Array.from({ length: 99 }, (_, i) => `[unused${i + 1}]`), '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'hello', 'there', '.', ','].join('\n'));
+  writeFileSync(
+    join(dir, 'vocab.txt'),
+    [
+      '[PAD]',
+      ...Array.from({ length: 99 }, (_, i) => `[unused${i + 1}]`),
+      '[UNK]',
+      '[CLS]',
+      '[SEP]',
+      '[MASK]',
+      'hello',
+      'there',
+      '.',
+      ',',
+    ].join('\n'),
+  );
   writeWeights(planned, dir);
 }
 
@@ -127,8 +182,16 @@ export function makeCheckpoint(model: ModelName, dir: string, form: Form = 'f32'
 /** Where checkpoints are kept between runs. */
 export const CACHE = join(tmpdir(), 'bark-webgpu-bench');
 
-/** The folder of a checkpoint, with fewer layers if that is asked for; made where there is none of the right size yet, under another name until it is complete. */
-export function cachedCheckpoint(model: ModelName, form: Form, cache: string = CACHE, layers: number = MODELS[model].num_layers): string {
+/**
+ * The folder of a checkpoint, with fewer layers if that is asked for; made where there is none of
+ * the right size yet, under another name until it is complete.
+ */
+export function cachedCheckpoint(
+  model: ModelName,
+  form: Form,
+  cache: string = CACHE,
+  layers: number = MODELS[model].num_layers,
+): string {
   const shape = { ...MODELS[model], num_layers: layers };
   const dir = join(cache, layers === MODELS[model].num_layers ? `${model}-${form}` : `${model}-${form}-${layers}`);
   const planned = plan(shape, form);

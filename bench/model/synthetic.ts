@@ -1,6 +1,8 @@
-// A model's folder that lies nowhere: config files, and a model.safetensors of the released shapes whose values are made where they are read.
-// The library loads it like any other folder, so what is timed is the library's own code and no disk. It speaks noise.
-// Fewer layers than the released model has may be asked for, where a run must be short; everything else stays as it is.
+// A model's folder that lies nowhere: config files, and a model.safetensors of the released shapes
+// whose values are made where they are read. The library loads it like any other folder, so what is
+// timed is the library's own code and no disk. It speaks noise.
+// Fewer layers than the released model has may be asked for, where a run must be short; everything
+// else stays as it is.
 
 import { openPretrained } from '../../bark/pretrained/pretrained.ts';
 import type { BarkConfig } from '../../bark/config/config.ts';
@@ -90,17 +92,28 @@ export interface BenchModel {
   close(): Promise<void>;
 }
 
-/** The model that the options name; with `quick` it has at most `layers` layers where it is made on the fly. */
+/**
+ * The model that the options name; with `quick` it has at most `layers` layers where it is made on
+ * the fly.
+ */
 export async function openBenchModel({ model, quick }: BenchOptions, layers: number): Promise<BenchModel> {
   const shape = isModelName(model) ? MODELS[model] : undefined;
-  return openSynthetic(shape ? syntheticSource({ ...shape, num_layers: quick ? Math.min(layers, shape.num_layers) : shape.num_layers }) : await openModelSource(model));
+  return openSynthetic(
+    shape
+      ? syntheticSource({ ...shape, num_layers: quick ? Math.min(layers, shape.num_layers) : shape.num_layers })
+      : await openModelSource(model),
+  );
 }
 
 export async function openSynthetic(source: ModelSource): Promise<BenchModel> {
   const { config, generation_config, openWeights, close } = await openPretrained(source);
   const weights = walkWeights(await openWeights());
   return {
-    source, config, generation: generation_config, weights, layers: config.semantic_config.num_layers,
+    source,
+    config,
+    generation: generation_config,
+    weights,
+    layers: config.semantic_config.num_layers,
     close: async () => {
       await weights.checkpoint.close();
       await close();

@@ -1,5 +1,6 @@
-// Numbers for timing and for checking: deterministic, near ±1, and cheap in any quantity, because all are cut from one block that repeats.
-// Every value is a half exactly, so that a tensor is the same whatever it is stored as, and the host knows what the GPU has without a copy.
+// Numbers for timing and for checking: deterministic, near ±1, and cheap in any quantity, because
+// all are cut from one block that repeats. Every value is a half exactly, so that a tensor is the
+// same whatever it is stored as, and the host knows what the GPU has without a copy.
 
 import type { Device } from '../../runtime/compute/device.ts';
 import { float16ToFloat32, float32ToFloat16 } from '../../runtime/base/half.ts';
@@ -52,7 +53,7 @@ export function series(phase: number, scale = 1, offset = 0): Series {
     copy(dtype, target, start) {
       const width = dtype === 'f16' ? 2 : 4;
       const bytes = new Uint8Array((dtype === 'f16' ? block.halves : block.floats).buffer);
-      for (let done = 0; done < target.length; ) {
+      for (let done = 0; done < target.length;) {
         const from = (width * (phase % PERIOD) + start + done) % bytes.length;
         const n = Math.min(target.length - done, bytes.length - from);
         target.set(bytes.subarray(from, from + n), done);
@@ -65,7 +66,14 @@ export function series(phase: number, scale = 1, offset = 0): Series {
 const CHUNK = 8 << 20;
 
 /** A tensor on the GPU with the first values of a run. */
-export function filled(device: Device, values: Series, shape: readonly number[], dtype: 'f16' | 'f32', owner: Owner, label: string): Tensor {
+export function filled(
+  device: Device,
+  values: Series,
+  shape: readonly number[],
+  dtype: 'f16' | 'f32',
+  owner: Owner,
+  label: string,
+): Tensor {
   const t = device.createTensor(shape, dtype, owner, label);
   const bytes = elements(shape) * (dtype === 'f16' ? 2 : 4);
   for (let at = 0; at < bytes; at += CHUNK) {

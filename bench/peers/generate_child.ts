@@ -1,5 +1,6 @@
-// This library in a process of its own, on whole sentences: `BarkModel.generate`, greedy, so many semantic tokens. Compared with a peer's sentence
-// stage by stage, each stage from what the peer's stage before it gave, so that one token that differs is not blamed on all that follow.
+// This library in a process of its own, on whole sentences: `BarkModel.generate`, greedy, so many
+// semantic tokens. Compared with a peer's sentence stage by stage, each stage from what the peer's
+// stage before it gave, so that one token that differs is not blamed on all that follow.
 
 import { BarkModel, type GenerateOutput } from '../../bark/model.ts';
 import { answerCalls, type DType } from './work.ts';
@@ -28,14 +29,29 @@ const LIKELIEST = { temperature: null, topK: null, topP: null };
 
 const { folder, dtype, text, tokens } = JSON.parse(process.argv[2]!) as GenerateInput;
 const model = await BarkModel.fromPretrained(folder, { dtype });
-const inputs = { inputIds: Int32Array.from(text), attentionMask: new Int32Array(text.length).fill(1), shape: [1, text.length] as [number, number], warnings: [] };
+const inputs = {
+  inputIds: Int32Array.from(text),
+  attentionMask: new Int32Array(text.length).fill(1),
+  shape: [1, text.length] as [number, number],
+  warnings: [],
+};
 
-// As transformers says it when it is greedy: odd steps may draw ids past the second codebook, and no end before its time.
-const say = (): Promise<GenerateOutput> => model.generate(inputs, { doSample: false, minEosP: null, seed: 1, semantic: { maxNewTokens: tokens }, coarse: { strictMask: false }, fine: { temperature: null } });
+// As transformers says it when it is greedy: odd steps may draw ids past the second codebook, and
+// no end before its time.
+const say = (): Promise<GenerateOutput> =>
+  model.generate(inputs, {
+    doSample: false,
+    minEosP: null,
+    seed: 1,
+    semantic: { maxNewTokens: tokens },
+    coarse: { strictMask: false },
+    fine: { temperature: null },
+  });
 
 /** The share of `got` that is the same as in `expected`. */
 function share(got: ArrayLike<number>, expected: ArrayLike<number>, what: string): number {
-  if (got.length !== expected.length) throw new Error(`generate: got ${got.length} ${what}, expected ${expected.length} as the other side.`);
+  if (got.length !== expected.length)
+    throw new Error(`generate: got ${got.length} ${what}, expected ${expected.length} as the other side.`);
   return Array.from(got).filter((v, i) => v === expected[i]).length / expected.length;
 }
 
@@ -43,17 +59,26 @@ async function compare(own: GenerateOutput, peer: Sentence): Promise<Record<stri
   const { coarse_acoustics, fine_acoustics, codec_model, generation_config } = model;
   const { semantic, fine } = own.tokens[0]!;
   const equalSemantic = share(semantic, peer.semantic, 'semantic tokens');
-  const [ids] = await coarse_acoustics.generate({ semantic: [Int32Array.from(peer.semantic)], history: [null] }, { ...LIKELIEST, strictMask: false, seeds: [[1, 2]] });
+  const [ids] = await coarse_acoustics.generate(
+    { semantic: [Int32Array.from(peer.semantic)], history: [null] },
+    { ...LIKELIEST, strictMask: false, seeds: [[1, 2]] },
+  );
   const equalCoarse = share(ids!, peer.coarse, 'coarse tokens');
   const Q = generation_config.fine_acoustics_config.n_fine_codebooks;
   const given = generation_config.coarse_acoustics_config.n_coarse_codebooks;
   const T = peer.fine.length / Q;
   // The last stage of one's own sentence will do if it began with the same codes: it takes longest.
   const began = fine.length === peer.fine.length && fine.subarray(0, given * T).every((v, i) => v === peer.fine[i]);
-  const codes = began ? fine : await fine_acoustics.generate(coarse_acoustics.codes(Int32Array.from(peer.coarse)), null, { temperature: null, seed: [1, 2] });
+  const codes = began
+    ? fine
+    : await fine_acoustics.generate(coarse_acoustics.codes(Int32Array.from(peer.coarse)), null, {
+        temperature: null,
+        seed: [1, 2],
+      });
   const equalFine = share(codes.subarray(given * T), peer.fine.slice(given * T), 'fine codes');
   const [audio] = await codec_model.decode({ data: Int32Array.from(peer.fine), shape: [Q, T] });
-  if (audio!.length !== peer.audio.length) throw new Error(`generate: got ${audio!.length} samples, expected ${peer.audio.length} as the other side.`);
+  if (audio!.length !== peer.audio.length)
+    throw new Error(`generate: got ${audio!.length} samples, expected ${peer.audio.length} as the other side.`);
   const loudest = peer.audio.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
   const error = audio!.reduce((most, v, i) => Math.max(most, Math.abs(v - peer.audio[i]!)), 0) / loudest;
   return { error, loudest, equalSemantic, equalCoarse, equalFine };
@@ -68,7 +93,15 @@ answerCalls<'generate'>({
     const first = { ms: performance.now() - start, cpuMs: (user + system) / 1000 };
     const { semantic, coarse } = own.tokens[0]!;
     const { error = NaN, ...shares } = await compare(own, given as Sentence);
-    return { device: model.device.name, error, ...first, ...shares, semanticTokens: semantic.length, coarseTokens: coarse.length, audioSeconds: own.audio[0]!.data.length / own.audio[0]!.sampling_rate };
+    return {
+      device: model.device.name,
+      error,
+      ...first,
+      ...shares,
+      semanticTokens: semantic.length,
+      coarseTokens: coarse.length,
+      audioSeconds: own.audio[0]!.data.length / own.audio[0]!.sampling_rate,
+    };
   },
   async run(_, times) {
     for (let time = 0; time < times; time++) await say();

@@ -1,5 +1,6 @@
-// Gets what the peers need, when they are asked for: onnxruntime-node by npm, and a Python with torch, transformers and onnx, each into a
-// folder of its own in the system's temporary one. The package itself depends on none of it. BARK_BENCH_PYTHON names a Python that has them.
+// Gets what the peers need, when they are asked for: onnxruntime-node by npm, and a Python with
+// torch, transformers and onnx, each into a folder of its own in the system's temporary one. The
+// package itself depends on none of it. BARK_BENCH_PYTHON names a Python that has them.
 
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
@@ -18,9 +19,15 @@ export async function command(doing: string, program: string, args: readonly str
     return (await run(program, args, { maxBuffer: 2 ** 26 })).stdout;
   } catch (error) {
     const { code, stderr = '' } = error as { code?: string | number; stderr?: string };
-    const lines = stderr.trim().split('\n').filter((line) => !line.includes('://')); // what was said, not whom was asked
+    const lines = stderr
+      .trim()
+      .split('\n')
+      .filter((line) => !line.includes('://')); // what was said, not whom was asked
     const why = lines.find((line) => line.startsWith('npm error')) ?? lines.at(-1); // Python says it last
-    throw new Error(`${doing}: ${program} ended with ${code}${why ? ` (${why.slice(0, 300)})` : ''}. ${advice}`.trim(), { cause: error });
+    throw new Error(
+      `${doing}: ${program} ended with ${code}${why ? ` (${why.slice(0, 300)})` : ''}. ${advice}`.trim(),
+      { cause: error },
+    );
   }
 }
 
@@ -33,7 +40,21 @@ export async function installOrt(note: (text: string) => void, cache: string = C
   note(`peers: installing onnxruntime-node ${ORT_VERSION}`);
   mkdirSync(folder, { recursive: true });
   // Its install script fetches CUDA libraries; the WebGPU provider is in the package.
-  await command(`installing onnxruntime-node ${ORT_VERSION}`, process.platform === 'win32' ? 'npm.cmd' : 'npm', ['install', '--prefix', folder, `onnxruntime-node@${ORT_VERSION}`, '--ignore-scripts', '--no-audit', '--no-fund', '--no-save'], OFFLINE);
+  await command(
+    `installing onnxruntime-node ${ORT_VERSION}`,
+    process.platform === 'win32' ? 'npm.cmd' : 'npm',
+    [
+      'install',
+      '--prefix',
+      folder,
+      `onnxruntime-node@${ORT_VERSION}`,
+      '--ignore-scripts',
+      '--no-audit',
+      '--no-fund',
+      '--no-save',
+    ],
+    OFFLINE,
+  );
   return folder;
 }
 
@@ -47,9 +68,26 @@ export async function installPython(note: (text: string) => void, cache: string 
   }
   const folder = join(cache, 'peers', 'python');
   const python = process.platform === 'win32' ? join(folder, 'Scripts', 'python.exe') : join(folder, 'bin', 'python');
-  if (existsSync(python) && (await command('', python, imports).then(() => true, () => false))) return python;
+  if (
+    existsSync(python) &&
+    (await command('', python, imports).then(
+      () => true,
+      () => false,
+    ))
+  )
+    return python;
   note(`peers: installing ${PYTHON_PACKAGES.join(', ')}`);
-  await command('making a Python environment', process.platform === 'win32' ? 'python' : 'python3', ['-m', 'venv', folder], 'Install Python 3.10 or newer, or set BARK_BENCH_PYTHON.');
-  await command(`installing ${PYTHON_PACKAGES.join(', ')}`, python, ['-m', 'pip', 'install', '--quiet', ...PYTHON_PACKAGES], `${OFFLINE} BARK_BENCH_PYTHON can name a Python that has them.`);
+  await command(
+    'making a Python environment',
+    process.platform === 'win32' ? 'python' : 'python3',
+    ['-m', 'venv', folder],
+    'Install Python 3.10 or newer, or set BARK_BENCH_PYTHON.',
+  );
+  await command(
+    `installing ${PYTHON_PACKAGES.join(', ')}`,
+    python,
+    ['-m', 'pip', 'install', '--quiet', ...PYTHON_PACKAGES],
+    `${OFFLINE} BARK_BENCH_PYTHON can name a Python that has them.`,
+  );
   return python;
 }

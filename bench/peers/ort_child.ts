@@ -1,6 +1,8 @@
-// ONNX Runtime's WebGPU execution provider in a process of its own: opens the graphs that export.py wrote, gives their logits for comparison,
-// and runs an operation when its parent asks. Two WebGPU implementations in one process would get in each other's way.
-// Keys and values stay on the GPU (`preferredOutputLocation`); logits come to the host, where ONNX Runtime's users sample.
+// ONNX Runtime's WebGPU execution provider in a process of its own: opens the graphs that export.py
+// wrote, gives their logits for comparison, and runs an operation when its parent asks. Two WebGPU
+// implementations in one process would get in each other's way.
+// Keys and values stay on the GPU (`preferredOutputLocation`); logits come to the host, where ONNX
+// Runtime's users sample.
 
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -40,10 +42,13 @@ const { form, dtype } = variant;
 const headSize = width / heads;
 const reference = await readReference(folder);
 
-const int64 = (values: ArrayLike<number>, dims: readonly number[]): OrtTensor => new Tensor('int64', BigInt64Array.from(values as number[], BigInt), dims);
+const int64 = (values: ArrayLike<number>, dims: readonly number[]): OrtTensor =>
+  new Tensor('int64', BigInt64Array.from(values as number[], BigInt), dims);
 const int32 = (value: number): OrtTensor => new Tensor('int32', Int32Array.of(value), [1]);
-const float = (values: Float32Array, dims: readonly number[]): OrtTensor => new Tensor(dtype, dtype === 'float16' ? float32ToFloat16(values) : values, dims);
-const names = (what: string): string[] => Array.from({ length: layers }, (_, i) => ['k', 'v'].map((n) => `${what}_${i}_${n}`)).flat();
+const float = (values: Float32Array, dims: readonly number[]): OrtTensor =>
+  new Tensor(dtype, dtype === 'float16' ? float32ToFloat16(values) : values, dims);
+const names = (what: string): string[] =>
+  Array.from({ length: layers }, (_, i) => ['k', 'v'].map((n) => `${what}_${i}_${n}`)).flat();
 const from = (start: number, count: number): number[] => Array.from({ length: count }, (_, i) => start + i);
 
 const sessions = new Map<string, Promise<OrtSession>>();
@@ -59,29 +64,47 @@ async function open(name: string): Promise<OrtSession> {
   if (!session) {
     const path = join(folder, `graphs-${name === 'fine' ? 'fine' : 'causal'}`, `${form}-${dtype}`, `${name}.onnx`);
     if (!existsSync(path)) throw new Error(`${path}: got no file, expected a graph of export.py.`);
-    const preferredOutputLocation = name === 'fine' ? {} : Object.fromEntries(names('present').map((present) => [present, 'gpu-buffer']));
-    sessions.set(name, (session = InferenceSession.create(path, { executionProviders: ['webgpu'], graphOptimizationLevel: 'all', logSeverityLevel: 3, preferredOutputLocation })));
+    const preferredOutputLocation =
+      name === 'fine' ? {} : Object.fromEntries(names('present').map((present) => [present, 'gpu-buffer']));
+    sessions.set(
+      name,
+      (session = InferenceSession.create(path, {
+        executionProviders: ['webgpu'],
+        graphOptimizationLevel: 'all',
+        logSeverityLevel: 3,
+        preferredOutputLocation,
+      })),
+    );
   }
   return session;
 }
 
 /** A past on the GPU, or `length` positions of the reference's past from the host. */
 function past(capacity: number): Values {
-  return Object.fromEntries(names('past').map((name) => {
-    const rows = reference.tensor(name); // (1, heads, PAST, d)
-    const padded = new Float32Array(heads * capacity * headSize);
-    for (let h = 0; h < heads; h++) padded.set(rows.subarray(h * PAST * headSize, (h + 1) * PAST * headSize), h * capacity * headSize);
-    return [name, float(padded, [1, heads, capacity, headSize])];
-  }));
+  return Object.fromEntries(
+    names('past').map((name) => {
+      const rows = reference.tensor(name); // (1, heads, PAST, d)
+      const padded = new Float32Array(heads * capacity * headSize);
+      for (let h = 0; h < heads; h++)
+        padded.set(rows.subarray(h * PAST * headSize, (h + 1) * PAST * headSize), h * capacity * headSize);
+      return [name, float(padded, [1, heads, capacity, headSize])];
+    }),
+  );
 }
 
-const renamed = (values: Values, what: string): Values => Object.fromEntries(names(what).map((name, i) => [name, values[names('present')[i]!]!]));
+const renamed = (values: Values, what: string): Values =>
+  Object.fromEntries(names(what).map((name, i) => [name, values[names('present')[i]!]!]));
 
 /** Runs of the fused graph over a cache that stays where it is. */
 let cache: Values | undefined;
 async function runFused(tokens: number, start: number): Promise<OrtTensor> {
   const session = await open('causal');
-  const feeds = { ids: int64(reference.ids.subarray(start, start + tokens), [1, tokens]), position: int64(from(start, tokens), [1, tokens]), seqlens_k: int32(start + tokens - 1), total: int32(start + tokens) };
+  const feeds = {
+    ids: int64(reference.ids.subarray(start, start + tokens), [1, tokens]),
+    position: int64(from(start, tokens), [1, tokens]),
+    seqlens_k: int32(start + tokens - 1),
+    total: int32(start + tokens),
+  };
   if (!cache) {
     // The first run brings the past to the GPU; its outputs are what later runs read and write.
     const first = await session.run({ ...feeds, ...past(CAPACITY) });
@@ -98,12 +121,16 @@ async function runExported(operation: Operation): Promise<OrtTensor> {
   const decode = operation === 'decode';
   const tokens = decode ? 1 : prefillOf(operation);
   const start = decode ? PAST : 0;
-  const feeds = { ids: int64(reference.ids.subarray(start, start + tokens), [1, tokens]), position: int64(from(start, tokens), [1, tokens]) };
+  const feeds = {
+    ids: int64(reference.ids.subarray(start, start + tokens), [1, tokens]),
+    position: int64(from(start, tokens), [1, tokens]),
+  };
   if (decode && !concatenated) {
     concatenated = past(PAST);
   }
   const { logits, ...presents } = await session.run(decode ? { ...feeds, ...concatenated } : feeds);
-  // The next step takes the outputs as its past, as generation does, so the context grows by one with each run.
+  // The next step takes the outputs as its past, as generation does, so the context grows by one
+  // with each run.
   if (decode) {
     for (const tensor of Object.values(concatenated!)) if (tensor.location === 'gpu-buffer') tensor.dispose();
     concatenated = renamed(presents, 'past');
@@ -111,7 +138,15 @@ async function runExported(operation: Operation): Promise<OrtTensor> {
   return logits!;
 }
 async function run(operation: Operation): Promise<OrtTensor> {
-  if (operation === 'fine') return (await (await open('fine')).run({ codes: int64(reference.codes, [1, CAPACITY, reference.codes.length / CAPACITY]), position: int64(from(0, CAPACITY), [1, CAPACITY]) })).logits!;
+  if (operation === 'fine')
+    return (
+      await (
+        await open('fine')
+      ).run({
+        codes: int64(reference.codes, [1, CAPACITY, reference.codes.length / CAPACITY]),
+        position: int64(from(0, CAPACITY), [1, CAPACITY]),
+      })
+    ).logits!;
   if (form === 'exported') return runExported(operation);
   return operation === 'decode' ? runFused(1, PAST) : runFused(prefillOf(operation), 0);
 }
@@ -122,7 +157,14 @@ answerCalls({
     const { data } = await run(operation);
     // The second run is over the cache on the GPU, the first was over the host's.
     const again = operation === 'decode' && form === 'fused' ? (await run(operation)).data : data;
-    return { device: 'ONNX Runtime WebGPU', error: reference.error(operation, again instanceof Uint16Array ? float16ToFloat32(again) : (again as Float32Array)), location: Object.values<OrtTensor>(cache ?? concatenated ?? {})[0]?.location ?? 'none' };
+    return {
+      device: 'ONNX Runtime WebGPU',
+      error: reference.error(
+        operation,
+        again instanceof Uint16Array ? float16ToFloat32(again) : (again as Float32Array),
+      ),
+      location: Object.values<OrtTensor>(cache ?? concatenated ?? {})[0]?.location ?? 'none',
+    };
   },
   async run(operation, times) {
     for (let time = 0; time < times; time++) await run(operation);

@@ -1,5 +1,6 @@
-// This library in a process of its own, on the operations that the peers run: the decode step and the prefill that generation uses, and a
-// pass of the fine stage. Compared with the reference are the logits of the same kernels over the same cache.
+// This library in a process of its own, on the operations that the peers run: the decode step and
+// the prefill that generation uses, and a pass of the fine stage. Compared with the reference are
+// the logits of the same kernels over the same cache.
 
 import { join } from 'node:path';
 import { BarkCausalModel } from '../../bark/gpt/causal.ts';
@@ -15,7 +16,16 @@ import { openModelSource } from '../../runtime/sources/open_source.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { walkWeights } from '../../runtime/formats/weights.ts';
 import { BLOCK_SIZE, CODEBOOKS, configs, MODELS } from '../model/inventory.ts';
-import { answerCalls, OPERATIONS, PAST, prefillOf, readReference, type DType, type Operation, type Work } from './work.ts';
+import {
+  answerCalls,
+  OPERATIONS,
+  PAST,
+  prefillOf,
+  readReference,
+  type DType,
+  type Operation,
+  type Work,
+} from './work.ts';
 
 export interface OursInput extends Work {
   readonly dtype: DType;
@@ -55,29 +65,70 @@ class Causal extends BarkCausalModel {
     const every = { first: 0, count: VOCABULARY };
     const sampling = { temperature: 0.7, topK: 50, topP: null, minEosP: null, eos: null, even: every, odd: every };
     const longest = Math.max(...OPERATIONS.filter((name) => name.startsWith('prefill')).map(prefillOf));
-    const session = await createSession(device, gpt, { owner: this.stage, batch: 1, prompt: longest, pitch: BLOCK_SIZE, sampling });
+    const session = await createSession(device, gpt, {
+      owner: this.stage,
+      batch: 1,
+      prompt: longest,
+      pitch: BLOCK_SIZE,
+      sampling,
+    });
     device.write(session.promptIds, new Uint32Array(reference.ids.subarray(0, longest)));
     let logits: Tensor | undefined;
-    const step = await record(device, (r) => (logits = decodeStep(r, gpt, session.cache, session.state)), { label: 'logits' });
+    const step = await record(device, (r) => (logits = decodeStep(r, gpt, session.cache, session.state)), {
+      label: 'logits',
+    });
     return { session, step, logits: logits! };
   }
 }
 
 const every = [[0, VOCABULARY]] as const;
-const causal = new Causal({ device, weights: weights.at('semantic'), dtype: kind }, { ...config, input_vocab_size: VOCABULARY, output_vocab_size: VOCABULARY }, { table: every, head: every });
+const causal = new Causal(
+  { device, weights: weights.at('semantic'), dtype: kind },
+  { ...config, input_vocab_size: VOCABULARY, output_vocab_size: VOCABULARY },
+  { table: every, head: every },
+);
 const generation = BarkGenerationConfig.fromJSON(configs(MODELS.small).generation);
 // Of eight codebooks seven are given, so that a sentence of 1,024 frames is one pass.
-const oneLeft = { ...generation, coarse_acoustics_config: { ...generation.coarse_acoustics_config, n_coarse_codebooks: CODEBOOKS - 1 } };
-const fine = new BarkFineModel({ device, weights: weights.at('fine_acoustics'), dtype: kind }, { ...config, input_vocab_size: 1056, output_vocab_size: 1056, n_codes_total: CODEBOOKS, n_codes_given: 1, tie_word_embeddings: true }, oneLeft);
-const given = Int32Array.from({ length: (CODEBOOKS - 1) * BLOCK_SIZE }, (_, i) => reference.codes[(i % BLOCK_SIZE) * CODEBOOKS + Math.floor(i / BLOCK_SIZE)]!);
+const oneLeft = {
+  ...generation,
+  coarse_acoustics_config: { ...generation.coarse_acoustics_config, n_coarse_codebooks: CODEBOOKS - 1 },
+};
+const fine = new BarkFineModel(
+  { device, weights: weights.at('fine_acoustics'), dtype: kind },
+  {
+    ...config,
+    input_vocab_size: 1056,
+    output_vocab_size: 1056,
+    n_codes_total: CODEBOOKS,
+    n_codes_given: 1,
+    tie_word_embeddings: true,
+  },
+  oneLeft,
+);
+const given = Int32Array.from(
+  { length: (CODEBOOKS - 1) * BLOCK_SIZE },
+  (_, i) => reference.codes[(i % BLOCK_SIZE) * CODEBOOKS + Math.floor(i / BLOCK_SIZE)]!,
+);
 
 /** The next step feeds token `position` of the prompt. */
-const feed = (session: Session, position: number): void => writeRow(device, session.state, 0, { token: reference.ids[position]!, position, step: 0, done: false, seed: [1, 2], limit: BLOCK_SIZE, base: 0 });
+const feed = (session: Session, position: number): void =>
+  writeRow(device, session.state, 0, {
+    token: reference.ids[position]!,
+    position,
+    step: 0,
+    done: false,
+    seed: [1, 2],
+    limit: BLOCK_SIZE,
+    base: 0,
+  });
 
 answerCalls({
   async check(operation) {
     if (operation === 'fine') {
-      const { logits } = await fine.forward(CODEBOOKS - 1, { data: reference.codes, shape: [1, BLOCK_SIZE, CODEBOOKS] });
+      const { logits } = await fine.forward(CODEBOOKS - 1, {
+        data: reference.codes,
+        shape: [1, BLOCK_SIZE, CODEBOOKS],
+      });
       return { device: device.name, error: reference.error(operation, logits.data) };
     }
     const { session, step, logits } = await causal.speaking;

@@ -40,14 +40,27 @@ function among<T extends string>(name: string, given: string | undefined, all: r
 if (process.argv[1] === import.meta.filename) {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean', default: false } as const;
-  const options = { json: flag, quick: flag, help: flag, model: { ...text, default: 'small' }, dtype: text, layers: text, only: text, operations: text, repeats: text, tokens: text, dir: text };
+  const options = {
+    json: flag,
+    quick: flag,
+    help: flag,
+    model: { ...text, default: 'small' },
+    dtype: text,
+    layers: text,
+    only: text,
+    operations: text,
+    repeats: text,
+    tokens: text,
+    dir: text,
+  };
   const values = read(() => parseArgs({ options }).values);
   if (values.help) {
     console.log(USAGE);
     process.exit(0);
   }
   const { json, quick, model, dir } = values;
-  const count = (given: string | undefined): number | undefined => (given !== undefined && /^[1-9]\d{0,2}$/.test(given) ? Number(given) : undefined);
+  const count = (given: string | undefined): number | undefined =>
+    given !== undefined && /^[1-9]\d{0,2}$/.test(given) ? Number(given) : undefined;
   const only = among<Peer>('only', values.only, PEERS);
   const operations = among<Task>('operations', values.operations, TASKS);
   const dtype = among('dtype', values.dtype, ['float16', 'float32'] as const)?.[0];
@@ -57,11 +70,27 @@ if (process.argv[1] === import.meta.filename) {
     if (json) console.log(JSON.stringify(result));
   };
   try {
-    await peers.run({ model, quick, dir, dtype, cold: false, repeats: count(values.repeats) ?? (quick ? 3 : 5), layers: count(values.layers), tokens: count(values.tokens), only, operations }, emit, (note) => console.error(note));
+    await peers.run(
+      {
+        model,
+        quick,
+        dir,
+        dtype,
+        cold: false,
+        repeats: count(values.repeats) ?? (quick ? 3 : 5),
+        layers: count(values.layers),
+        tokens: count(values.tokens),
+        only,
+        operations,
+      },
+      emit,
+      (note) => console.error(note),
+    );
   } catch (error) {
     console.error(`peers: ${(error as Error).message}`);
     process.exitCode = 1;
   }
-  if (!json && results.length > 0) console.log(`${peers.name} on ${results[0]!.adapter}\n${table(results, peers.columns)}`);
+  if (!json && results.length > 0)
+    console.log(`${peers.name} on ${results[0]!.adapter}\n${table(results, peers.columns)}`);
   if (results.length > 0) (json ? console.error : console.log)(peers.closing(results));
 }

@@ -1,6 +1,8 @@
-// The suite `peers`: this library and other implementations of the same model, on the same operations, weights and inputs, in the same run.
-// Every side's logits are compared with one reference before anything is timed; runs alternate, ours then the peer's, so that what else the
-// machine does hits both. ONNX Runtime is tried in several forms, and the fastest one is its number. Losses are printed like wins.
+// The suite `peers`: this library and other implementations of the same model, on the same
+// operations, weights and inputs, in the same run. Every side's logits are compared with one
+// reference before anything is timed; runs alternate, ours then the peer's, so that what else the
+// machine does hits both. ONNX Runtime is tried in several forms, and the fastest one is its
+// number. Losses are printed like wins.
 
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +12,20 @@ import { CACHE } from '../model/make_checkpoint.ts';
 import { compareSentences, type TorchVariant } from './generate.ts';
 import { command, installOrt, installPython, ORT_VERSION } from './install.ts';
 import { closing, targetOf } from './targets.ts';
-import { FLAWED_TOLERANCE, TASKS, TOLERANCE, worker, type Checked, type DType, type Operation, type Task, type Timed, type Variant, type Work, type Worker } from './work.ts';
+import {
+  FLAWED_TOLERANCE,
+  TASKS,
+  TOLERANCE,
+  worker,
+  type Checked,
+  type DType,
+  type Operation,
+  type Task,
+  type Timed,
+  type Variant,
+  type Work,
+  type Worker,
+} from './work.ts';
 
 export interface PeersOptions extends BenchOptions {
   /** Default: the model's, with `quick` 2. */
@@ -52,10 +67,23 @@ async function prepare(python: string, model: string, layers: number, cache: str
 }
 
 /** Has export.py write into `folder`, or nowhere if it fails. */
-async function exportInto(folder: string, python: string, [what]: [string], args: readonly string[], part = ''): Promise<void> {
+async function exportInto(
+  folder: string,
+  python: string,
+  [what]: [string],
+  args: readonly string[],
+  part = '',
+): Promise<void> {
   const temporary = `${folder}.${process.pid}.tmp`;
   try {
-    await command(`export.py ${what}`, python, ['-W', 'ignore', join(import.meta.dirname, 'export.py'), what, temporary, ...args]);
+    await command(`export.py ${what}`, python, [
+      '-W',
+      'ignore',
+      join(import.meta.dirname, 'export.py'),
+      what,
+      temporary,
+      ...args,
+    ]);
     mkdirSync(folder, { recursive: true });
     for (const name of part ? [part] : ['reference', 'weights']) {
       rmSync(join(folder, name), { recursive: true, force: true });
@@ -67,15 +95,26 @@ async function exportInto(folder: string, python: string, [what]: [string], args
 }
 
 /** ONNX Runtime over each form of the graphs, which are exported when they are first needed. */
-async function ortCandidates(work: Work, python: string, { model, quick, dir }: PeersOptions, note: Note): Promise<Candidate[]> {
+async function ortCandidates(
+  work: Work,
+  python: string,
+  { model, quick, dir }: PeersOptions,
+  note: Note,
+): Promise<Candidate[]> {
   const packages = await installOrt(note, dir);
-  const variants: Variant[] = (['fused', 'exported'] as const).flatMap((form) => (['float32', 'float16'] as const).map((dtype) => ({ form, dtype })));
+  const variants: Variant[] = (['fused', 'exported'] as const).flatMap((form) =>
+    (['float32', 'float16'] as const).map((dtype) => ({ form, dtype })),
+  );
   return variants.slice(0, quick ? 2 : 4).map((variant) => ({
     name: `onnxruntime-webgpu ${ORT_VERSION} ${variant.form} ${variant.dtype}`,
     dtype: variant.dtype,
-    // What never won on software adapters is not tried there again when time is short: of the step float32, of the rest float16.
+    // What never won on software adapters is not tried there again when time is short: of the step
+    // float32, of the rest float16.
     passes: (operation, software) => quick && software && (operation === 'decode') === (variant.dtype === 'float32'),
-    tolerance: (operation, software) => (variant.form === 'fused' && software && operation !== 'decode' ? Math.max(FLAWED_TOLERANCE, TOLERANCE[variant.dtype]) : TOLERANCE[variant.dtype]),
+    tolerance: (operation, software) =>
+      variant.form === 'fused' && software && operation !== 'decode'
+        ? Math.max(FLAWED_TOLERANCE, TOLERANCE[variant.dtype])
+        : TOLERANCE[variant.dtype],
     async start(operation) {
       const kind = operation === 'fine' ? 'fine' : 'causal';
       const part = `${variant.form}-${variant.dtype}`;
@@ -91,10 +130,23 @@ async function ortCandidates(work: Work, python: string, { model, quick, dir }: 
 
 /** transformers, as it is and compiled; in float16 only where there is a GPU for it. */
 async function torchVariants(python: string, quick: boolean): Promise<TorchVariant[]> {
-  const [version, cuda] = (await command('asking for torch', python, ['-c', 'import torch, transformers; print(transformers.__version__, torch.cuda.is_available())'])).trim().split(' ');
+  const [version, cuda] = (
+    await command('asking for torch', python, [
+      '-c',
+      'import torch, transformers; print(transformers.__version__, torch.cuda.is_available())',
+    ])
+  )
+    .trim()
+    .split(' ');
   const onGpu = cuda === 'True';
   const dtypes: readonly DType[] = onGpu ? ['float16', 'float32'] : ['float32'];
-  return dtypes.flatMap((dtype) => (quick ? ['eager'] : ['eager', 'compiled']).map((variant) => ({ name: `transformers ${version} ${variant} ${dtype} ${onGpu ? 'CUDA' : 'CPU'}`, dtype, variant })));
+  return dtypes.flatMap((dtype) =>
+    (quick ? ['eager'] : ['eager', 'compiled']).map((variant) => ({
+      name: `transformers ${version} ${variant} ${dtype} ${onGpu ? 'CUDA' : 'CPU'}`,
+      dtype,
+      variant,
+    })),
+  );
 }
 
 interface Probed {
@@ -105,32 +157,54 @@ interface Probed {
 }
 
 /** Checks one candidate and times it once, or says why it cannot take part. */
-async function probe(candidate: Candidate, operation: Operation, times: number, software: boolean, note: Note): Promise<Probed | undefined> {
+async function probe(
+  candidate: Candidate,
+  operation: Operation,
+  times: number,
+  software: boolean,
+  note: Note,
+): Promise<Probed | undefined> {
   let side: Worker | undefined;
   try {
     side = await candidate.start(operation);
     const checked = await side.check(operation);
     const allowed = candidate.tolerance?.(operation, software) ?? TOLERANCE[candidate.dtype];
-    if (!(checked.error <= allowed)) throw new Error(`logits differ from the reference's by ${checked.error.toPrecision(3)}, expected at most ${allowed}`);
+    if (!(checked.error <= allowed))
+      throw new Error(
+        `logits differ from the reference's by ${checked.error.toPrecision(3)}, expected at most ${allowed}`,
+      );
     return { candidate, side, checked, once: await side.time(operation, times) };
   } catch (error) {
     side?.end();
-    note(`peers: ${operation}: ${candidate.name} left out: ${(error as Error).message.split('\n').slice(0, 3).join(' ')}`);
+    note(
+      `peers: ${operation}: ${candidate.name} left out: ${(error as Error).message.split('\n').slice(0, 3).join(' ')}`,
+    );
     return undefined;
   }
 }
 
 /** Ours and one peer's, in turns. */
-async function compare(operation: Task, ours: Worker, peer: Worker, times: number, repeats: number): Promise<{ ours: Timed; peer: Timed }> {
+async function compare(
+  operation: Task,
+  ours: Worker,
+  peer: Worker,
+  times: number,
+  repeats: number,
+): Promise<{ ours: Timed; peer: Timed }> {
   const runs: [Timed, Timed][] = [];
-  for (let time = 0; time < repeats; time++) runs.push([await ours.time(operation, times), await peer.time(operation, times)]);
-  const middle = (side: 0 | 1): Timed => ({ ms: median(runs.map((run) => run[side].ms)), cpuMs: median(runs.map((run) => run[side].cpuMs)) });
+  for (let time = 0; time < repeats; time++)
+    runs.push([await ours.time(operation, times), await peer.time(operation, times)]);
+  const middle = (side: 0 | 1): Timed => ({
+    ms: median(runs.map((run) => run[side].ms)),
+    cpuMs: median(runs.map((run) => run[side].cpuMs)),
+  });
   return { ours: middle(0), peer: middle(1) };
 }
 
 async function run(options: PeersOptions, emit: (result: Result) => void, note: Note): Promise<void> {
   const { model, quick, dtype = 'float16', only = PEERS, repeats, dir = CACHE } = options;
-  if (!isModelName(model) || model === 'tiny') throw new Error(`peers: got the model ${model}, expected small or large: the peers' graphs are made, not read.`);
+  if (!isModelName(model) || model === 'tiny')
+    throw new Error(`peers: got the model ${model}, expected small or large: the peers' graphs are made, not read.`);
   const { hidden_size: width, num_heads: heads, num_layers } = MODELS[model];
   const python = await installPython(note, dir);
   const torch = only.includes('torch') ? await torchVariants(python, quick) : [];
@@ -140,23 +214,58 @@ async function run(options: PeersOptions, emit: (result: Result) => void, note: 
     const of = operations.filter((name) => (name === 'fine') === fine);
     if (of.length === 0) continue;
     const layers = options.layers ?? (!quick ? num_layers : fine ? QUICK.fineLayers : QUICK.layers);
-    await compareOperations({ folder: await prepare(python, model, layers, dir, note), layers, width, heads }, of, torch, python, options, emit, note);
+    await compareOperations(
+      { folder: await prepare(python, model, layers, dir, note), layers, width, heads },
+      of,
+      torch,
+      python,
+      options,
+      emit,
+      note,
+    );
   }
   if (!tasks.includes('generate') || torch.length === 0) return;
-  const sentences = { model, dtype, dir, layers: options.layers ?? (quick ? QUICK.sentenceLayers : num_layers), tokens: options.tokens ?? (quick ? QUICK.tokens : TOKENS) };
-  // Short of time, the sentence that was compared is the one that counts: ours has only what loading warmed up, which favours the peer.
-  const timed = async (ours: Worker, peer: Worker, first: Timed) => (quick ? { ours: first, peer: await peer.time('generate', 1), runs: 1 } : { ...(await compare('generate', ours, peer, 1, repeats)), runs: repeats });
+  const sentences = {
+    model,
+    dtype,
+    dir,
+    layers: options.layers ?? (quick ? QUICK.sentenceLayers : num_layers),
+    tokens: options.tokens ?? (quick ? QUICK.tokens : TOKENS),
+  };
+  // Short of time, the sentence that was compared is the one that counts: ours has only what
+  // loading warmed up, which favours the peer.
+  const timed = async (ours: Worker, peer: Worker, first: Timed) =>
+    quick
+      ? { ours: first, peer: await peer.time('generate', 1), runs: 1 }
+      : { ...(await compare('generate', ours, peer, 1, repeats)), runs: repeats };
   await compareSentences(sentences, { python, variants: torch, compare: timed }, emit, note);
 }
 
-async function compareOperations(work: Work, operations: readonly Operation[], torch: readonly TorchVariant[], python: string, options: PeersOptions, emit: (result: Result) => void, note: Note): Promise<void> {
+async function compareOperations(
+  work: Work,
+  operations: readonly Operation[],
+  torch: readonly TorchVariant[],
+  python: string,
+  options: PeersOptions,
+  emit: (result: Result) => void,
+  note: Note,
+): Promise<void> {
   const { model, quick, dtype = 'float16', only = PEERS } = options;
-  // Of ONNX Runtime's forms the fastest counts; what people run of transformers is each of its ways.
+  // Of ONNX Runtime's forms the fastest counts; what people run of transformers is each of its
+  // ways.
   const groups: Candidate[][] = [];
   for (const peer of only) {
     try {
       if (peer === 'ort') groups.push(await ortCandidates(work, python, options, note));
-      else if (!quick || options.operations) groups.push(...torch.map((way) => [{ ...way, start: async () => worker('torch_child.py', { ...work, variant: way.variant, dtype: way.dtype }, python) }]));
+      else if (!quick || options.operations)
+        groups.push(
+          ...torch.map((way) => [
+            {
+              ...way,
+              start: async () => worker('torch_child.py', { ...work, variant: way.variant, dtype: way.dtype }, python),
+            },
+          ]),
+        );
     } catch (error) {
       note(`peers: ${peer} left out: ${(error as Error).message}`);
     }
@@ -168,7 +277,10 @@ async function compareOperations(work: Work, operations: readonly Operation[], t
     const ours = await mine.start(operation);
     try {
       const { device, error } = await ours.check(operation);
-      if (!(error <= TOLERANCE[dtype])) throw new Error(`${operation}: our logits differ from the reference's by ${error.toPrecision(3)}, expected at most ${TOLERANCE[dtype]}`);
+      if (!(error <= TOLERANCE[dtype]))
+        throw new Error(
+          `${operation}: our logits differ from the reference's by ${error.toPrecision(3)}, expected at most ${TOLERANCE[dtype]}`,
+        );
       const software = /llvmpipe|swiftshader/i.test(device);
       await ours.time(operation, times);
       for (const group of groups) {
@@ -183,18 +295,38 @@ async function compareOperations(work: Work, operations: readonly Operation[], t
           if (slower !== probed) best = probed;
           if (slower) {
             slower.side.end();
-            others.push(`${slower.candidate.name}: ${rounded(slower.once.ms)} ms, ${rounded(slower.once.cpuMs)} ms CPU`);
+            others.push(
+              `${slower.candidate.name}: ${rounded(slower.once.ms)} ms, ${rounded(slower.once.cpuMs)} ms CPU`,
+            );
           }
         }
         if (!best) continue;
         try {
-          const timed = repeats === 1 ? { ours: await ours.time(operation, times), peer: best.once } : await compare(operation, ours, best.side, times, repeats);
+          const timed =
+            repeats === 1
+              ? { ours: await ours.time(operation, times), peer: best.once }
+              : await compare(operation, ours, best.side, times, repeats);
           emit({
-            suite: 'peers', model, layers: work.layers, adapter: device, dtype, variant: best.candidate.name, operation,
-            oursMs: rounded(timed.ours.ms, 2), peerMs: rounded(timed.peer.ms, 2), ratio: rounded(timed.peer.ms / timed.ours.ms, 2),
-            oursCpuMs: rounded(timed.ours.cpuMs, 2), peerCpuMs: rounded(timed.peer.cpuMs, 2), cpuRatio: rounded(timed.peer.cpuMs / timed.ours.cpuMs, 2),
-            runs: repeats, peerDtype: best.candidate.dtype, peerDevice: best.checked.device, peerCache: (best.checked['location'] as string | undefined) ?? null,
-            oursError: Number(error.toPrecision(2)), peerError: Number(best.checked.error.toPrecision(2)), slowerForms: others.join('; ') || null,
+            suite: 'peers',
+            model,
+            layers: work.layers,
+            adapter: device,
+            dtype,
+            variant: best.candidate.name,
+            operation,
+            oursMs: rounded(timed.ours.ms, 2),
+            peerMs: rounded(timed.peer.ms, 2),
+            ratio: rounded(timed.peer.ms / timed.ours.ms, 2),
+            oursCpuMs: rounded(timed.ours.cpuMs, 2),
+            peerCpuMs: rounded(timed.peer.cpuMs, 2),
+            cpuRatio: rounded(timed.peer.cpuMs / timed.ours.cpuMs, 2),
+            runs: repeats,
+            peerDtype: best.candidate.dtype,
+            peerDevice: best.checked.device,
+            peerCache: (best.checked['location'] as string | undefined) ?? null,
+            oursError: Number(error.toPrecision(2)),
+            peerError: Number(best.checked.error.toPrecision(2)),
+            slowerForms: others.join('; ') || null,
           });
         } finally {
           best.side.end();
@@ -209,7 +341,28 @@ async function compareOperations(work: Work, operations: readonly Operation[], t
 export const peers = {
   name: 'peers',
   about: 'other implementations on the same operations: ours | peer | ratio (above 1: ours is faster)',
-  columns: ['operation', 'layers', 'variant', 'oursMs', 'peerMs', 'ratio', 'oursCpuMs', 'peerCpuMs', 'cpuRatio', 'oursRealTimeFactor', 'peerRealTimeFactor', 'oursError', 'peerError', 'equalSemantic', 'equalCoarse', 'equalFine', 'audioError', 'target', 'met'],
-  run: (options: PeersOptions, emit: (result: Result) => void, note: Note) => run(options, (result) => emit({ ...result, ...targetOf(result) }), note),
+  columns: [
+    'operation',
+    'layers',
+    'variant',
+    'oursMs',
+    'peerMs',
+    'ratio',
+    'oursCpuMs',
+    'peerCpuMs',
+    'cpuRatio',
+    'oursRealTimeFactor',
+    'peerRealTimeFactor',
+    'oursError',
+    'peerError',
+    'equalSemantic',
+    'equalCoarse',
+    'equalFine',
+    'audioError',
+    'target',
+    'met',
+  ],
+  run: (options: PeersOptions, emit: (result: Result) => void, note: Note) =>
+    run(options, (result) => emit({ ...result, ...targetOf(result) }), note),
   closing,
 } satisfies Suite;

@@ -1,4 +1,5 @@
-// What is asked for against the peers, and whether it was met. Ratios of the clock's times in one run; the table has processor time beside them.
+// What is asked for against the peers, and whether it was met. Ratios of the clock's times in one
+// run; the table has processor time beside them.
 
 import type { Result } from '../measure/harness.ts';
 
@@ -6,7 +7,10 @@ interface Target {
   readonly peer: RegExp;
   readonly operation: string;
   readonly ratio: number;
-  /** Only with a peer on a GPU: on a processor it computes where we compute on a driver that plays a GPU. */
+  /**
+   * Only with a peer on a GPU: on a processor it computes where we compute on a driver that plays a
+   * GPU.
+   */
   readonly onGpu?: boolean;
 }
 
@@ -20,7 +24,10 @@ const TARGETS: readonly Target[] = [
   { peer: /compiled float16/, operation: 'generate', ratio: 1, onGpu: true },
 ];
 
-const find = ({ operation, variant }: Result): Target | undefined => TARGETS.find((target) => target.operation === operation && target.peer.test(variant) && (!target.onGpu || /CUDA/.test(variant)));
+const find = ({ operation, variant }: Result): Target | undefined =>
+  TARGETS.find(
+    (target) => target.operation === operation && target.peer.test(variant) && (!target.onGpu || /CUDA/.test(variant)),
+  );
 
 /** `target` and `met` of a result; null where nothing is asked for. */
 export function targetOf(result: Result): { target: number | null; met: string | null } {
@@ -32,6 +39,9 @@ export function targetOf(result: Result): { target: number | null; met: string |
 export function closing(results: readonly Result[]): string {
   return results
     .filter((result) => find(result))
-    .map((result) => `${result['operation']}, ${result.model}, ${result.layers} layers, ${result.variant}: target ${find(result)!.ratio}×, measured ${result['ratio']}× (processor time ${result['cpuRatio']}×): ${targetOf(result).met}`)
+    .map(
+      (result) =>
+        `${result['operation']}, ${result.model}, ${result.layers} layers, ${result.variant}: target ${find(result)!.ratio}×, measured ${result['ratio']}× (processor time ${result['cpuRatio']}×): ${targetOf(result).met}`,
+    )
     .join('\n');
 }

@@ -1,5 +1,6 @@
-// What is timed on all sides: the operations, their fixed inputs and the reference's results; and how a process that runs them is talked to.
-// Times are wall time and processor time of the whole process; on a software adapter the latter is what the work costs whatever else runs.
+// What is timed on all sides: the operations, their fixed inputs and the reference's results; and
+// how a process that runs them is talked to. Times are wall time and processor time of the whole
+// process; on a software adapter the latter is what the work costs whatever else runs.
 
 import { fork, spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
@@ -8,7 +9,10 @@ import { openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
 import { openModelSource } from '../../runtime/sources/open_source.ts';
 import { readFloat32, walkWeights } from '../../runtime/formats/weights.ts';
 
-/** A token behind PAST others; a prompt of so many tokens and the logits behind it; a pass of the fine model over 1,024 frames. */
+/**
+ * A token behind PAST others; a prompt of so many tokens and the logits behind it; a pass of the
+ * fine model over 1,024 frames.
+ */
 export const OPERATIONS = ['decode', 'prefill257', 'prefill887', 'fine'] as const;
 export type Operation = (typeof OPERATIONS)[number];
 /** What is timed besides: a whole sentence, see generate.ts. */
@@ -32,12 +36,15 @@ export interface Work {
 }
 
 /**
- * How far logits may be from the float32 reference and count as the same result: root mean square of the difference over the logits' standard
- * deviation. What another graph would give is 1.4.
+ * How far logits may be from the float32 reference and count as the same result: root mean square
+ * of the difference over the logits' standard deviation. What another graph would give is 1.4.
  */
 export const TOLERANCE: Readonly<Record<DType, number>> = { float32: 1e-3, float16: 5e-2 };
 
-/** The same for ONNX Runtime's attention of many queries on a software adapter, whose flaw there is known (README.md) and measured at 0.02 to 0.026. */
+/**
+ * The same for ONNX Runtime's attention of many queries on a software adapter, whose flaw there is
+ * known (README.md) and measured at 0.02 to 0.026.
+ */
 export const FLAWED_TOLERANCE = 3e-2;
 
 export interface Reference {
@@ -54,9 +61,12 @@ export async function readReference(folder: string): Promise<Reference> {
   const checkpoint = await openCheckpoint(await openModelSource(join(folder, 'reference')));
   const weights = walkWeights(checkpoint);
   const tensors = new Map<string, Float32Array>();
-  const ints = async (name: string): Promise<Int32Array> => new Int32Array((await checkpoint.read(name)).slice().buffer);
+  const ints = async (name: string): Promise<Int32Array> =>
+    new Int32Array((await checkpoint.read(name)).slice().buffer);
   const [ids, codes] = [await ints('ids'), await ints('codes')];
-  for (const name of checkpoint.names()) if (name !== 'ids' && name !== 'codes') tensors.set(name, await readFloat32(weights.tensor(name, checkpoint.info(name).shape)));
+  for (const name of checkpoint.names())
+    if (name !== 'ids' && name !== 'codes')
+      tensors.set(name, await readFloat32(weights.tensor(name, checkpoint.info(name).shape)));
   await checkpoint.close();
   const tensor = (name: string): Float32Array => tensors.get(name)!;
   return { ids, codes, tensor, error: (operation, logits) => difference(logits, tensor(operation)) };
@@ -91,10 +101,15 @@ export interface Worker {
   end(): void;
 }
 
-type Call<T extends Task = Task> = { readonly call: 'check'; readonly operation: T; readonly given?: object | undefined } | { readonly call: 'run'; readonly operation: T; readonly times: number };
+type Call<T extends Task = Task> =
+  | { readonly call: 'check'; readonly operation: T; readonly given?: object | undefined }
+  | { readonly call: 'run'; readonly operation: T; readonly times: number };
 type Answer = { readonly value: Checked | Timed } | { readonly failed: string };
 
-/** A process that runs a script of this folder, which answers by `answerCalls`; with `python`, one that reads and writes lines of JSON. */
+/**
+ * A process that runs a script of this folder, which answers by `answerCalls`; with `python`, one
+ * that reads and writes lines of JSON.
+ */
 export function worker(script: string, input: object, python?: string): Worker {
   const path = join(import.meta.dirname, script);
   const text = JSON.stringify(input);
@@ -130,7 +145,13 @@ export function worker(script: string, input: object, python?: string): Worker {
 }
 
 /** The child's side of `worker`: answers one call after another until the parent goes. */
-export function answerCalls<T extends Task = Operation>({ check, run }: { check(operation: T, given?: object): Promise<Checked>; run(operation: T, times: number): Promise<void> }): void {
+export function answerCalls<T extends Task = Operation>({
+  check,
+  run,
+}: {
+  check(operation: T, given?: object): Promise<Checked>;
+  run(operation: T, times: number): Promise<void>;
+}): void {
   const answer = async (call: Call<T>): Promise<Answer> => {
     try {
       if (call.call === 'check') return { value: await check(call.operation, call.given) };

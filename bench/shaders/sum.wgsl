@@ -1,4 +1,5 @@
-// Sums a buffer, each thread a part of its own: what memory gives to a kernel that only reads. In integers, so that the sum is exact.
+// Sums a buffer, each thread a part of its own: what memory gives to a kernel that only reads. In
+// integers, so that the sum is exact.
 // Grid: (GROUPS); sums (GROUPS · 256). The length of x is a multiple of 4 · GROUPS · 256.
 @group(0) @binding(0) var<storage, read>       x: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read_write> sums: array<u32>;

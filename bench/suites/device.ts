@@ -1,5 +1,6 @@
-// The suite `device`: what must be known of an adapter before anything else is believed: what it says of itself, whether halves are right on it, and
-// what dispatches, submits, uploads and read-backs cost, whatever they compute. No operation of Bark; `kernels` has those.
+// The suite `device`: what must be known of an adapter before anything else is believed: what it
+// says of itself, whether halves are right on it, and what dispatches, submits, uploads and
+// read-backs cost, whatever they compute. No operation of Bark; `kernels` has those.
 // A chain's time counts when every number that it was to count up to is there.
 
 import { cpus } from 'node:os';
@@ -13,15 +14,28 @@ import { benchShader } from '../shaders.ts';
 
 /** Of limits, those that kernels or weights can meet. */
 const LIMITS = [
-  'maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage', 'maxUniformBufferBindingSize', 'maxComputeWorkgroupStorageSize',
-  'maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupSizeX', 'maxComputeWorkgroupsPerDimension', 'minStorageBufferOffsetAlignment', 'minUniformBufferOffsetAlignment',
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxUniformBufferBindingSize',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupsPerDimension',
+  'minStorageBufferOffsetAlignment',
+  'minUniformBufferOffsetAlignment',
 ] as const;
 const CHAINS = [1, 10, 100, 1000];
 const WIDE = 512; // workgroups of a dispatch that fills a GPU
 const READ_GROUPS = 1024;
 const STAMP_MS = 0.066; // Dawn rounds timestamps to this; what is not longer than a few is not told
 
-type Say = (probe: string, value: string | number | null, unit?: string, more?: Record<string, string | number | null>) => void;
+type Say = (
+  probe: string,
+  value: string | number | null,
+  unit?: string,
+  more?: Record<string, string | number | null>,
+) => void;
 
 /** What a test makes smaller. */
 export interface DeviceCases {
@@ -33,15 +47,23 @@ async function describe(device: Device, say: Say): Promise<void> {
   const adapter = await requestAdapter();
   const { vendor, architecture, description, device: model, subgroupMinSize, subgroupMaxSize } = adapter.info;
   // Long texts go last, where they widen no column.
-  for (const [name, value] of Object.entries({ vendor, architecture, device: model, driver: description })) say(`adapter, ${name}`, null, '', { detail: value || null });
+  for (const [name, value] of Object.entries({ vendor, architecture, device: model, driver: description }))
+    say(`adapter, ${name}`, null, '', { detail: value || null });
   say('adapter, software', `${isSoftware(adapter.info)}`);
-  for (const [name, features] of Object.entries({ features: adapter.features, 'features in use': device.features })) say(name, features.size, '', { detail: [...features].sort().join(' ') });
+  for (const [name, features] of Object.entries({ features: adapter.features, 'features in use': device.features }))
+    say(name, features.size, '', { detail: [...features].sort().join(' ') });
   for (const name of LIMITS) say(name, adapter.limits[name]);
   say('subgroup sizes', subgroupMinSize === undefined ? null : `${subgroupMinSize} to ${subgroupMaxSize}`);
   const { subgroupMatrices } = device.capabilities;
-  say('subgroup matrices', subgroupMatrices.length, '', { detail: subgroupMatrices.map((c) => `${c.componentType}→${c.resultComponentType} ${c.M}×${c.N}×${c.K}`).join(', ') || null });
+  say('subgroup matrices', subgroupMatrices.length, '', {
+    detail:
+      subgroupMatrices.map((c) => `${c.componentType}→${c.resultComponentType} ${c.M}×${c.N}×${c.K}`).join(', ') ||
+      null,
+  });
   const processors = cpus();
-  say('host, threads', processors.length, '', { detail: `${processors[0]?.model.trim() ?? 'unknown processor'}, ${process.platform}, Node ${process.versions.node}` });
+  say('host, threads', processors.length, '', {
+    detail: `${processors[0]?.model.trim() ?? 'unknown processor'}, ${process.platform}, Node ${process.versions.node}`,
+  });
 }
 
 /** Whether all are right. */
@@ -49,14 +71,21 @@ async function halves(device: Device, say: Say): Promise<boolean> {
   let right = true;
   for (const { what, wrong, example, ...counts } of await checkHalves(device)) {
     right &&= wrong === 0;
-    const also = Object.entries(counts).filter(([name, count]) => name !== 'compared' && count !== 0).map(([name, count]) => `${name} ${count}`);
-    say(`halves, ${what}`, wrong === 0 ? 'right' : `${wrong} wrong`, `of ${counts.compared}`, { ...counts, wrong, detail: [example, ...also].filter(Boolean).join('; ') || null });
+    const also = Object.entries(counts)
+      .filter(([name, count]) => name !== 'compared' && count !== 0)
+      .map(([name, count]) => `${name} ${count}`);
+    say(`halves, ${what}`, wrong === 0 ? 'right' : `${wrong} wrong`, `of ${counts.compared}`, {
+      ...counts,
+      wrong,
+      detail: [example, ...also].filter(Boolean).join('; ') || null,
+    });
   }
   if (!device.capabilities.f16) say('halves, f16', null, '', { detail: 'no shader-f16' });
   return right;
 }
 
-const words = (device: Device, count: number, owner: object & { name: string }, label: string): Tensor => device.createTensor([count], 'u32', owner, label);
+const words = (device: Device, count: number, owner: object & { name: string }, label: string): Tensor =>
+  device.createTensor([count], 'u32', owner, label);
 
 /** Throws unless all numbers of `t` are `expected`. */
 async function expectAll(device: Device, t: Tensor, expected: number, what: string): Promise<void> {
@@ -65,14 +94,26 @@ async function expectAll(device: Device, t: Tensor, expected: number, what: stri
   if (at >= 0) throw new Error(`${what}: got ${numbers[at]} at ${at}, expected ${expected}.`);
 }
 
-/** Dispatches in one pass: each reads what the one before it wrote, or none has to do with another. */
+/**
+ * Dispatches in one pass: each reads what the one before it wrote, or none has to do with another.
+ */
 async function dispatches(device: Device, { chains }: DeviceCases, options: BenchOptions, say: Say): Promise<void> {
   const owner = { name: 'bench chain' };
   const timing = { repeats: options.quick ? 5 : 3 * options.repeats, budgetMs: options.quick ? 800 : 5000, times: 1 };
-  const perDispatch = async (probe: string, n: number, run: () => void, more: Record<string, number>): Promise<number> => {
+  const perDispatch = async (
+    probe: string,
+    n: number,
+    run: () => void,
+    more: Record<string, number>,
+  ): Promise<number> => {
     const time = await measure(device, run, timing);
     const gpuUs = time.gpuMs === null || time.gpuMs < 4 * STAMP_MS ? null : rounded((1000 * time.gpuMs) / n, 3);
-    say(probe, rounded((1000 * time.ms) / n, 3), 'µs each', { gpuUs, cpuUs: rounded((1000 * time.cpuMs) / n, 3), runs: time.runs, ...more });
+    say(probe, rounded((1000 * time.ms) / n, 3), 'µs each', {
+      gpuUs,
+      cpuUs: rounded((1000 * time.cpuMs) / n, 3),
+      runs: time.runs,
+      ...more,
+    });
     return time.gpuMs !== null && gpuUs !== null ? time.gpuMs : time.ms;
   };
   try {
@@ -80,9 +121,13 @@ async function dispatches(device: Device, { chains }: DeviceCases, options: Benc
       const [a, b] = [words(device, 64 * groups, owner, 'a'), words(device, 64 * groups, owner, 'b')];
       const step = (from: Tensor, to: Tensor) => ({ bind: { x: from, y: to }, grid: [groups] as [number] });
       const one = await record(device, (r) => r.dispatch(benchShader('next'), step(a, b)), { label: 'one' });
-      const two = await record(device, (r) => {
-        for (const s of [step(a, b), step(b, a)]) r.dispatch(benchShader('next'), s);
-      }, { label: 'two' });
+      const two = await record(
+        device,
+        (r) => {
+          for (const s of [step(a, b), step(b, a)]) r.dispatch(benchShader('next'), s);
+        },
+        { label: 'two' },
+      );
       const took: [number, number][] = [];
       for (const n of chains) {
         const run = n === 1 ? () => one.run() : () => two.run(n / 2);
@@ -93,18 +138,25 @@ async function dispatches(device: Device, { chains }: DeviceCases, options: Benc
       }
       // Of the two longest chains, so that what submitting and waiting cost is not in it.
       const [[n1, t1], [n2, t2]] = took.slice(-2) as [[number, number], [number, number]];
-      say(`dependent dispatch of ${groups} × 64`, rounded((1000 * (t2 - t1)) / (n2 - n1), 3), 'µs for each more', { groups });
+      say(`dependent dispatch of ${groups} × 64`, rounded((1000 * (t2 - t1)) / (n2 - n1), 3), 'µs for each more', {
+        groups,
+      });
       one.dispose();
       two.dispose();
     }
     const most = Math.max(...chains);
     const x = words(device, 64, owner, 'x');
     const ys = Array.from({ length: most }, (_, i) => words(device, 64, owner, `y${i}`));
-    const apart = await record(device, (r) => {
-      for (const y of ys) r.dispatch(benchShader('next'), { bind: { x, y }, grid: [1] });
-    }, { label: 'apart' });
+    const apart = await record(
+      device,
+      (r) => {
+        for (const y of ys) r.dispatch(benchShader('next'), { bind: { x, y }, grid: [1] });
+      },
+      { label: 'apart' },
+    );
     apart.run();
-    for (const i of [0, most >> 1, most - 1]) await expectAll(device, ys[i]!, 1, `independent dispatch ${i} of ${most}`);
+    for (const i of [0, most >> 1, most - 1])
+      await expectAll(device, ys[i]!, 1, `independent dispatch ${i} of ${most}`);
     await perDispatch(`independent dispatches, ${most} of 1 × 64`, most, () => apart.run(), { count: most, groups: 1 });
     await host(device, apart, x, options, say);
     apart.dispose();
@@ -120,7 +172,10 @@ async function medianMs(times: number, run: () => Promise<number> | number): Pro
   return median(all);
 }
 
-/** What the host's thread pays. `program` has many dispatches, each with its own bind group; `x` is a small buffer. */
+/**
+ * What the host's thread pays. `program` has many dispatches, each with its own bind group; `x` is
+ * a small buffer.
+ */
 async function host(device: Device, program: Program, x: Tensor, { quick }: BenchOptions, say: Say): Promise<void> {
   const n = program.dispatches;
   const times = quick ? 10 : 50;
@@ -141,11 +196,18 @@ async function host(device: Device, program: Program, x: Tensor, { quick }: Benc
     submitted.push(clock(() => device.gpu.queue.submit([buffer])));
     await device.settle();
   }
-  for (const [what, all] of Object.entries({ encode: encoded, finish: finished, submit: submitted })) say(`host, ${what} a dispatch`, us(median(all) / n), 'µs', { count: n });
-  const bindGroupMs = await medianMs(times, () => clock(() => {
-    const shader = benchShader('next');
-    for (let i = 0; i < 100; i++) device.gpu.createBindGroup({ layout: device.layout(shader), entries: shader.bindings.map((_, binding) => ({ binding, resource: { buffer: x.buffer } })) });
-  }));
+  for (const [what, all] of Object.entries({ encode: encoded, finish: finished, submit: submitted }))
+    say(`host, ${what} a dispatch`, us(median(all) / n), 'µs', { count: n });
+  const bindGroupMs = await medianMs(times, () =>
+    clock(() => {
+      const shader = benchShader('next');
+      for (let i = 0; i < 100; i++)
+        device.gpu.createBindGroup({
+          layout: device.layout(shader),
+          entries: shader.bindings.map((_, binding) => ({ binding, resource: { buffer: x.buffer } })),
+        });
+    }),
+  );
   say('host, createBindGroup', us(bindGroupMs / 100), 'µs');
   for (const bytes of [4, 256, 1 << 16]) {
     const data = new Uint8Array(bytes);
@@ -160,10 +222,14 @@ async function host(device: Device, program: Program, x: Tensor, { quick }: Benc
     say(`host, writeBuffer of ${bytes} bytes`, us(ms), 'µs');
     if (target !== x) device.destroyBuffer(target.buffer);
   }
-  const tiny = await record(device, (r) => {
-    const y = r.temp([64], 'y', 'u32');
-    r.dispatch(benchShader('next'), { bind: { x, y }, grid: [1] });
-  }, { label: 'tiny' });
+  const tiny = await record(
+    device,
+    (r) => {
+      const y = r.temp([64], 'y', 'u32');
+      r.dispatch(benchShader('next'), { bind: { x, y }, grid: [1] });
+    },
+    { label: 'tiny' },
+  );
   const awaited = async (run: () => Promise<unknown>): Promise<number> => {
     const start = performance.now();
     await run();
@@ -171,29 +237,58 @@ async function host(device: Device, program: Program, x: Tensor, { quick }: Benc
   };
   tiny.run();
   await device.settle();
-  say('submit and onSubmittedWorkDone', us(await medianMs(times, () => awaited(() => (tiny.run(), device.settle())))), 'µs');
-  say('submit and mapAsync of 4 bytes', us(await medianMs(times, () => awaited(() => (tiny.run(), device.read(x, 0, 4))))), 'µs');
+  say(
+    'submit and onSubmittedWorkDone',
+    us(await medianMs(times, () => awaited(() => (tiny.run(), device.settle())))),
+    'µs',
+  );
+  say(
+    'submit and mapAsync of 4 bytes',
+    us(await medianMs(times, () => awaited(() => (tiny.run(), device.read(x, 0, 4))))),
+    'µs',
+  );
   tiny.dispose();
 }
 
 async function bandwidth(device: Device, { readBytes }: DeviceCases, options: BenchOptions, say: Say): Promise<void> {
   const basis = isSoftware(device.info) ? 'processor time, so of one core' : 'time of the GPU';
-  say('copy, buffer to buffer', rounded(await copyBandwidth(device, options), 2), 'GB/s, read and written', { detail: isSoftware(device.info) ? basis : 'the clock' });
+  say('copy, buffer to buffer', rounded(await copyBandwidth(device, options), 2), 'GB/s, read and written', {
+    detail: isSoftware(device.info) ? basis : 'the clock',
+  });
   const unit = 16 * 4 * READ_GROUPS * 256;
-  const size = unit * Math.max(1, Math.floor(Math.min(readBytes, device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize) / unit));
+  const size =
+    unit *
+    Math.max(
+      1,
+      Math.floor(Math.min(readBytes, device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize) / unit),
+    );
   const owner = { name: 'bench read' };
   try {
     const x = device.createTensor([size / 4], 'u32', owner, 'x');
     const sums = words(device, 256 * READ_GROUPS, owner, 'sums');
     const piece = Uint32Array.from({ length: (1 << 20) / 4 }, (_, i) => Math.imul(i + 1, 2654435761));
     for (let at = 0; at < size; at += piece.byteLength) device.write(x, piece, at);
-    const program = await record(device, (r) => r.dispatch(benchShader('sum'), { overrides: { GROUPS: READ_GROUPS }, bind: { x, sums }, grid: [READ_GROUPS] }), { label: 'sum' });
+    const program = await record(
+      device,
+      (r) =>
+        r.dispatch(benchShader('sum'), { overrides: { GROUPS: READ_GROUPS }, bind: { x, sums }, grid: [READ_GROUPS] }),
+      { label: 'sum' },
+    );
     program.run();
     const total = (values: Uint32Array): number => values.reduce((sum, v) => (sum + v) >>> 0, 0);
-    const [got, expected] = [total(new Uint32Array(await device.read(sums))), Math.imul(total(piece), size / piece.byteLength) >>> 0];
+    const [got, expected] = [
+      total(new Uint32Array(await device.read(sums))),
+      Math.imul(total(piece), size / piece.byteLength) >>> 0,
+    ];
     if (got !== expected) throw new Error(`sum of ${size} bytes: got ${got}, expected ${expected}.`);
-    const time = await measure(device, (times) => program.run(times), { repeats: options.repeats, budgetMs: options.quick ? 1000 : 5000 });
-    say('read, a kernel that sums', rounded(size / basisMs(device, time) / 1e6, 2), 'GB/s', { bytes: size, detail: basis });
+    const time = await measure(device, (times) => program.run(times), {
+      repeats: options.repeats,
+      budgetMs: options.quick ? 1000 : 5000,
+    });
+    say('read, a kernel that sums', rounded(size / basisMs(device, time) / 1e6, 2), 'GB/s', {
+      bytes: size,
+      detail: basis,
+    });
     program.dispose();
   } finally {
     device.destroyOwned(owner);
@@ -201,11 +296,28 @@ async function bandwidth(device: Device, { readBytes }: DeviceCases, options: Be
 }
 
 /** `device` with other sizes, for tests. */
-export async function runDevice(options: BenchOptions, emit: (result: Result) => void, note: (text: string) => void, cases: DeviceCases = { chains: CHAINS, readBytes: options.quick ? 64 << 20 : 1 << 30 }): Promise<void> {
+export async function runDevice(
+  options: BenchOptions,
+  emit: (result: Result) => void,
+  note: (text: string) => void,
+  cases: DeviceCases = { chains: CHAINS, readBytes: options.quick ? 64 << 20 : 1 << 30 },
+): Promise<void> {
   const begin = cpuMs();
   const start = performance.now();
   const device = await Device.request();
-  const say: Say = (probe, value, unit = '', more = {}) => emit({ suite: 'device', model: 'none', layers: 0, adapter: device.name, dtype: 'float32', variant: variantOf(device), probe, value, unit, ...more });
+  const say: Say = (probe, value, unit = '', more = {}) =>
+    emit({
+      suite: 'device',
+      model: 'none',
+      layers: 0,
+      adapter: device.name,
+      dtype: 'float32',
+      variant: variantOf(device),
+      probe,
+      value,
+      unit,
+      ...more,
+    });
   try {
     await describe(device, say);
     const started = performance.now();
@@ -214,8 +326,13 @@ export async function runDevice(options: BenchOptions, emit: (result: Result) =>
     const right = await halves(device, say);
     await dispatches(device, cases, options, say);
     await bandwidth(device, cases, options, say);
-    note(`device: ${rounded((performance.now() - start) / 1000)} s by the clock, ${rounded((cpuMs() - begin) / 1000)} s of processor time`);
-    if (!right) throw new Error(`halves are wrong on '${device.name}': see the lines that begin with 'halves'. What this library computes in float16 there is not to be trusted.`);
+    note(
+      `device: ${rounded((performance.now() - start) / 1000)} s by the clock, ${rounded((cpuMs() - begin) / 1000)} s of processor time`,
+    );
+    if (!right)
+      throw new Error(
+        `halves are wrong on '${device.name}': see the lines that begin with 'halves'. What this library computes in float16 there is not to be trusted.`,
+      );
   } finally {
     device.dispose();
   }

@@ -1,6 +1,7 @@
-// Whether halves are right on this driver: all 65,536 of them read as f32 and written back, and what `f16` makes of them, compared bit for bit
-// with the host (runtime/base/half.ts). WGSL lets a driver flush subnormals, round a sum or product to either neighbour, and do what it likes with infinity and
-// NaN; so these are counted apart, and only the rest is wrong.
+// Whether halves are right on this driver: all 65,536 of them read as f32 and written back, and
+// what `f16` makes of them, compared bit for bit with the host (runtime/base/half.ts). WGSL lets a
+// driver flush subnormals, round a sum or product to either neighbour, and do what it likes with
+// infinity and NaN; so these are counted apart, and only the rest is wrong.
 
 import { USAGE, type Device } from '../../runtime/compute/device.ts';
 import { float16ToFloat32, float32ToFloat16 } from '../../runtime/base/half.ts';
@@ -38,7 +39,11 @@ const ordinal = (half: number): number => (half & 0x8000 ? -(half & 0x7fff) : ha
 const hex = (half: number): string => `0x${half.toString(16).padStart(4, '0')}`;
 
 /** Tallies results: halves `expected` and `got`, and whether a subnormal went in. */
-function tally(what: string, count: number, at: (i: number) => { expected: number; got: number; exact?: boolean; subnormalIn: boolean; of: string }): Halves {
+function tally(
+  what: string,
+  count: number,
+  at: (i: number) => { expected: number; got: number; exact?: boolean; subnormalIn: boolean; of: string },
+): Halves {
   let [compared, wrong, flushed, roundedOtherwise, nonFiniteOtherwise] = [0, 0, 0, 0, 0];
   let example: string | null = null;
   for (let i = 0; i < count; i++) {
@@ -60,14 +65,28 @@ function tally(what: string, count: number, at: (i: number) => { expected: numbe
 }
 
 /** Runs a shader over pairs; gives what it wrote into each output. */
-async function overPairs(device: Device, name: string, inputs: Readonly<Record<string, Uint32Array>>, outputs: Readonly<Record<string, number>>): Promise<Record<string, ArrayBuffer>> {
+async function overPairs(
+  device: Device,
+  name: string,
+  inputs: Readonly<Record<string, Uint32Array>>,
+  outputs: Readonly<Record<string, number>>,
+): Promise<Record<string, ArrayBuffer>> {
   const owner = { name: 'bench halves' };
-  const tensor = (label: string, words: number): Tensor => ({ buffer: device.createBuffer(4 * words, USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC, owner, label), offset: 0, shape: [words], dtype: 'u32', label });
+  const tensor = (label: string, words: number): Tensor => ({
+    buffer: device.createBuffer(4 * words, USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC, owner, label),
+    offset: 0,
+    shape: [words],
+    dtype: 'u32',
+    label,
+  });
   try {
     const bind: Record<string, Tensor> = {};
-    for (const [label, words] of Object.entries(inputs)) device.write((bind[label] = tensor(label, words.length)), words);
+    for (const [label, words] of Object.entries(inputs))
+      device.write((bind[label] = tensor(label, words.length)), words);
     for (const [label, words] of Object.entries(outputs)) bind[label] = tensor(label, words);
-    const program = await record(device, (r) => r.dispatch(benchShader(name), { bind, grid: [COUNT / 2 / 64] }), { label: name });
+    const program = await record(device, (r) => r.dispatch(benchShader(name), { bind, grid: [COUNT / 2 / 64] }), {
+      label: name,
+    });
     program.run();
     const read: Record<string, ArrayBuffer> = {};
     for (const label of Object.keys(outputs)) read[label] = await device.read(bind[label]!);
@@ -78,7 +97,10 @@ async function overPairs(device: Device, name: string, inputs: Readonly<Record<s
   }
 }
 
-/** f32 as halves without rounding: NaN-free inputs whose values are halves; others become a half that is no neighbour. */
+/**
+ * f32 as halves without rounding: NaN-free inputs whose values are halves; others become a half
+ * that is no neighbour.
+ */
 function asHalf(bits: Uint32Array, i: number): number {
   const value = new Float32Array(bits.buffer, 4 * i, 1);
   const half = float32ToFloat16(value)[0]!;
@@ -90,27 +112,69 @@ export async function checkHalves(device: Device): Promise<Halves[]> {
   const words = new Uint32Array(all.buffer);
   const { y } = await overPairs(device, 'unpack_halves', { x: words }, { y: COUNT });
   const unpacked = new Uint32Array(y!);
-  const results = [tally('unpack2x16float', COUNT, (i) => ({ expected: i, got: asHalf(unpacked, i), exact: true, subnormalIn: isSubnormal(i), of: hex(i) }))];
+  const results = [
+    tally('unpack2x16float', COUNT, (i) => ({
+      expected: i,
+      got: asHalf(unpacked, i),
+      exact: true,
+      subnormalIn: isSubnormal(i),
+      of: hex(i),
+    })),
+  ];
 
   for (const step of [0, ...ULP_STEPS]) {
     // From each finite half towards the next larger one in magnitude; the largest has none.
-    const between = Float32Array.from(floats, (v, i) => (!isFinite16(i) || (i & 0x7fff) === 0x7bff ? 0 : v + step * (floats[i + 1]! - v)));
+    const between = Float32Array.from(floats, (v, i) =>
+      !isFinite16(i) || (i & 0x7fff) === 0x7bff ? 0 : v + step * (floats[i + 1]! - v),
+    );
     const packed = await overPairs(device, 'pack_halves', { x: new Uint32Array(between.buffer) }, { y: COUNT / 2 });
     const got = new Uint16Array(packed['y']!);
     const expected = float32ToFloat16(between);
-    results.push(tally(step === 0 ? 'pack2x16float' : `pack2x16float + ${step} ulp`, COUNT, (i) => ({ expected: expected[i]!, got: got[i]!, exact: step === 0, subnormalIn: false, of: `${between[i]}` })));
+    results.push(
+      tally(step === 0 ? 'pack2x16float' : `pack2x16float + ${step} ulp`, COUNT, (i) => ({
+        expected: expected[i]!,
+        got: got[i]!,
+        exact: step === 0,
+        subnormalIn: false,
+        of: `${between[i]}`,
+      })),
+    );
   }
   if (!device.capabilities.f16) return results;
 
   const b = float16ToFloat32(others);
-  const made = await overPairs(device, 'half_arithmetic', { a: words, b: new Uint32Array(others.buffer) }, { floats: COUNT, sums: COUNT / 2, products: COUNT / 2 });
+  const made = await overPairs(
+    device,
+    'half_arithmetic',
+    { a: words, b: new Uint32Array(others.buffer) },
+    { floats: COUNT, sums: COUNT / 2, products: COUNT / 2 },
+  );
   const converted = new Uint32Array(made['floats']!);
-  results.push(tally('f32(f16)', COUNT, (i) => ({ expected: i, got: asHalf(converted, i), exact: true, subnormalIn: isSubnormal(i), of: hex(i) })));
-  // f32 has more than twice the bits of f16 and two: rounding there first changes nothing (Figueroa 1995).
-  for (const [name, sign, of] of [['sums', '+', (x: number, y: number) => x + y], ['products', '·', (x: number, y: number) => x * y]] as const) {
+  results.push(
+    tally('f32(f16)', COUNT, (i) => ({
+      expected: i,
+      got: asHalf(converted, i),
+      exact: true,
+      subnormalIn: isSubnormal(i),
+      of: hex(i),
+    })),
+  );
+  // f32 has more than twice the bits of f16 and two: rounding there first changes nothing (Figueroa
+  // 1995).
+  for (const [name, sign, of] of [
+    ['sums', '+', (x: number, y: number) => x + y],
+    ['products', '·', (x: number, y: number) => x * y],
+  ] as const) {
     const got = new Uint16Array(made[name]!);
     const expected = float32ToFloat16(floats.map((v, i) => of(v, b[i]!)));
-    results.push(tally(`f16 ${sign} f16`, COUNT, (i) => ({ expected: expected[i]!, got: got[i]!, subnormalIn: isSubnormal(i) || isSubnormal(others[i]!), of: `${hex(i)} ${sign} ${hex(others[i]!)}` })));
+    results.push(
+      tally(`f16 ${sign} f16`, COUNT, (i) => ({
+        expected: expected[i]!,
+        got: got[i]!,
+        subnormalIn: isSubnormal(i) || isSubnormal(others[i]!),
+        of: `${hex(i)} ${sign} ${hex(others[i]!)}`,
+      })),
+    );
   }
   return results;
 }

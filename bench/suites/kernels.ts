@@ -1,5 +1,6 @@
-// The suite `kernels`: each operation at the sizes it has in Bark, against the bandwidth of a copy and the best product of the same run.
-// Before a time counts, some of the operation's outputs are compared with the same in f64 (cases.ts).
+// The suite `kernels`: each operation at the sizes it has in Bark, against the bandwidth of a copy
+// and the best product of the same run. Before a time counts, some of the operation's outputs are
+// compared with the same in f64 (cases.ts).
 
 import { Device } from '../../runtime/compute/device.ts';
 import { record } from '../../runtime/compute/program.ts';
@@ -9,17 +10,25 @@ import { basisMs, copyBandwidth, measure, variantOf, type Timing } from '../meas
 import { rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
 import { openBenchModel } from '../model/synthetic.ts';
 
-/** What f32 may miss, relative to Σ|addends|: 4096 roundings of random sign and a polynomial for erf, twice over. */
+/**
+ * What f32 may miss, relative to Σ|addends|: 4096 roundings of random sign and a polynomial for
+ * erf, twice over.
+ */
 const TOLERANCE = 2e-5;
 
-/** The largest error among the sampled outputs relative to Σ|addends|; throws where one is wrong. */
+/**
+ * The largest error among the sampled outputs relative to Σ|addends|; throws where one is wrong.
+ */
 async function check(device: Device, { op, shape, output, expected, exact }: Case): Promise<number> {
   const values = await readOutput(device, output);
   let worst = 0;
   for (const { at, value, size } of expected()) {
     const error = Math.abs(values[at]! - value);
     const relative = exact ? error : error / (size + 0.1);
-    if (!(relative <= (exact ? 0 : TOLERANCE))) throw new Error(`${op} ${shape}: got ${values[at]} at ${at}, expected ${value} ± ${exact ? 0 : TOLERANCE * (size + 0.1)}.`);
+    if (!(relative <= (exact ? 0 : TOLERANCE)))
+      throw new Error(
+        `${op} ${shape}: got ${values[at]} at ${at}, expected ${value} ± ${exact ? 0 : TOLERANCE * (size + 0.1)}.`,
+      );
     worst = Math.max(worst, relative);
   }
   return worst;
@@ -33,9 +42,15 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
   const device = await Device.request();
   try {
     const copyGBps = await copyBandwidth(device, options);
-    const dtypes = options.dtype ? [options.dtype] : options.quick ? (['float16'] as const) : (['float16', 'float32'] as const);
+    const dtypes = options.dtype
+      ? [options.dtype]
+      : options.quick
+        ? (['float16'] as const)
+        : (['float16', 'float32'] as const);
     const cases: MakeCase[] = [
-      ...dtypes.flatMap((dtype) => gptCases(device, { hidden, heads, semanticHead: semantic_config.semantic_vocab_size + 1, codebook }, dtype)),
+      ...dtypes.flatMap((dtype) =>
+        gptCases(device, { hidden, heads, semanticHead: semantic_config.semantic_vocab_size + 1, codebook }, dtype),
+      ),
       ...codecCases(device, model.config.codec_config.num_filters, options.quick ? 1 : 5),
     ];
     const done: { made: Case; time: Timing; worst: number }[] = [];
@@ -48,7 +63,10 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
         try {
           program.run();
           const worst = await check(device, made);
-          const time = await measure(device, (times) => program.run(times), { repeats: options.repeats, budgetMs: options.quick ? 300 : 5000 });
+          const time = await measure(device, (times) => program.run(times), {
+            repeats: options.repeats,
+            budgetMs: options.quick ? 300 : 5000,
+          });
           done.push({ made, time, worst });
         } finally {
           program.dispose();
@@ -57,15 +75,37 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
         device.destroyOwned(owner);
       }
     }
-    const best = Math.max(...done.filter(({ made }) => /^(linear|qkv)(?!_row)/.test(made.op)).map(({ made, time }) => made.flops / basisMs(device, time) / 1e9));
+    const best = Math.max(
+      ...done
+        .filter(({ made }) => /^(linear|qkv)(?!_row)/.test(made.op))
+        .map(({ made, time }) => made.flops / basisMs(device, time) / 1e9),
+    );
     for (const { made, time, worst } of done) {
       const ms = basisMs(device, time);
       const GBps = made.bytes / ms / 1e6;
       const TFLOPps = made.flops / ms / 1e9;
       emit({
-        suite: 'kernels', model: options.model, layers: 1, adapter: device.name, dtype: made.dtype, variant: variantOf(device), op: made.op, shape: made.shape, runs: time.runs,
-        ms: rounded(time.ms, 4), gpuMs: time.gpuMs === null ? null : rounded(time.gpuMs, 4), cpuMs: rounded(time.cpuMs, 4), bytes: made.bytes, flops: made.flops,
-        GBps: rounded(GBps, 3), TFLOPps: rounded(TFLOPps, 5), percentOfCopy: rounded((100 * GBps) / copyGBps, 1), percentOfBestProduct: rounded((100 * TFLOPps) / best, 1), copyGBps: rounded(copyGBps, 2), bestTFLOPps: rounded(best, 5), worstError: Number(worst.toPrecision(2)),
+        suite: 'kernels',
+        model: options.model,
+        layers: 1,
+        adapter: device.name,
+        dtype: made.dtype,
+        variant: variantOf(device),
+        op: made.op,
+        shape: made.shape,
+        runs: time.runs,
+        ms: rounded(time.ms, 4),
+        gpuMs: time.gpuMs === null ? null : rounded(time.gpuMs, 4),
+        cpuMs: rounded(time.cpuMs, 4),
+        bytes: made.bytes,
+        flops: made.flops,
+        GBps: rounded(GBps, 3),
+        TFLOPps: rounded(TFLOPps, 5),
+        percentOfCopy: rounded((100 * GBps) / copyGBps, 1),
+        percentOfBestProduct: rounded((100 * TFLOPps) / best, 1),
+        copyGBps: rounded(copyGBps, 2),
+        bestTFLOPps: rounded(best, 5),
+        worstError: Number(worst.toPrecision(2)),
       });
     }
   } finally {
@@ -75,7 +115,19 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
 
 export const kernels: Suite = {
   name: 'kernels',
-  about: 'each operation at Bark\'s sizes, against a copy and the best product of the same run',
-  columns: ['op', 'shape', 'dtype', 'ms', 'gpuMs', 'cpuMs', 'GBps', 'TFLOPps', 'percentOfCopy', 'percentOfBestProduct', 'worstError'],
+  about: "each operation at Bark's sizes, against a copy and the best product of the same run",
+  columns: [
+    'op',
+    'shape',
+    'dtype',
+    'ms',
+    'gpuMs',
+    'cpuMs',
+    'GBps',
+    'TFLOPps',
+    'percentOfCopy',
+    'percentOfBestProduct',
+    'worstError',
+  ],
   run,
 };

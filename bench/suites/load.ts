@@ -1,5 +1,6 @@
-// The suite `load`: how long and with how much memory a model's weights come to the GPU, against the time of merely reading its file.
-// Each measurement is a process of its own (load_child.ts), because memory's peak is the process's. What the fields mean: README.md.
+// The suite `load`: how long and with how much memory a model's weights come to the GPU, against
+// the time of merely reading its file. Each measurement is a process of its own (load_child.ts),
+// because memory's peak is the process's. What the fields mean: README.md.
 
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,10 +13,16 @@ import type { LoadInput, LoadMeasurement } from './load_child.ts';
 const MIB = 2 ** 20;
 
 /** Folders to load, with the weights' file of each. */
-function* checkpoints({ model, dir, quick }: BenchOptions, note: (text: string) => void): Generator<{ folder: string; file: string }> {
+function* checkpoints(
+  { model, dir, quick }: BenchOptions,
+  note: (text: string) => void,
+): Generator<{ folder: string; file: string }> {
   if (!isModelName(model)) {
     const file = ['model.safetensors', 'pytorch_model.bin'].find((name) => existsSync(join(model, name)));
-    if (!file) throw new Error(`${model}: got no weights, expected model.safetensors or pytorch_model.bin. Is this the folder of a model?`);
+    if (!file)
+      throw new Error(
+        `${model}: got no weights, expected model.safetensors or pytorch_model.bin. Is this the folder of a model?`,
+      );
     yield { folder: model, file };
     return;
   }
@@ -26,12 +33,19 @@ function* checkpoints({ model, dir, quick }: BenchOptions, note: (text: string) 
   }
 }
 
-/** Two starts, the first with nothing that the driver has compiled before; null where the driver keeps nothing, or not where it is told. */
-async function startTwice(measure: (more: Partial<LoadInput>) => Promise<LoadMeasurement>): Promise<{ firstStartMs: number; secondStartMs: number } | null> {
+/**
+ * Two starts, the first with nothing that the driver has compiled before; null where the driver
+ * keeps nothing, or not where it is told.
+ */
+async function startTwice(
+  measure: (more: Partial<LoadInput>) => Promise<LoadMeasurement>,
+): Promise<{ firstStartMs: number; secondStartMs: number } | null> {
   const driverCache = mkdtempSync(join(tmpdir(), 'bark-driver-cache-'));
   try {
     const [first, second] = [await measure({ driverCache }), await measure({ driverCache })];
-    return second.driverCached ? { firstStartMs: rounded(startOf(first)), secondStartMs: rounded(startOf(second)) } : null;
+    return second.driverCached
+      ? { firstStartMs: rounded(startOf(first)), secondStartMs: rounded(startOf(second)) }
+      : null;
   } finally {
     rmSync(driverCache, { recursive: true, force: true });
   }
@@ -44,18 +58,25 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
   for (const { folder, file } of checkpoints(options, note)) {
     for (const dtype of options.dtype ? [options.dtype] : (['float16', 'float32'] as const)) {
       const input: LoadInput = { folder, file, dtype, cold: false };
-      const measure = (more: Partial<LoadInput> = {}): Promise<LoadMeasurement> => inChild<LoadMeasurement>('bench/suites/load_child', { ...input, ...more });
+      const measure = (more: Partial<LoadInput> = {}): Promise<LoadMeasurement> =>
+        inChild<LoadMeasurement>('bench/suites/load_child', { ...input, ...more });
       const warm: LoadMeasurement[] = [];
       for (let time = 0; time < repeats; time++) warm.push(await measure());
       const fromDisk: LoadMeasurement[] = [];
       for (let time = 0; cold && time < (quick ? 1 : repeats); time++) fromDisk.push(await measure({ cold: true }));
       const starts = cold ? await startTwice(measure) : null;
       const dropped = fromDisk.filter((run) => run.cold);
-      const middle = (of: (run: LoadMeasurement) => number, runs = warm, decimals = 1): number | null => (runs.length > 0 ? rounded(median(runs.map(of)), decimals) : null);
+      const middle = (of: (run: LoadMeasurement) => number, runs = warm, decimals = 1): number | null =>
+        runs.length > 0 ? rounded(median(runs.map(of)), decimals) : null;
       const most = (of: (run: LoadMeasurement) => number): number => rounded(Math.max(...warm.map(of)));
       const [first] = warm as [LoadMeasurement];
       emit({
-        suite: 'load', model, layers: layersOf(folder), adapter: first.adapter, dtype, variant: file,
+        suite: 'load',
+        model,
+        layers: layersOf(folder),
+        adapter: first.adapter,
+        dtype,
+        variant: file,
         runs: warm.length,
         readRatio: middle((run) => run.loadMs / run.readMs, warm, 2),
         readMs: middle((run) => run.readMs),
@@ -66,7 +87,10 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
         startMs: middle(startOf),
         firstStartMs: starts?.firstStartMs ?? null,
         secondStartMs: starts?.secondStartMs ?? null,
-        coldReadRatio: dropped.length > 0 ? rounded(median(dropped.map((run) => run.loadMs)) / median(dropped.map((run) => run.readMs)), 2) : null,
+        coldReadRatio:
+          dropped.length > 0
+            ? rounded(median(dropped.map((run) => run.loadMs)) / median(dropped.map((run) => run.readMs)), 2)
+            : null,
         coldReadMs: middle((run) => run.readMs, dropped),
         coldLoadMs: middle((run) => run.loadMs, dropped),
         hostPeakAboveIdleMB: most((run) => run.hostPeak / MIB),
@@ -91,6 +115,22 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
 export const load: Suite = {
   name: 'load',
   about: 'weights from the file to the GPU: time over that of merely reading the file, and memory',
-  columns: ['model', 'dtype', 'variant', 'readRatio', 'readMs', 'loadMs', 'warmUpMs', 'firstStartMs', 'secondStartMs', 'coldReadRatio', 'hostPeakAboveIdleMB', 'processPeakAboveIdleMB', 'gpuBytes', 'bytesRead', 'fileBytes'],
+  columns: [
+    'model',
+    'dtype',
+    'variant',
+    'readRatio',
+    'readMs',
+    'loadMs',
+    'warmUpMs',
+    'firstStartMs',
+    'secondStartMs',
+    'coldReadRatio',
+    'hostPeakAboveIdleMB',
+    'processPeakAboveIdleMB',
+    'gpuBytes',
+    'bytesRead',
+    'fileBytes',
+  ],
   run,
 };

@@ -1,5 +1,6 @@
-// One measurement of the suite `load`, in a process of its own: reads the file, then loads the model, compares weights on the GPU with the
-// file, and only then tells its parent how long it took. Memory is the kernel's own count on Linux, and sampled elsewhere.
+// One measurement of the suite `load`, in a process of its own: reads the file, then loads the
+// model, compares weights on the GPU with the file, and only then tells its parent how long it
+// took. Memory is the kernel's own count on Linux, and sampled elsewhere.
 
 import { spawnSync } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, writeFileSync } from 'node:fs';
@@ -31,22 +32,40 @@ export interface LoadMeasurement {
   readonly cold: boolean;
   /** Reading all of the file, 8 MiB at a time into one buffer. */
   readonly readMs: number;
-  /** From the call of `fromPretrained` until the last weight is on the GPU: opening, reading, casting, kernels for these compiled. */
+  /**
+   * From the call of `fromPretrained` until the last weight is on the GPU: opening, reading,
+   * casting, kernels for these compiled.
+   */
   readonly loadMs: number;
-  /** Processor time of all threads in `loadMs`, and in `readMs`: steadier where other work shares the processor. */
+  /**
+   * Processor time of all threads in `loadMs`, and in `readMs`: steadier where other work shares
+   * the processor.
+   */
   readonly loadCpuMs: number;
   readonly readCpuMs: number;
-  /** From then until `fromPretrained` returned: the kernels of speaking, which compile meanwhile, run once. */
+  /**
+   * From then until `fromPretrained` returned: the kernels of speaking, which compile meanwhile,
+   * run once.
+   */
   readonly warmUpMs: number;
   /** Whether the driver has put anything into `driverCache`. */
   readonly driverCached: boolean;
-  /** Bytes of memory above what the process held before loading, at the peak until `loadMs`; on a software adapter GPU buffers are among them. */
+  /**
+   * Bytes of memory above what the process held before loading, at the peak until `loadMs`; on a
+   * software adapter GPU buffers are among them.
+   */
   readonly processPeak: number;
-  /** The same without GPU buffers that are held: with the staging memory of uploads, which is the driver's. */
+  /**
+   * The same without GPU buffers that are held: with the staging memory of uploads, which is the
+   * driver's.
+   */
   readonly hostPeak: number;
   /** `hostPeak` until `fromPretrained` returned, with what compiling takes. */
   readonly hostPeakWithWarmUp: number;
-  /** The peak of anonymous memory until `fromPretrained` returned: what the process allocates itself. Mesa's lavapipe keeps GPU buffers elsewhere. */
+  /**
+   * The peak of anonymous memory until `fromPretrained` returned: what the process allocates
+   * itself. Mesa's lavapipe keeps GPU buffers elsewhere.
+   */
   readonly anonymousPeak: number;
   /** GPU buffers held once the weights are there. */
   readonly gpuBytes: number;
@@ -71,7 +90,7 @@ function readAll(path: string, buffer: Uint8Array): number {
   const start = performance.now();
   const file = openSync(path, 'r');
   const { size } = fstatSync(file);
-  for (let at = 0; at < size; ) {
+  for (let at = 0; at < size;) {
     const n = readSync(file, buffer, 0, buffer.length, at);
     if (n === 0) throw new Error(`${path}: it ended at byte ${at} of ${size}.`);
     at += n;
@@ -85,7 +104,10 @@ function forget(path: string): boolean {
   return process.platform === 'linux' && spawnSync('dd', [`if=${path}`, 'iflag=nocache', 'count=0']).status === 0;
 }
 
-/** Bytes of memory held now, of these anonymous ones, and the peak since `resetPeak`; 0 where the kernel does not count it. */
+/**
+ * Bytes of memory held now, of these anonymous ones, and the peak since `resetPeak`; 0 where the
+ * kernel does not count it.
+ */
 function memory(): { now: number; anonymous: number; peak: number } {
   if (process.platform !== 'linux') return { now: process.memoryUsage.rss(), anonymous: 0, peak: 0 };
   const status = readFileSync('/proc/self/status', 'latin1');
@@ -93,7 +115,10 @@ function memory(): { now: number; anonymous: number; peak: number } {
   return { now: field('VmRSS'), anonymous: field('RssAnon'), peak: field('VmHWM') };
 }
 
-/** Forgets an earlier peak; where that is not allowed, an earlier peak that was higher counts as this one. */
+/**
+ * Forgets an earlier peak; where that is not allowed, an earlier peak that was higher counts as
+ * this one.
+ */
 function resetPeak(): void {
   try {
     if (process.platform === 'linux') writeFileSync('/proc/self/clear_refs', '5');
@@ -101,7 +126,10 @@ function resetPeak(): void {
 }
 
 /** The folder, counting what is read of one of its files. */
-function counted(source: ModelSource, file: string): { source: ModelSource; counts: { bytesRead: number; reads: number; largestRead: number } } {
+function counted(
+  source: ModelSource,
+  file: string,
+): { source: ModelSource; counts: { bytesRead: number; reads: number; largestRead: number } } {
   const counts = { bytesRead: 0, reads: 0, largestRead: 0 };
   const count = (size: number): void => {
     counts.reads++;
@@ -121,24 +149,38 @@ function counted(source: ModelSource, file: string): { source: ModelSource; coun
       },
     }),
   });
-  return { counts, source: { ...source, open: async (path, options) => (path === file ? watch(await source.open(path, options)) : source.open(path, options)) } };
+  return {
+    counts,
+    source: {
+      ...source,
+      open: async (path, options) =>
+        path === file ? watch(await source.open(path, options)) : source.open(path, options),
+    },
+  };
 }
 
-/** Compares matrices of the first and the last layer of the causal stages with the file; gives how many of their bytes, throws where one differs. */
+/**
+ * Compares matrices of the first and the last layer of the causal stages with the file; gives how
+ * many of their bytes, throws where one differs.
+ */
 async function check(model: BarkModel, weights: Checkpoint): Promise<number> {
   let compared = 0;
   const same = async (t: Tensor, name: string): Promise<void> => {
     const stored = await weights.read(name);
     const floats = new Float32Array(stored.slice().buffer);
     const halves = float32ToFloat16(floats);
-    const wanted = Buffer.from((weights.info(name).dtype !== 'F32' ? stored : t.dtype === 'f16' ? halves : floats).buffer as ArrayBuffer);
+    const wanted = Buffer.from(
+      (weights.info(name).dtype !== 'F32' ? stored : t.dtype === 'f16' ? halves : floats).buffer as ArrayBuffer,
+    );
     if (weights.info(name).dtype === 'F32' || t.dtype === 'f16') {
-      if (!wanted.equals(Buffer.from(await model.device.read(t)))) throw new Error(`${name}: what is on the GPU differs from the file.`);
+      if (!wanted.equals(Buffer.from(await model.device.read(t))))
+        throw new Error(`${name}: what is on the GPU differs from the file.`);
       compared += stored.length;
     }
   };
   for (const stage of ['semantic', 'coarse_acoustics'] as const) {
-    // `use` is for the stages themselves; what they hold on the GPU is nobody's business but a test's.
+    // `use` is for the stages themselves; what they hold on the GPU is nobody's business but a
+    // test's.
     const open = model[stage] as unknown as { use(run: (gpt: CausalGpt) => Promise<void>): Promise<void> };
     await open.use(async ({ blocks }) => {
       for (const n of new Set([0, blocks.length - 1])) {
@@ -150,13 +192,17 @@ async function check(model: BarkModel, weights: Checkpoint): Promise<number> {
       }
     });
   }
-  if (compared === 0) throw new Error(`${weights.label}: got weights of other types than float32 and float16, expected these. Timing needs a result that was checked.`);
+  if (compared === 0)
+    throw new Error(
+      `${weights.label}: got weights of other types than float32 and float16, expected these. Timing needs a result that was checked.`,
+    );
   return compared;
 }
 
 async function measure({ folder, file, dtype, cold, driverCache }: LoadInput): Promise<LoadMeasurement> {
   const path = join(folder, file);
-  // Mesa's drivers and NVIDIA's on Linux; others keep theirs where no variable reaches, or have none.
+  // Mesa's drivers and NVIDIA's on Linux; others keep theirs where no variable reaches, or have
+  // none.
   if (driverCache) process.env['MESA_SHADER_CACHE_DIR'] = process.env['__GL_SHADER_DISK_CACHE_PATH'] = driverCache;
   const buffer = new Uint8Array(CHUNK);
   let forgotten = cold && forget(path);
@@ -181,7 +227,19 @@ async function measure({ folder, file, dtype, cold, driverCache }: LoadInput): P
     peaks.host = Math.max(peaks.host, now - idle - (software ? device.memory().current : 0));
   };
   const sampler = setInterval(sample, 10);
-  let uploaded: Promise<{ at: number; loadCpuMs: number; processPeak: number; hostPeak: number; gpuBytes: number; bytesRead: number; uploadBytes: number; dispatches: number; submits: number }> | undefined;
+  let uploaded:
+    | Promise<{
+        at: number;
+        loadCpuMs: number;
+        processPeak: number;
+        hostPeak: number;
+        gpuBytes: number;
+        bytesRead: number;
+        uploadBytes: number;
+        dispatches: number;
+        submits: number;
+      }>
+    | undefined;
   const startCpu = cpuMs();
   const start = performance.now();
   const model = await BarkModel.fromPretrained(source, {
@@ -191,8 +249,18 @@ async function measure({ folder, file, dtype, cold, driverCache }: LoadInput): P
       if (stage !== 'load' || done < total) return;
       sample();
       const { uploadBytes, dispatches, submits } = device.counters;
-      const counters = { processPeak: peaks.process, hostPeak: peaks.host, gpuBytes: device.memory().current, bytesRead: counts.bytesRead, uploadBytes: uploadBytes - before.uploadBytes, dispatches: dispatches - before.dispatches, submits: submits - before.submits };
-      uploaded = device.gpu.queue.onSubmittedWorkDone().then(() => ({ at: performance.now(), loadCpuMs: cpuMs() - startCpu, ...counters }));
+      const counters = {
+        processPeak: peaks.process,
+        hostPeak: peaks.host,
+        gpuBytes: device.memory().current,
+        bytesRead: counts.bytesRead,
+        uploadBytes: uploadBytes - before.uploadBytes,
+        dispatches: dispatches - before.dispatches,
+        submits: submits - before.submits,
+      };
+      uploaded = device.gpu.queue
+        .onSubmittedWorkDone()
+        .then(() => ({ at: performance.now(), loadCpuMs: cpuMs() - startCpu, ...counters }));
     },
   });
   const end = performance.now();
@@ -205,7 +273,22 @@ async function measure({ folder, file, dtype, cold, driverCache }: LoadInput): P
   const checkedBytes = await check(model, weights);
   await weights.close();
   const driverCached = driverCache !== undefined && readdirSync(driverCache).length > 0;
-  return { adapter: device.name, software, cold: forgotten, driverCached, readMs, readCpuMs, loadMs: at - start, warmUpMs: end - at, ...counters, hostPeakWithWarmUp: peaks.host, anonymousPeak: peaks.anonymous, reads, largestRead, checkedBytes };
+  return {
+    adapter: device.name,
+    software,
+    cold: forgotten,
+    driverCached,
+    readMs,
+    readCpuMs,
+    loadMs: at - start,
+    warmUpMs: end - at,
+    ...counters,
+    hostPeakWithWarmUp: peaks.host,
+    anonymousPeak: peaks.anonymous,
+    reads,
+    largestRead,
+    checkedBytes,
+  };
 }
 
 const result = await measure(JSON.parse(process.argv[2]!) as LoadInput);

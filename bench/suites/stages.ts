@@ -1,5 +1,6 @@
-// The suite `stages`: the parts of a sentence that are products of many rows: prefill, a pass of the fine model, the codec. Through the models'
-// own code. Before a time counts: a prefill must leave the cache that decode steps over the same tokens leave, a fine pass must draw what
+// The suite `stages`: the parts of a sentence that are products of many rows: prefill, a pass of
+// the fine model, the codec. Through the models' own code. Before a time counts: a prefill must
+// leave the cache that decode steps over the same tokens leave, a fine pass must draw what
 // `forward` finds likeliest, and audio must begin as the same codes in f64 do.
 
 import { BarkFineModel } from '../../bark/fine.ts';
@@ -19,7 +20,10 @@ const SECONDS = [1, 5, 13];
 const QUICK_LAYERS = { prefill: 2, fine: 1 }; // with one, a prefill would be nothing but keys and values
 const QUICK_PROMPT = 40;
 
-/** Throws unless the cache rows of a prefilled and of a stepped sentence are alike. Gives the largest difference, relative to the mean square. */
+/**
+ * Throws unless the cache rows of a prefilled and of a stepped sentence are alike. Gives the
+ * largest difference, relative to the mean square.
+ */
 async function compareCaches(device: Device, cache: KvCache, positions: number, what: string): Promise<number> {
   let worst = 0;
   for (const [n, layer] of cache.entries()) {
@@ -37,7 +41,10 @@ async function compareCaches(device: Device, cache: KvCache, positions: number, 
       }
       const relative = most / Math.sqrt(squares / (heads * positions * D));
       const allowed = t.dtype === 'f16' ? 2e-2 : 1e-3; // a few steps of a half, through the layers
-      if (!(relative <= allowed)) throw new Error(`${what}: ${name} of layer ${n} differ by ${relative} of their mean square between prefill and decode steps, expected at most ${allowed}.`);
+      if (!(relative <= allowed))
+        throw new Error(
+          `${what}: ${name} of layer ${n} differ by ${relative} of their mean square between prefill and decode steps, expected at most ${allowed}.`,
+        );
       worst = Math.max(worst, relative);
     }
   }
@@ -62,9 +69,19 @@ async function checkPrefill(device: Device, gpt: CausalGpt, stage: Stage, length
   }
 }
 
-const numbers = ({ ms, cpuMs: cpu, gpuMs, runs }: Timing): Record<string, number | null> => ({ runs, ms: rounded(ms, 2), gpuMs: gpuMs === null ? null : rounded(gpuMs, 2), cpuMs: rounded(cpu, 2) });
+const numbers = ({ ms, cpuMs: cpu, gpuMs, runs }: Timing): Record<string, number | null> => ({
+  runs,
+  ms: rounded(ms, 2),
+  gpuMs: gpuMs === null ? null : rounded(gpuMs, 2),
+  cpuMs: rounded(cpu, 2),
+});
 
-async function prefill(device: Device, gpt: CausalGpt, stage: Stage, options: BenchOptions): Promise<Record<string, string | number | null>> {
+async function prefill(
+  device: Device,
+  gpt: CausalGpt,
+  stage: Stage,
+  options: BenchOptions,
+): Promise<Record<string, string | number | null>> {
   const M = PREFILLS[stage.name];
   const { hidden_size: H, num_layers } = gpt.config;
   const worst = await checkPrefill(device, gpt, stage, options.quick ? QUICK_PROMPT : M);
@@ -75,23 +92,47 @@ async function prefill(device: Device, gpt: CausalGpt, stage: Stage, options: Be
     const run = (times: number): void => {
       for (let i = 0; i < times; i++) session.prefill(0, M);
     };
-    const time = await measure(device, run, { repeats: options.repeats, budgetMs: options.quick ? 1000 : 20_000, ...(options.quick && { times: 1 }) });
+    const time = await measure(device, run, {
+      repeats: options.repeats,
+      budgetMs: options.quick ? 1000 : 20_000,
+      ...(options.quick && { times: 1 }),
+    });
     // The last layer has only keys and values to make.
     const flops = (num_layers - 1) * (24 * M * H * H + 2 * M * (M + 1) * H) + 6 * M * H * H;
-    return { stage: `${stage.name} prefill`, rows: M, ...numbers(time), flops, TFLOPps: rounded(flops / basisMs(device, time) / 1e9, 5), checkedRows: options.quick ? QUICK_PROMPT : M, worstError: Number(worst.toPrecision(2)) };
+    return {
+      stage: `${stage.name} prefill`,
+      rows: M,
+      ...numbers(time),
+      flops,
+      TFLOPps: rounded(flops / basisMs(device, time) / 1e9, 5),
+      checkedRows: options.quick ? QUICK_PROMPT : M,
+      worstError: Number(worst.toPrecision(2)),
+    };
   } finally {
     session.dispose();
   }
 }
 
-/** The first sentence's first window of frames, as the fine stage runs it; a quick run predicts two codebooks in place of six. */
-async function finePass(device: Device, model: BenchModel, dtype: 'float16' | 'float32', options: BenchOptions): Promise<Record<string, string | number | null>> {
+/**
+ * The first sentence's first window of frames, as the fine stage runs it; a quick run predicts two
+ * codebooks in place of six.
+ */
+async function finePass(
+  device: Device,
+  model: BenchModel,
+  dtype: 'float16' | 'float32',
+  options: BenchOptions,
+): Promise<Record<string, string | number | null>> {
   const { fine_acoustics_config, coarse_acoustics_config, codebook_size } = model.generation;
   const { n_coarse_codebooks: given } = coarse_acoustics_config;
   const { max_fine_input_length: M, n_fine_codebooks } = fine_acoustics_config;
   const C = options.quick ? given + 2 : n_fine_codebooks;
   const generation = { ...model.generation, fine_acoustics_config: { ...fine_acoustics_config, n_fine_codebooks: C } };
-  const fine = new BarkFineModel({ device, weights: model.weights.at('fine_acoustics'), dtype: dtype === 'float16' ? 'f16' : 'f32' }, model.config.fine_acoustics_config, generation);
+  const fine = new BarkFineModel(
+    { device, weights: model.weights.at('fine_acoustics'), dtype: dtype === 'float16' ? 'f16' : 'f32' },
+    model.config.fine_acoustics_config,
+    generation,
+  );
   try {
     await fine.upload();
     const coarse = Int32Array.from({ length: given * M }, (_, i) => (37 + 389 * i + ((i * i) % 61)) % codebook_size);
@@ -101,49 +142,86 @@ async function finePass(device: Device, model: BenchModel, dtype: 'float16' | 'f
       let second = { ms: 0, cpuMs: 0 }; // when the first pass was done: progress is told one pass behind
       const { gpuMs } = await gpuTimed(device, async () => {
         codes = await fine.generate(coarse, null, {
-          temperature: null, seed: [1, 2],
+          temperature: null,
+          seed: [1, 2],
           onProgress: (done) => {
             if (done === 2) second = { ms: performance.now(), cpuMs: cpuMs() };
           },
         });
         const passes = C - given - 1;
-        times.push({ ms: (performance.now() - second.ms) / passes, cpuMs: (cpuMs() - second.cpuMs) / passes, gpuMs: null, runs: 1 });
+        times.push({
+          ms: (performance.now() - second.ms) / passes,
+          cpuMs: (cpuMs() - second.cpuMs) / passes,
+          gpuMs: null,
+          runs: 1,
+        });
       });
       times.push({ ...times.pop()!, gpuMs: gpuMs === null ? null : gpuMs / (C - given) });
       if (time === 0) await checkFine(fine, codes!, C, M, codebook_size);
     }
     const counted = times.length > 1 ? times.slice(1) : times;
     const gpu = counted.flatMap(({ gpuMs }) => (gpuMs === null ? [] : [gpuMs]));
-    const time: Timing = { ms: median(counted.map((t) => t.ms)), cpuMs: median(counted.map((t) => t.cpuMs)), gpuMs: gpu.length > 0 ? median(gpu) : null, runs: counted.length };
+    const time: Timing = {
+      ms: median(counted.map((t) => t.ms)),
+      cpuMs: median(counted.map((t) => t.cpuMs)),
+      gpuMs: gpu.length > 0 ? median(gpu) : null,
+      runs: counted.length,
+    };
     const { hidden_size: H, num_layers } = model.config.fine_acoustics_config;
     const flops = num_layers * (24 * M * H * H + 4 * M * M * H) + 2 * M * codebook_size * H;
-    return { stage: 'fine pass', rows: M, ...numbers(time), flops, TFLOPps: rounded(flops / basisMs(device, time) / 1e9, 5), checkedRows: M };
+    return {
+      stage: 'fine pass',
+      rows: M,
+      ...numbers(time),
+      flops,
+      TFLOPps: rounded(flops / basisMs(device, time) / 1e9, 5),
+      checkedRows: M,
+    };
   } finally {
     fine.unload();
   }
 }
 
-/** Throws unless each code of the last codebook is the likeliest of `forward`, or within rounding of it. */
+/**
+ * Throws unless each code of the last codebook is the likeliest of `forward`, or within rounding of
+ * it.
+ */
 async function checkFine(fine: BarkFineModel, codes: Int32Array, C: number, M: number, size: number): Promise<void> {
   const { n_codes_total } = fine.config;
   const last = C - 1;
-  const data = Int32Array.from({ length: M * n_codes_total }, (_, i) => (i % n_codes_total < last ? codes[(i % n_codes_total) * M + Math.floor(i / n_codes_total)]! : size));
+  const data = Int32Array.from({ length: M * n_codes_total }, (_, i) =>
+    i % n_codes_total < last ? codes[(i % n_codes_total) * M + Math.floor(i / n_codes_total)]! : size,
+  );
   const { logits } = await fine.forward(last, { data, shape: [1, M, n_codes_total] });
   const V = logits.shape[2]!;
   for (let t = 0; t < M; t++) {
     const row = logits.data.subarray(t * V, t * V + size);
     const top = row.reduce((a, v) => Math.max(a, v), -Infinity);
     const got = row[codes[last * M + t]!];
-    if (!(got !== undefined && top - got <= 5e-3 * Math.abs(top))) throw new Error(`fine pass: got code ${codes[last * M + t]} at frame ${t}, expected ${row.indexOf(top)}: its logit is ${top}, that of the drawn one ${got}.`);
+    if (!(got !== undefined && top - got <= 5e-3 * Math.abs(top)))
+      throw new Error(
+        `fine pass: got code ${codes[last * M + t]} at frame ${t}, expected ${row.indexOf(top)}: its logit is ${top}, that of the drawn one ${got}.`,
+      );
   }
 }
 
-async function codec(device: Device, model: BenchModel, options: BenchOptions, emit: (fields: Record<string, string | number | null>) => void): Promise<void> {
+async function codec(
+  device: Device,
+  model: BenchModel,
+  options: BenchOptions,
+  emit: (fields: Record<string, string | number | null>) => void,
+): Promise<void> {
   const config = model.config.codec_config;
   const Q = model.generation.fine_acoustics_config.n_fine_codebooks;
   const weights = model.weights.at('codec_model');
   const encodec = new EncodecModel({ device, config, weights, codebooks: Q });
-  const clip = (frames: number) => ({ data: Int32Array.from({ length: Q * frames }, (_, i) => (17 + 389 * (i % frames) + 101 * Math.floor(i / frames)) % config.codebook_size), shape: [Q, frames] });
+  const clip = (frames: number) => ({
+    data: Int32Array.from(
+      { length: Q * frames },
+      (_, i) => (17 + 389 * (i % frames) + 101 * Math.floor(i / frames)) % config.codebook_size,
+    ),
+    shape: [Q, frames],
+  });
   try {
     await encodec.decode(clip(9)); // compiles, and touches the weights
     for (const seconds of options.quick ? SECONDS.slice(0, 2) : SECONDS) {
@@ -161,22 +239,54 @@ async function codec(device: Device, model: BenchModel, options: BenchOptions, e
         if (time === 0) worst = await checkAudio(weights, config, value, codes.data, Q);
       }
       const gpu = times.flatMap(({ gpuMs }) => (gpuMs === null ? [] : [gpuMs]));
-      const time: Timing = { ms: median(times.map((t) => t.ms)), cpuMs: median(times.map((t) => t.cpuMs)), gpuMs: gpu.length > 0 ? median(gpu) : null, runs: times.length };
+      const time: Timing = {
+        ms: median(times.map((t) => t.ms)),
+        cpuMs: median(times.map((t) => t.cpuMs)),
+        gpuMs: gpu.length > 0 ? median(gpu) : null,
+        runs: times.length,
+      };
       const flops = 75 * seconds * flopsPerFrame(config);
-      emit({ stage: `codec ${seconds} s`, rows: 75 * seconds, ...numbers(time), flops, TFLOPps: rounded(flops / basisMs(device, time) / 1e9, 5), realTimeFactor: rounded(time.ms / 1000 / seconds, 4), worstError: Number(worst.toPrecision(2)) });
+      emit({
+        stage: `codec ${seconds} s`,
+        rows: 75 * seconds,
+        ...numbers(time),
+        flops,
+        TFLOPps: rounded(flops / basisMs(device, time) / 1e9, 5),
+        realTimeFactor: rounded(time.ms / 1000 / seconds, 4),
+        worstError: Number(worst.toPrecision(2)),
+      });
     }
   } finally {
     encodec.dispose();
   }
 }
 
-export async function runStages(options: BenchOptions, emit: (result: Result) => void, note: (text: string) => void): Promise<void> {
+export async function runStages(
+  options: BenchOptions,
+  emit: (result: Result) => void,
+  note: (text: string) => void,
+): Promise<void> {
   const model = await openBenchModel(options, QUICK_LAYERS.prefill);
   const fineModel = await openBenchModel(options, QUICK_LAYERS.fine);
   const device = await Device.request();
-  const say = (layers: number, dtype: 'float16' | 'float32') => (fields: Record<string, string | number | null>): void => emit({ suite: 'stages', model: options.model, layers, adapter: device.name, dtype, variant: variantOf(device), ...fields });
+  const say =
+    (layers: number, dtype: 'float16' | 'float32') =>
+    (fields: Record<string, string | number | null>): void =>
+      emit({
+        suite: 'stages',
+        model: options.model,
+        layers,
+        adapter: device.name,
+        dtype,
+        variant: variantOf(device),
+        ...fields,
+      });
   try {
-    for (const dtype of options.dtype ? [options.dtype] : options.quick ? (['float16'] as const) : (['float16', 'float32'] as const)) {
+    for (const dtype of options.dtype
+      ? [options.dtype]
+      : options.quick
+        ? (['float16'] as const)
+        : (['float16', 'float32'] as const)) {
       note(`stages: ${options.model}, ${model.layers} layers, ${dtype}`);
       for (const stage of stagesOf(device, model, dtype)) {
         await stage.use(async (gpt) => say(model.layers, dtype)(await prefill(device, gpt, stage, options)));
@@ -195,6 +305,18 @@ export async function runStages(options: BenchOptions, emit: (result: Result) =>
 export const stages: Suite = {
   name: 'stages',
   about: 'prefill of 257 and 887 positions, a pass of the fine model, the codec',
-  columns: ['stage', 'model', 'layers', 'dtype', 'rows', 'ms', 'gpuMs', 'cpuMs', 'TFLOPps', 'realTimeFactor', 'worstError'],
+  columns: [
+    'stage',
+    'model',
+    'layers',
+    'dtype',
+    'rows',
+    'ms',
+    'gpuMs',
+    'cpuMs',
+    'TFLOPps',
+    'realTimeFactor',
+    'worstError',
+  ],
   run: runStages,
 };

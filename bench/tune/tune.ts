@@ -1,6 +1,8 @@
-// `--tune`: times what there is to choose between on the adapter at hand, and has runtime/compute/tuning_file.ts remember what beat the defaults. One choice after
-// the other, each with those before it settled; a variant's time counts only when its results are the default's. It ends in time: a compiler that
-// takes seconds for a shader is waited for no longer than the budget lasts, and what was not measured keeps its default.
+// `--tune`: times what there is to choose between on the adapter at hand, and has
+// runtime/compute/tuning_file.ts remember what beat the defaults. One choice after the other, each
+// with those before it settled; a variant's time counts only when its results are the default's. It
+// ends in time: a compiler that takes seconds for a shader is waited for no longer than the budget
+// lasts, and what was not measured keeps its default.
 
 import { checkSubgroupMatrix } from '../../kernels/self_check.ts';
 import { Arena } from '../../runtime/compute/arena.ts';
@@ -46,7 +48,10 @@ export interface Tuned {
 }
 
 export interface TuneOptions {
-  /** Nothing is begun, and no compiler waited for, after so many seconds. Default: 20, with `quick` 8; what is under way then is finished. */
+  /**
+   * Nothing is begun, and no compiler waited for, after so many seconds. Default: 20, with `quick`
+   * 8; what is under way then is finished.
+   */
   readonly seconds?: number;
   readonly quick?: boolean;
   readonly repeats?: number;
@@ -55,7 +60,9 @@ export interface TuneOptions {
 
 /** A variant must take less than this of the default's time: less may be chance. */
 const WIN = 0.97;
-/** Of the results' root mean square: half-precision operands miss this much, a wrong kernel more. */
+/**
+ * Of the results' root mean square: half-precision operands miss this much, a wrong kernel more.
+ */
 const RMS_ERROR = 2e-3;
 const WORST_ERROR = 2e-2;
 /** What is so much slower in its first run, and takes so long, is not run again. */
@@ -71,7 +78,9 @@ class Plan extends Recorder {
   readonly steps: string[] = [];
 
   override dispatch(shader: Shader, { overrides, bind, grid }: Dispatch): void {
-    this.steps.push(JSON.stringify([shader.name, overrides, grid, Object.values(bind).filter((value) => !('buffer' in value))]));
+    this.steps.push(
+      JSON.stringify([shader.name, overrides, grid, Object.values(bind).filter((value) => !('buffer' in value))]),
+    );
   }
 }
 
@@ -89,8 +98,15 @@ function planned(device: Device, cases: readonly TuneCase[]): string {
   }
 }
 
-/** Measures until all is done or time is up, remembers what was found, and gives the file it is in. Throws `InputError` before any of it where nothing can be remembered. */
-export async function tune(emit: (result: Tuned) => void, note: (text: string) => void, options: TuneOptions = {}): Promise<string> {
+/**
+ * Measures until all is done or time is up, remembers what was found, and gives the file it is in.
+ * Throws `InputError` before any of it where nothing can be remembered.
+ */
+export async function tune(
+  emit: (result: Tuned) => void,
+  note: (text: string) => void,
+  options: TuneOptions = {},
+): Promise<string> {
   const { quick = false, repeats = 5, knobs = KNOBS } = options;
   const deadline = performance.now() + 1000 * (options.seconds ?? (quick ? 8 : 20));
   const file = await tuningPlace();
@@ -108,7 +124,18 @@ export async function tune(emit: (result: Tuned) => void, note: (text: string) =
       device.tuning = found;
       const measured = await tuneOne(device, knob, { repeats, deadline });
       if (measured.chosen !== measured.default) found = { ...found, [knob.key]: measured.chosen };
-      emit({ suite: 'tune', model: 'small, large', layers: 1, adapter, dtype: 'float16', variant, version, file, knob: knob.key, ...measured });
+      emit({
+        suite: 'tune',
+        model: 'small, large',
+        layers: 1,
+        adapter,
+        dtype: 'float16',
+        variant,
+        version,
+        file,
+        knob: knob.key,
+        ...measured,
+      });
       if (isFaulty(device)) {
         device.dispose();
         device = await Device.request({ tuning: {} });
@@ -144,21 +171,31 @@ async function tuneOne(device: Device, knob: Knob, { repeats, deadline }: Settin
   const programs: Program[] = [];
   const candidates: Candidate[] = [];
   const left = (value: Value, why: string): void => void candidates.push({ value, ms: null, speedup: null, note: why });
-  const result = (chosen: Value = standard, speedup = 1): Found => ({ default: standard, chosen, speedup: rounded(speedup, 3), candidates });
+  const result = (chosen: Value = standard, speedup = 1): Found => ({
+    default: standard,
+    chosen,
+    speedup: rounded(speedup, 3),
+    candidates,
+  });
 
   const compiled = async (made: TuneCase): Promise<Program> => {
-    const program = await inTime(record(device, (r) => made.record(r), { label: knob.key }), deadline);
+    const program = await inTime(
+      record(device, (r) => made.record(r), { label: knob.key }),
+      deadline,
+    );
     programs.push(program);
     return program;
   };
   const timed = async (all: readonly Program[]): Promise<number[]> => {
     const times: number[] = [];
-    for (const program of all) times.push(basisMs(device, await measure(device, (n) => program.run(n), { repeats, budgetMs: 500 })));
+    for (const program of all)
+      times.push(basisMs(device, await measure(device, (n) => program.run(n), { repeats, budgetMs: 500 })));
     return times;
   };
   /** Its results, and how long the first run took. */
   const tried = async (made: TuneCase, program: Program): Promise<{ outputs: ArrayLike<number>[]; ms: number }> => {
-    made.outputs.forEach((t) => poison(device, t)); // or results of the run before would do for those of a kernel that writes nothing
+    // or results of the run before would do for those of a kernel that writes nothing
+    made.outputs.forEach((t) => poison(device, t));
     await device.settle();
     const ms = basisMs(device, { ...(await clocked(device, () => program.run())), gpuMs: null });
     const outputs: ArrayLike<number>[] = [];
@@ -210,14 +247,21 @@ async function tuneOne(device: Device, knob: Knob, { repeats, deadline }: Settin
           its.push(program);
           const { outputs, ms } = await tried(made, program);
           first.push(ms);
-          const wrong = outputs.map((values, o) => difference(expected[i]![o]!, values, made.outputs[o]!)).find((text) => text !== undefined);
+          const wrong = outputs
+            .map((values, o) => difference(expected[i]![o]!, values, made.outputs[o]!))
+            .find((text) => text !== undefined);
           if (wrong) throw new Error(`wrong: ${wrong}`);
         }
         // A second's wait for what is far behind would be time that others lack.
         const hopeless = sum(first) > HOPELESS_MS && ratio(base, first) < HOPELESS;
         const times = hopeless ? first : await timed(its);
         const speedup = ratio(base, times);
-        candidates.push({ value, ms: rounded(sum(times), 4), speedup: rounded(speedup, 3), note: hopeless ? 'first run only, compiling included where drivers put it off' : null });
+        candidates.push({
+          value,
+          ms: rounded(sum(times), 4),
+          speedup: rounded(speedup, 3),
+          note: hopeless ? 'first run only, compiling included where drivers put it off' : null,
+        });
         if (speedup > (best?.speedup ?? 1 / WIN)) best = { value, programs: its, speedup };
       } catch (error) {
         left(value, reason(error));
@@ -225,7 +269,8 @@ async function tuneOne(device: Device, knob: Knob, { repeats, deadline }: Settin
       }
     }
     if (!best) return result();
-    // Once more, one right after the other: the machine may have been busy with something else while the default ran.
+    // Once more, one right after the other: the machine may have been busy with something else
+    // while the default ran.
     base = await timed(own);
     const speedup = Math.min(best.speedup, ratio(base, await timed(best.programs)));
     if (speedup > 1 / WIN) return result(best.value, speedup);
@@ -242,9 +287,11 @@ async function tuneOne(device: Device, knob: Knob, { repeats, deadline }: Settin
 const sum = (times: readonly number[]): number => times.reduce((a, b) => a + b, 0);
 
 /** How many times as fast, as a geometric mean: no case counts for more because it takes longer. */
-const ratio = (base: readonly number[], times: readonly number[]): number => Math.exp(sum(base.map((ms, i) => Math.log(ms / times[i]!))) / base.length);
+const ratio = (base: readonly number[], times: readonly number[]): number =>
+  Math.exp(sum(base.map((ms, i) => Math.log(ms / times[i]!))) / base.length);
 
-const reason = (error: unknown): string => (error instanceof OutOfTime ? OUT_OF_TIME : ((error as Error).message ?? String(error)).split('\n')[0]!);
+const reason = (error: unknown): string =>
+  error instanceof OutOfTime ? OUT_OF_TIME : ((error as Error).message ?? String(error)).split('\n')[0]!;
 
 function expectTime(deadline: number): void {
   if (performance.now() >= deadline) throw new OutOfTime();
@@ -252,11 +299,17 @@ function expectTime(deadline: number): void {
 
 async function inTime(making: Promise<Program>, deadline: number): Promise<Program> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => (timer = setTimeout(() => reject(new OutOfTime()), Math.max(0, deadline - performance.now()))));
+  const late = new Promise<never>(
+    (_, reject) => (timer = setTimeout(() => reject(new OutOfTime()), Math.max(0, deadline - performance.now()))),
+  );
   try {
     return await Promise.race([making, late]);
   } catch (error) {
-    if (error instanceof OutOfTime) making.then((program) => program.dispose(), () => {}); // the compiler cannot be stopped
+    if (error instanceof OutOfTime)
+      making.then(
+        (program) => program.dispose(),
+        () => {},
+      ); // the compiler cannot be stopped
     throw error;
   } finally {
     clearTimeout(timer);
@@ -268,7 +321,10 @@ function poison(device: Device, t: Tensor): void {
   device.write(t, new Uint8Array(byteSize(t.shape, t.dtype)).fill(0xff));
 }
 
-/** What is wrong with `got`, if anything is. What the default leaves unwritten must be left by others as well. */
+/**
+ * What is wrong with `got`, if anything is. What the default leaves unwritten must be left by
+ * others as well.
+ */
 function difference(expected: ArrayLike<number>, got: ArrayLike<number>, { label }: Tensor): string | undefined {
   let [squares, errors, worst, at, count] = [0, 0, 0, 0, 0];
   for (let i = 0; i < expected.length; i++) {
@@ -288,10 +344,25 @@ function difference(expected: ArrayLike<number>, got: ArrayLike<number>, { label
 
 /** For people: a line for each choice. */
 export function tuneTable(results: readonly Tuned[]): string {
-  const told = ({ value, ms, note }: Candidate): string => `${value}: ${[ms === null ? [] : `${ms} ms`, note ?? []].flat().join(', ')}`;
-  const measured = ({ candidates }: Tuned): string => (candidates.some(({ note }) => note === NO_ALTERNATIVE) ? NO_ALTERNATIVE : candidates.map(told).join(' · '));
-  const rows = [['choice', 'chosen', 'measured'], ...results.map((r) => [r.knob, r.chosen === r.default ? `${r.chosen}` : `${r.chosen} (${rounded(r.speedup, 2)} × ${r.default})`, measured(r)])];
+  const told = ({ value, ms, note }: Candidate): string =>
+    `${value}: ${[ms === null ? [] : `${ms} ms`, note ?? []].flat().join(', ')}`;
+  const measured = ({ candidates }: Tuned): string =>
+    candidates.some(({ note }) => note === NO_ALTERNATIVE) ? NO_ALTERNATIVE : candidates.map(told).join(' · ');
+  const rows = [
+    ['choice', 'chosen', 'measured'],
+    ...results.map((r) => [
+      r.knob,
+      r.chosen === r.default ? `${r.chosen}` : `${r.chosen} (${rounded(r.speedup, 2)} × ${r.default})`,
+      measured(r),
+    ]),
+  ];
   const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ').trimEnd()).join('\n');
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
-

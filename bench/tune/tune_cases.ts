@@ -1,6 +1,7 @@
-// What `--tune` times: for each choice of kernels/choice.ts the work in Bark that hangs on it, at the sizes of the small and of the large model, recorded
-// through the ordinary wrappers, so that `device.tuning` decides. Whether a variant is right is asked of the default's own result (tune.ts);
-// the default is held against f64 by the suites and the tests.
+// What `--tune` times: for each choice of kernels/choice.ts the work in Bark that hangs on it, at
+// the sizes of the small and of the large model, recorded through the ordinary wrappers, so that
+// `device.tuning` decides. Whether a variant is right is asked of the default's own result
+// (tune.ts); the default is held against f64 by the suites and the tests.
 
 import { attention, attentionDecode } from '../../kernels/attention/attention.ts';
 import { choices, valuesOf, type Choices } from '../../kernels/common/choices.ts';
@@ -26,7 +27,10 @@ interface Owner {
 /** Everything it makes is booked to `owner` and freed with it. */
 export type MakeTuneCase = (device: Device, owner: Owner) => TuneCase;
 
-/** One thing to choose: its name in a tuning, what it may be, what it is by default, and the work that tells which is best. */
+/**
+ * One thing to choose: its name in a tuning, what it may be, what it is by default, and the work
+ * that tells which is best.
+ */
 export interface Knob {
   readonly key: string;
   values(device: Device): readonly (string | number)[];
@@ -39,13 +43,20 @@ const PREFILL = 887;
 const CONTEXT = 600;
 const WEIGHT_BYTES = 192 << 20; // walked in a program on a GPU: more than its caches hold, as a model's weights are
 const [X, K, V] = [series(101), series(150_001), series(200_003)];
-const WIDTHS = [MODELS.large, MODELS.small].map(({ hidden_size, num_heads }) => ({ hidden: hidden_size, heads: num_heads }));
+const WIDTHS = [MODELS.large, MODELS.small].map(({ hidden_size, num_heads }) => ({
+  hidden: hidden_size,
+  heads: num_heads,
+}));
 
-const weight = (device: Device, owner: Owner, n: number, k: number, phase = 0): Tensor => filled(device, series(77_003 + 4099 * phase, 1 / Math.sqrt(k)), [n, k], 'f16', owner, 'weight');
+const weight = (device: Device, owner: Owner, n: number, k: number, phase = 0): Tensor =>
+  filled(device, series(77_003 + 4099 * phase, 1 / Math.sqrt(k)), [n, k], 'f16', owner, 'weight');
 
 const cacheOf = (device: Device, owner: Owner, heads: number, hidden: number): LayerCache => {
   const shape = [1, heads, CAPACITY, hidden / heads];
-  return { keys: filled(device, K, shape, 'f16', owner, 'keys'), values: filled(device, V, shape, 'f16', owner, 'values') };
+  return {
+    keys: filled(device, K, shape, 'f16', owner, 'keys'),
+    values: filled(device, V, shape, 'f16', owner, 'values'),
+  };
 };
 
 function callOf(device: Device, owner: Owner, count: number): Tensor {
@@ -61,79 +72,132 @@ function stateAt(device: Device, owner: Owner, position: number): Tensor {
 }
 
 /** The products of a decode step, layer after layer. */
-const walks = (H: number, batch: number): MakeTuneCase => (device, owner) => {
-  const layers = isSoftware(device.info) ? 1 : Math.ceil(WEIGHT_BYTES / (2 * 12 * H * H));
-  const row = (n: number, label: string): Tensor => device.createTensor([batch, n], 'f32', owner, label);
-  const x = filled(device, X, [batch, H], 'f32', owner, 'x');
-  const [projected, attended, wide, y] = [row(3 * H, 'projected'), row(H, 'attended'), row(4 * H, 'wide'), row(H, 'y')];
-  const state = createState(device, owner);
-  const plain = (n: number, k: number, phase: number) => ({ weight: weight(device, owner, n, k, phase), bias: null, norm: null, terms: null });
-  const stack = Array.from({ length: layers }, (_, l) => [plain(3 * H, H, 4 * l), plain(H, H, 4 * l + 1), plain(4 * H, H, 4 * l + 2), plain(H, 4 * H, 4 * l + 3)] as const);
-  return {
-    outputs: [projected, attended, wide, y],
-    record(r) {
-      for (const [att, out, up, down] of stack) {
-        linearDecode(r, projected, x, att, state);
-        linearDecode(r, attended, x, out, state);
-        linearDecode(r, wide, attended, up, state, { gelu: true });
-        linearDecode(r, y, wide, down, state);
-      }
-    },
+const walks =
+  (H: number, batch: number): MakeTuneCase =>
+  (device, owner) => {
+    const layers = isSoftware(device.info) ? 1 : Math.ceil(WEIGHT_BYTES / (2 * 12 * H * H));
+    const row = (n: number, label: string): Tensor => device.createTensor([batch, n], 'f32', owner, label);
+    const x = filled(device, X, [batch, H], 'f32', owner, 'x');
+    const [projected, attended, wide, y] = [
+      row(3 * H, 'projected'),
+      row(H, 'attended'),
+      row(4 * H, 'wide'),
+      row(H, 'y'),
+    ];
+    const state = createState(device, owner);
+    const plain = (n: number, k: number, phase: number) => ({
+      weight: weight(device, owner, n, k, phase),
+      bias: null,
+      norm: null,
+      terms: null,
+    });
+    const stack = Array.from(
+      { length: layers },
+      (_, l) =>
+        [
+          plain(3 * H, H, 4 * l),
+          plain(H, H, 4 * l + 1),
+          plain(4 * H, H, 4 * l + 2),
+          plain(H, 4 * H, 4 * l + 3),
+        ] as const,
+    );
+    return {
+      outputs: [projected, attended, wide, y],
+      record(r) {
+        for (const [att, out, up, down] of stack) {
+          linearDecode(r, projected, x, att, state);
+          linearDecode(r, attended, x, out, state);
+          linearDecode(r, wide, attended, up, state, { gelu: true });
+          linearDecode(r, y, wide, down, state);
+        }
+      },
+    };
   };
-};
 
-const oneQuery = ({ hidden, heads }: { hidden: number; heads: number }): MakeTuneCase => (device, owner) => {
-  const [q, y] = [filled(device, X, [1, hidden], 'f32', owner, 'q'), device.createTensor([1, hidden], 'f32', owner, 'y')];
-  const [cache, state] = [cacheOf(device, owner, heads, hidden), stateAt(device, owner, CONTEXT - 1)];
-  return { outputs: [y], record: (r) => attentionDecode(r, y, q, cache, state) };
-};
+const oneQuery =
+  ({ hidden, heads }: { hidden: number; heads: number }): MakeTuneCase =>
+  (device, owner) => {
+    const [q, y] = [
+      filled(device, X, [1, hidden], 'f32', owner, 'q'),
+      device.createTensor([1, hidden], 'f32', owner, 'y'),
+    ];
+    const [cache, state] = [cacheOf(device, owner, heads, hidden), stateAt(device, owner, CONTEXT - 1)];
+    return { outputs: [y], record: (r) => attentionDecode(r, y, q, cache, state) };
+  };
 
 /** The products of a layer of a prefill. */
-const products = ({ hidden: H, heads }: { hidden: number; heads: number }): MakeTuneCase => (device, owner) => {
-  const rows = (n: number, label: string): Tensor => device.createTensor([PREFILL, n], 'f32', owner, label);
-  const x = filled(device, X, [PREFILL, H], 'f32', owner, 'x');
-  const [q, attended, wide, y] = [rows(H, 'q'), rows(H, 'attended'), rows(4 * H, 'wide'), rows(H, 'y')];
-  const [cache, call] = [cacheOf(device, owner, heads, H), callOf(device, owner, PREFILL)];
-  const part = (n: number, k: number) => ({ weight: weight(device, owner, n, k), bias: null, norm: null, terms: null });
-  const [att, out, up, down] = [part(3 * H, H), part(H, H), part(4 * H, H), part(H, 4 * H)];
-  return {
-    outputs: [q, cache.keys, cache.values, attended, wide, y],
-    record(r) {
-      qkv(r, q, cache, x, att, call);
-      linear(r, attended, x, out, call);
-      linear(r, wide, attended, up, call, { gelu: true });
-      linear(r, y, wide, down, call);
-    },
+const products =
+  ({ hidden: H, heads }: { hidden: number; heads: number }): MakeTuneCase =>
+  (device, owner) => {
+    const rows = (n: number, label: string): Tensor => device.createTensor([PREFILL, n], 'f32', owner, label);
+    const x = filled(device, X, [PREFILL, H], 'f32', owner, 'x');
+    const [q, attended, wide, y] = [rows(H, 'q'), rows(H, 'attended'), rows(4 * H, 'wide'), rows(H, 'y')];
+    const [cache, call] = [cacheOf(device, owner, heads, H), callOf(device, owner, PREFILL)];
+    const part = (n: number, k: number) => ({
+      weight: weight(device, owner, n, k),
+      bias: null,
+      norm: null,
+      terms: null,
+    });
+    const [att, out, up, down] = [part(3 * H, H), part(H, H), part(4 * H, H), part(H, 4 * H)];
+    return {
+      outputs: [q, cache.keys, cache.values, attended, wide, y],
+      record(r) {
+        qkv(r, q, cache, x, att, call);
+        linear(r, attended, x, out, call);
+        linear(r, wide, attended, up, call, { gelu: true });
+        linear(r, y, wide, down, call);
+      },
+    };
   };
-};
 
-/** One product: a software adapter takes seconds to compile each shader, and as long to run a layer. */
+/**
+ * One product: a software adapter takes seconds to compile each shader, and as long to run a layer.
+ */
 const oneProduct: MakeTuneCase = (device, owner) => {
   const H = MODELS.small.hidden_size;
-  const [x, y] = [filled(device, X, [PREFILL, H], 'f32', owner, 'x'), device.createTensor([PREFILL, H], 'f32', owner, 'y')];
+  const [x, y] = [
+    filled(device, X, [PREFILL, H], 'f32', owner, 'x'),
+    device.createTensor([PREFILL, H], 'f32', owner, 'y'),
+  ];
   const [part, call] = [{ weight: weight(device, owner, H, H), bias: null }, callOf(device, owner, PREFILL)];
   return { outputs: [y], record: (r) => linear(r, y, x, part, call) };
 };
 
-const manyQueries = ({ hidden, heads }: { hidden: number; heads: number }, count: number, causal: boolean): MakeTuneCase => (device, owner) => {
-  const [q, y] = [filled(device, X, [count, hidden], 'f32', owner, 'q'), device.createTensor([count, hidden], 'f32', owner, 'y')];
-  const [cache, call] = [cacheOf(device, owner, heads, hidden), callOf(device, owner, count)];
-  return { outputs: [y], record: (r) => attention(r, y, q, cache, call, { causal }) };
-};
+const manyQueries =
+  ({ hidden, heads }: { hidden: number; heads: number }, count: number, causal: boolean): MakeTuneCase =>
+  (device, owner) => {
+    const [q, y] = [
+      filled(device, X, [count, hidden], 'f32', owner, 'q'),
+      device.createTensor([count, hidden], 'f32', owner, 'y'),
+    ];
+    const [cache, call] = [cacheOf(device, owner, heads, hidden), callOf(device, owner, count)];
+    return { outputs: [y], record: (r) => attention(r, y, q, cache, call, { causal }) };
+  };
 
 /** A convolution of the codec's decoder: of its second block, over `frames` frames. */
-const convolution = (frames: number): MakeTuneCase => (device, owner) => {
-  const sizes = { inChannels: 128, outChannels: 64, kernelSize: 3 };
-  const terms = sizes.kernelSize * sizes.inChannels;
-  const values = series(77_003, 1 / Math.sqrt(terms));
-  const packed = packConv1d(Float32Array.from({ length: terms * sizes.outChannels }, (_, i) => values.at(i)), sizes.outChannels, sizes.inChannels, sizes.kernelSize);
-  const w = device.createTensor([terms, padTo4(sizes.outChannels)], 'f32', owner, 'weight');
-  device.write(w, packed);
-  const bias = filled(device, series(90_001, 0.02), [sizes.outChannels], 'f32', owner, 'bias');
-  const x = filled(device, X, [1, frames, sizes.inChannels], 'f32', owner, 'x');
-  const y = device.createTensor([1, frames, sizes.outChannels], 'f32', owner, 'y');
-  return { outputs: [y], record: (r) => conv1d(r, y, x, { ...sizes, weight: w, bias, stride: 1, dilation: 1 }, { elu: true }) };
-};
+const convolution =
+  (frames: number): MakeTuneCase =>
+  (device, owner) => {
+    const sizes = { inChannels: 128, outChannels: 64, kernelSize: 3 };
+    const terms = sizes.kernelSize * sizes.inChannels;
+    const values = series(77_003, 1 / Math.sqrt(terms));
+    const packed = packConv1d(
+      Float32Array.from({ length: terms * sizes.outChannels }, (_, i) => values.at(i)),
+      sizes.outChannels,
+      sizes.inChannels,
+      sizes.kernelSize,
+    );
+    const w = device.createTensor([terms, padTo4(sizes.outChannels)], 'f32', owner, 'weight');
+    device.write(w, packed);
+    const bias = filled(device, series(90_001, 0.02), [sizes.outChannels], 'f32', owner, 'bias');
+    const x = filled(device, X, [1, frames, sizes.inChannels], 'f32', owner, 'x');
+    const y = device.createTensor([1, frames, sizes.outChannels], 'f32', owner, 'y');
+    return {
+      outputs: [y],
+      record: (r) => conv1d(r, y, x, { ...sizes, weight: w, bias, stride: 1, dilation: 1 }, { elu: true }),
+    };
+  };
 
 const decode = WIDTHS.map(({ hidden }) => walks(hidden, 1));
 const layer = (software: boolean): readonly MakeTuneCase[] => (software ? [oneProduct] : WIDTHS.map(products));
@@ -145,7 +209,10 @@ const CASES: Readonly<Record<keyof Choices, (software: boolean) => readonly Make
   attentionDecodeThreads: () => WIDTHS.map(oneQuery),
   gemm: layer,
   largeTileFrom: layer,
-  attention: (software) => (software ? [manyQueries(WIDTHS[1]!, PREFILL, true)] : WIDTHS.flatMap((width) => [manyQueries(width, PREFILL, true), manyQueries(width, CAPACITY, false)])),
+  attention: (software) =>
+    software
+      ? [manyQueries(WIDTHS[1]!, PREFILL, true)]
+      : WIDTHS.flatMap((width) => [manyQueries(width, PREFILL, true), manyQueries(width, CAPACITY, false)]),
   conv: (software) => [convolution(software ? 3000 : 24_000)],
   gemvBatch: () => [walks(WIDTHS[0]!.hidden, 8)],
   gemvSpread: () => decode,

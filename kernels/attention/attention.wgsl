@@ -1,12 +1,18 @@
-// Many queries of one sentence over its cached positions: y = softmax(q · Kᵀ / √head_dim + mask) · V. CAUSAL: query m sees positions up to
-// call.start + m; otherwise all call.start + call.count. torch: the attention of a prefill and of the fine model.
-// FlashAttention (Dao et al. 2022): 64 queries meet KEYS positions at a time, with the running maximum and sum of each. Both products are tiled like
-// that of common/gemm.wgsl: a thread owns 4 queries, and of them first the scores of 4 positions, then the sums of 8 channels. So a value that comes
-// from workgroup memory serves 4 queries, and a thread needs about a hundred registers whatever the head's size, all of them with addresses that are
-// known to the compiler (a thread that owns a whole query needs twice its channels, and a head's size is known at run time only: in memory, then).
-// Queries are read from where they are, at most 32 KiB that a workgroup reads again and again. Workgroup memory, 12 KiB (16 for an f32 cache): 64 channels
-// of the keys, which values replace, and scores. Where 8 threads read a column of it, its vec4s are shifted from row to row to lie in different banks.
-// Grid: (⌈most queries / 64⌉, heads, ⌈head_dim / 64⌉): heads of more than 64 channels compute their scores once for each 64.
+// Many queries of one sentence over its cached positions: y = softmax(q · Kᵀ / √head_dim + mask) ·
+// V. CAUSAL: query m sees positions up to call.start + m; otherwise all call.start + call.count.
+// torch: the attention of a prefill and of the fine model.
+// FlashAttention (Dao et al. 2022): 64 queries meet KEYS positions at a time, with the running
+// maximum and sum of each. Both products are tiled like that of common/gemm.wgsl: a thread owns 4
+// queries, and of them first the scores of 4 positions, then the sums of 8 channels. So a value
+// that comes from workgroup memory serves 4 queries, and a thread needs about a hundred registers
+// whatever the head's size, all of them with addresses that are known to the compiler (a thread
+// that owns a whole query needs twice its channels, and a head's size is known at run time only: in
+// memory, then). Queries are read from where they are, at most 32 KiB that a workgroup reads again
+// and again. Workgroup memory, 12 KiB (16 for an f32 cache): 64 channels of the keys, which values
+// replace, and scores. Where 8 threads read a column of it, its vec4s are shifted from row to row
+// to lie in different banks.
+// Grid: (⌈most queries / 64⌉, heads, ⌈head_dim / 64⌉): heads of more than 64 channels compute their
+// scores once for each 64.
 #include "attention/bindings.wgsl"
 const KEYS = 32u;
 const EIGHTS = KEYS * 8u;     // of a tile: 8 for each position

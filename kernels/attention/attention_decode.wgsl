@@ -1,5 +1,7 @@
-// One query a sentence and head over the cached positions 0 … state.position: y = softmax(q · Kᵀ / √head_dim) · V.
-// torch: the attention of a decode step. Softmax in f32. One workgroup a head: scores of all positions lie in workgroup memory.
+// One query a sentence and head over the cached positions 0 … state.position: y = softmax(q · Kᵀ /
+// √head_dim) · V.
+// torch: the attention of a decode step. Softmax in f32. One workgroup a head: scores of all
+// positions lie in workgroup memory.
 // Grid: (heads, B). Portable: no subgroups.
 #include "attention/bindings_decode.wgsl"
 override ROOM: u32 = 1024u; // scores there is room for, at least cache.capacity
@@ -33,7 +35,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     scores[t] = score * scale;
     top = max(top, score * scale);
   }
-  // The largest, in two levels and not a tree: software drivers compile every barrier dearly (common/reduce.wgsl).
+  // The largest, in two levels and not a tree: software drivers compile every barrier dearly
+  // (common/reduce.wgsl).
   partial[thread] = top;
   workgroupBarrier();
   if (thread < PARTS) {

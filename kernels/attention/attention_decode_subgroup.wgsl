@@ -1,12 +1,15 @@
-// attention_row with subgroups: one walk over the positions with FlashAttention's running maximum and sum (Dao et al. 2022), so that scores never
-// leave registers and a step has one barrier. LANES lanes of a subgroup share a position, eight channels each, which is what one load of 16 bytes
-// brings of a half-precision cache; a group of lanes meets four positions at a time, all of whose loads are on their way together: a head is
-// one workgroup, and has only what that has in flight to hide the memory's latency with.
+// attention_row with subgroups: one walk over the positions with FlashAttention's running maximum
+// and sum (Dao et al. 2022), so that scores never leave registers and a step has one barrier. LANES
+// lanes of a subgroup share a position, eight channels each, which is what one load of 16 bytes
+// brings of a half-precision cache; a group of lanes meets four positions at a time, all of whose
+// loads are on their way together: a head is one workgroup, and has only what that has in flight to
+// hide the memory's latency with.
 // Grid: (heads, B).
 enable subgroups;
 #include "attention/bindings_decode.wgsl"
 override WG: u32 = 64u;
-override LANES: u32 = 8u;     // a power of two, at least head_dim / 8, at most the lanes of the smallest subgroup there can be
+// a power of two, at least head_dim / 8, at most the lanes of the smallest subgroup there can be
+override LANES: u32 = 8u;
 override SUBGROUPS: u32 = 8u; // the most there can be in a workgroup
 override PARTS: u32 = SUBGROUPS * LANES * 8u;
 const LOWEST = -3.4e38;
@@ -63,7 +66,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     top = higher;
   }
 
-  // The groups of a subgroup become one, then the subgroups. A group that met no position has a total of 0.
+  // The groups of a subgroup become one, then the subgroups. A group that met no position has a
+  // total of 0.
   for (var other = LANES; other < size; other *= 2u) {
     let higher = max(top, subgroupShuffleXor(top, other));
     let factor = exp(top - higher);

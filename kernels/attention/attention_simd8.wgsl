@@ -1,7 +1,10 @@
-// As attention.wgsl, for drivers that compute on the CPU with subgroups of 8 lanes (common/gemm_lanes.wgsl says why). A subgroup owns 8 queries and meets 32
-// positions at a time, each lane 4 of them, with the running maximum and sum of FlashAttention (Dao et al. 2022). q · Kᵀ: a lane loads keys of its
-// positions, and queries come from lane to lane. P · V: a lane owns 8 channels, loads those of 4 positions, and probabilities come from lane to lane.
-// Grid: (⌈most queries / 64⌉, heads, ⌈head_dim / 64⌉): heads of more than 64 channels compute their scores once for each 64.
+// As attention.wgsl, for drivers that compute on the CPU with subgroups of 8 lanes
+// (common/gemm_lanes.wgsl says why). A subgroup owns 8 queries and meets 32 positions at a time,
+// each lane 4 of them, with the running maximum and sum of FlashAttention (Dao et al. 2022). q ·
+// Kᵀ: a lane loads keys of its positions, and queries come from lane to lane. P · V: a lane owns 8
+// channels, loads those of 4 positions, and probabilities come from lane to lane.
+// Grid: (⌈most queries / 64⌉, heads, ⌈head_dim / 64⌉): heads of more than 64 channels compute their
+// scores once for each 64.
 enable subgroups;
 diagnostic(off, subgroup_uniformity); // loops end where a subgroup's last query does, which the analysis cannot see
 #include "attention/bindings.wgsl"
@@ -108,7 +111,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_id) subgroup: u3
     r5 = meet(r5, scale, position, min(own + 5u * step, end));
     r6 = meet(r6, scale, position, min(own + 6u * step, end));
     r7 = meet(r7, scale, position, min(own + 7u * step, end));
-    for (var source = 0u; source < min(SPAN, end - t); source += 4u) { // four positions, the probabilities of which lane source / 4 holds
+    // four positions, the probabilities of which lane source / 4 holds
+    for (var source = 0u; source < min(SPAN, end - t); source += 4u) {
       let at = t + source;
       let c = min(chunk, chunks - 1u);
       let e0 = value8(base + min(at, end - 1u) * chunks + c);

@@ -1,13 +1,19 @@
-// As attention.wgsl, with the subgroup's matrix unit: FlashAttention (Dao et al. 2022) over tiles of KEYS positions, both products by matrices of f16 with
-// sums in f32, and softmax in f32. Queries are rounded to f16 after they are scaled, and probabilities. The cache must be f16.
-// A workgroup owns ROWS queries of a head, each subgroup MATRIX_M of them. Elements of a matrix cannot be addressed, so scores pass through workgroup
-// memory, where PER_ROW lanes share a row, and probabilities take the place of the scores they come from: a block of MATRIX_K scores becomes as many
-// halves in the first half of its room. Sums of P · V stay in matrices from the first tile to the last. To scale them in each tile, they would have to
-// pass through workgroup memory too (a quarter more traffic), so probabilities are taken against a reference that moves only when a row's scores
-// exceed it by more than LAG, for which f16 has room above 1: for most inputs never after the first tile.
-// Workgroup memory: a tile of keys, whose place values take when the scores are there, and the scores. The next tile is on its way to registers while
-// this one is multiplied. Rows are one vec4 longer than they need be, so that rows of a matrix lie in different banks. Keys and values past the
-// end, and channels past the head's, are zeros: what the cache holds there may be NaN, which no probability of 0 would take away.
+// As attention.wgsl, with the subgroup's matrix unit: FlashAttention (Dao et al. 2022) over tiles
+// of KEYS positions, both products by matrices of f16 with sums in f32, and softmax in f32. Queries
+// are rounded to f16 after they are scaled, and probabilities. The cache must be f16.
+// A workgroup owns ROWS queries of a head, each subgroup MATRIX_M of them. Elements of a matrix
+// cannot be addressed, so scores pass through workgroup memory, where PER_ROW lanes share a row,
+// and probabilities take the place of the scores they come from: a block of MATRIX_K scores becomes
+// as many halves in the first half of its room. Sums of P · V stay in matrices from the first tile
+// to the last. To scale them in each tile, they would have to pass through workgroup memory too (a
+// quarter more traffic), so probabilities are taken against a reference that moves only when a
+// row's scores exceed it by more than LAG, for which f16 has room above 1: for most inputs never
+// after the first tile.
+// Workgroup memory: a tile of keys, whose place values take when the scores are there, and the
+// scores. The next tile is on its way to registers while this one is multiplied. Rows are one vec4
+// longer than they need be, so that rows of a matrix lie in different banks. Keys and values past
+// the end, and channels past the head's, are zeros: what the cache holds there may be NaN, which no
+// probability of 0 would take away.
 // Grid: (⌈most queries / ROWS⌉, heads).
 enable f16;
 enable subgroups;
@@ -24,13 +30,15 @@ enable chromium_experimental_subgroup_matrix;
 #include "common/subgroup_matrix.wgsl"
 override CAUSAL: u32 = 1u;
 const LOWEST = -3.4e38;
-// Those of the shader at hand are put in by matrixShader (kernels/matrix.ts), as the sizes of arrays in registers hang on them.
+// Those of the shader at hand are put in by matrixShader (kernels/matrix.ts), as the sizes of
+// arrays in registers hang on them.
 const HEAD_DIM = 64u;
 const ROWS = 64u; // a multiple of MATRIX_M
 const KEYS = 64u; // a multiple of MATRIX_N, and of MATRIX_K · PER_ROW
 const THREADS = ROWS / MATRIX_M * SUBGROUP;
 const PER_ROW = SUBGROUP / MATRIX_M;
-const CHANNELS = (HEAD_DIM + max(MATRIX_N, MATRIX_K) - 1u) / max(MATRIX_N, MATRIX_K) * max(MATRIX_N, MATRIX_K); // whole matrices
+// whole matrices
+const CHANNELS = (HEAD_DIM + max(MATRIX_N, MATRIX_K) - 1u) / max(MATRIX_N, MATRIX_K) * max(MATRIX_N, MATRIX_K);
 // `staged`, in vec4s.
 const TILE_ROW = CHANNELS / 8u + 1u;
 const SCORES = KEYS * TILE_ROW; // where they begin
@@ -115,7 +123,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
   if (STEPS > 7u) { q7 = left(own + 7u * (MATRIX_K / 8u), TILE_ROW); }
   workgroupBarrier();
 
-  // This lane's share of softmax: blocks part, part + PER_ROW, … of MATRIX_K scores each of one row.
+  // This lane's share of softmax: blocks part, part + PER_ROW, … of MATRIX_K scores each of one
+  // row.
   let row = subgroup * MATRIX_M + lane / PER_ROW;
   let part = lane % PER_ROW;
   let mine = SCORES + subgroup * MATRIX_M * SCORE_ROW; // this subgroup's scores

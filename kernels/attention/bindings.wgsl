@@ -1,4 +1,5 @@
-// What the variants of `attention` for many queries share: bindings, and what stands for minus infinity.
+// What the variants of `attention` for many queries share: bindings, and what stands for minus
+// infinity.
 #include "common/call.wgsl"
 #include "common/cache.wgsl"
 @group(0) @binding(0) var<uniform>             cache: Cache;

@@ -1,11 +1,15 @@
-// What a residual vector quantizer decodes to: the sum of one entry of each codebook. HF: EncodecResidualVectorQuantizer.decode.
+// What a residual vector quantizer decodes to: the sum of one entry of each codebook. HF:
+// EncodecResidualVectorQuantizer.decode.
 
 import { ShapeError } from '../../runtime/base/errors.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectDType, expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
 import { shader } from '../shaders.ts';
 
-/** y (B, T, D) = Σ_q table[q, codes[b, q, t]] for codes (B, Q, T) u32 and a table (at least Q, size, D) f32. Codes must be below `size`. */
+/**
+ * y (B, T, D) = Σ_q table[q, codes[b, q, t]] for codes (B, Q, T) u32 and a table (at least Q, size,
+ * D) f32. Codes must be below `size`.
+ */
 export function codebookSum(r: Recorder, y: Tensor, codes: Tensor, table: Tensor): void {
   expectDType('codebookSum', 'codes', codes, 'u32', 'i32');
   expectDType('codebookSum', 'table', table, 'f32');
@@ -13,7 +17,10 @@ export function codebookSum(r: Recorder, y: Tensor, codes: Tensor, table: Tensor
   expectShape('codebookSum', 'codes', codes, [null, null, null]);
   const [batch, codebooks, frames] = codes.shape as readonly [number, number, number];
   const [stored, size, width] = table.shape as readonly [number, number, number];
-  if (codebooks > stored) throw new ShapeError(`codebookSum: codes (${codes.label}) have ${codebooks} codebooks, expected at most the ${stored} of ${table.label}.`);
+  if (codebooks > stored)
+    throw new ShapeError(
+      `codebookSum: codes (${codes.label}) have ${codebooks} codebooks, expected at most the ${stored} of ${table.label}.`,
+    );
   expectShape('codebookSum', 'y', y, [batch, frames, width]);
   r.dispatch(shader('codebook_sum'), {
     overrides: { SIZE: size, D: width },

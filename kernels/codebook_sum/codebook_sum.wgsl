@@ -1,4 +1,5 @@
-// y[b, t] = Σ_q table[q, codes[b, q, t]]: residual vector quantization, decoded. HF: EncodecResidualVectorQuantizer.decode.
+// y[b, t] = Σ_q table[q, codes[b, q, t]]: residual vector quantization, decoded. HF:
+// EncodecResidualVectorQuantizer.decode.
 // Grid: (⌈T · D / 64⌉, 1, sentences). The caller checks the codes.
 struct Params {
   frames: u32,    // T

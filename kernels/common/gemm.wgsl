@@ -1,14 +1,18 @@
-// The product of many rows: out[m, n] = Σ_k a[m, k] · W[n, k], for a tile of 64 × 64 outputs a workgroup, 8 × 8 a thread, in f32.
-// Both operands pass through workgroup memory transposed, so that the inner loop reads vec4s: 4 loads for 64 multiply-adds.
-// Sizes and epilogue are params, not overrides, and the loops have bounds that the compiler does not know: a software adapter's compiler unrolls what
-// it can, and took seconds for each shape of each model.
+// The product of many rows: out[m, n] = Σ_k a[m, k] · W[n, k], for a tile of 64 × 64 outputs a
+// workgroup, 8 × 8 a thread, in f32.
+// Both operands pass through workgroup memory transposed, so that the inner loop reads vec4s: 4
+// loads for 64 multiply-adds.
+// Sizes and epilogue are params, not overrides, and the loops have bounds that the compiler does
+// not know: a software adapter's compiler unrolls what it can, and took seconds for each shape of
+// each model.
 // The file that includes this declares `x`, `w`, `sizes`, `call`, and gives
 //   store(m, n, value)          out[m, n … n+3] = value; n is a multiple of 4, n + 3 may pass N - 1
 const TILE = 64u;
 const DEPTH = 16u;        // columns staged at a time
 const QUADS = TILE / 4u;
 
-var<workgroup> tile: array<vec4<f32>, 2u * DEPTH * QUADS>; // [k][m / 4], then [k][n / 4]; at the end half of the outputs, [m][n / 4]
+// [k][m / 4], then [k][n / 4]; at the end half of the outputs, [m][n / 4]
+var<workgroup> tile: array<vec4<f32>, 2u * DEPTH * QUADS>;
 
 /// a[m, k … k+3]; zeros outside its rows.
 fn load_a(m: u32, k: u32) -> vec4<f32> {
@@ -54,8 +58,8 @@ fn gemm(tile_m: u32, tile_n: u32, thread: u32) {
     }
     workgroupBarrier();
   }
-  // Outputs leave through workgroup memory, 32 rows at a time, so that neighbouring threads write neighbouring addresses and the epilogue
-  // stands in the code once.
+  // Outputs leave through workgroup memory, 32 rows at a time, so that neighbouring threads write
+  // neighbouring addresses and the epilogue stands in the code once.
   for (var half = 0u; half < 2u; half++) {
     if (ty / 4u == half) {
       // Written out: an index that the compiler does not know would push the sums out of registers.

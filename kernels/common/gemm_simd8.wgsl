@@ -1,9 +1,12 @@
-// The product of many rows for drivers that compute on the CPU with a subgroup of 8 lanes: out[m, n] = Σ_k a[m, k] · W[n, k], f32.
-// There a lane is a lane of an AVX register: any load that a lane's number takes part in costs as much as some twenty multiplications, workgroup
-// memory included, and so do loads that all lanes share (the driver loses sight of that in loops). What is cheap is to read another lane's
-// register. So a subgroup owns 8 rows × 32 columns; a lane owns 4 columns, loads 8 weights of each, and half the 8 of a row of a that two lanes
-// load together; each a is then handed to all lanes. No workgroup memory, no barrier. A workgroup is 8 such subgroups below each other, so that
-// they walk the same weights.
+// The product of many rows for drivers that compute on the CPU with a subgroup of 8 lanes: out[m,
+// n] = Σ_k a[m, k] · W[n, k], f32.
+// There a lane is a lane of an AVX register: any load that a lane's number takes part in costs as
+// much as some twenty multiplications, workgroup memory included, and so do loads that all lanes
+// share (the driver loses sight of that in loops). What is cheap is to read another lane's
+// register. So a subgroup owns 8 rows × 32 columns; a lane owns 4 columns, loads 8 weights of each,
+// and half the 8 of a row of a that two lanes load together; each a is then handed to all lanes. No
+// workgroup memory, no barrier. A workgroup is 8 such subgroups below each other, so that they walk
+// the same weights.
 // The file that includes this declares `x`, `w`, `sizes`, `call`, and gives
 //   store(m, n, value)          out[m, n … n+3] = value; n is a multiple of 4, n + 3 may pass N - 1
 #include "common/simd8.wgsl"

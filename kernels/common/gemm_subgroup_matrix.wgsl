@@ -1,8 +1,11 @@
-// The product of many rows on the matrix unit: out[m, n] = Σ_k a[m, k] · W[n, k], a rounded to f16, W stored as f16, sums in f32.
-// A workgroup is SUBGROUPS_M × SUBGROUPS_N subgroups, each with 2 × ACROSS matrices of sums in registers. Operands pass through workgroup
-// memory, 32 columns at a time; what the next step needs is loaded into registers before this step multiplies, and put down after it, in the
-// other of two buffers if both fit. A row there is 4 vec4s and one of padding: eight rows that are read together then lie in different banks.
-// The sums are named, and not an array, because a driver that does not unroll a loop over them would keep them in memory.
+// The product of many rows on the matrix unit: out[m, n] = Σ_k a[m, k] · W[n, k], a rounded to f16,
+// W stored as f16, sums in f32.
+// A workgroup is SUBGROUPS_M × SUBGROUPS_N subgroups, each with 2 × ACROSS matrices of sums in
+// registers. Operands pass through workgroup memory, 32 columns at a time; what the next step needs
+// is loaded into registers before this step multiplies, and put down after it, in the other of two
+// buffers if both fit. A row there is 4 vec4s and one of padding: eight rows that are read together
+// then lie in different banks. The sums are named, and not an array, because a driver that does not
+// unroll a loop over them would keep them in memory.
 // The file that includes this declares `x`, `w`, `sizes`, `call` (N is a multiple of 4), and gives
 //   store(m, n, value)          out[m, n … n+3] = value; n is a multiple of 4 and may pass N - 1
 #include "common/subgroup_matrix.wgsl"
@@ -29,7 +32,8 @@ const OUT = MATRIX_M * QUAD_ROW; // one matrix of sums on its way out
 
 var<workgroup> staged: array<vec4<u32>, max(BUFFERS * BUFFER, SUBGROUPS * OUT)>;
 
-/// What a thread carries from memory to workgroup memory; a stays f32 until it is put down, so that nothing waits for it before.
+/// What a thread carries from memory to workgroup memory; a stays f32 until it is put down, so that
+/// nothing waits for it before.
 struct Load {
   lo: array<vec4<f32>, SHARE_A>,
   hi: array<vec4<f32>, SHARE_A>,
@@ -110,7 +114,8 @@ fn gemm(tile_m: u32, tile_n: u32, subgroup: u32, thread: u32) {
     put_down(next, at, thread);
     workgroupBarrier();
   }
-  // Sums leave through workgroup memory, one matrix of each subgroup at a time, so that the epilogue stands in the code once. A loop that stays one.
+  // Sums leave through workgroup memory, one matrix of each subgroup at a time, so that the
+  // epilogue stands in the code once. A loop that stays one.
   let end = min(2u * ACROSS, sizes.k);
   for (var i = 0u; i < end; i++) {
     let out = subgroup * OUT;

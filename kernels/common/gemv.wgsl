@@ -1,16 +1,23 @@
-// The product of a matrix with 1 to 8 rows of x, for decode: Σ_k W[first + r, k] · x[j, k], r < ROWS, j < BATCH, in one walk over the matrix. Rows
-// of x go by fours (SHARE of them, where the batch leaves fewer), a vec4 of sums for each four.
-// With NORM, of LayerNorm(x) instead, without normalising: Σ W·g·x, Σ x and Σ x² are summed in one walk, and
+// The product of a matrix with 1 to 8 rows of x, for decode: Σ_k W[first + r, k] · x[j, k], r <
+// ROWS, j < BATCH, in one walk over the matrix. Rows of x go by fours (SHARE of them, where the
+// batch leaves fewer), a vec4 of sums for each four.
+// With NORM, of LayerNorm(x) instead, without normalising: Σ W·g·x, Σ x and Σ x² are summed in one
+// walk, and
 //   y_r = rstd · (Σ_k W[r,k] g[k] x[k] − mean · s_r) + b_r,   s_r = Σ_k W[r,k] g[k],   b_r = bias_r + Σ_k W[r,k] β[k]
-// with `terms` = [s | b], made when the weights are loaded (architecture, "Fused"). Accumulation is f32. LayerNorm does not change when all of x
-// is shifted, so x is taken less a pivot, the mean of its first eight channels: an offset that all channels share would cost the digits that
-// Σ x² − (Σ x)² and y_r need, and an outlier among the eight cannot move the pivot by more than √K / 8 deviations.
-// A group of LANES threads walks R matrix rows together, 16 bytes of f16 a thread, row and step; `group_sum` of the variant adds the lanes. SPLIT
-// groups share these rows, each with its part of the columns: where rows are few, that is how enough of the matrix is asked for at the same time.
-// A sentence says the same alone and in a batch: neither R nor BATCH touch the order in which a sum is made, and SPLIT follows the matrix only.
-// The file that includes this declares sizes, x, w, gain, terms, and includes gemv_portable or gemv_subgroup.
-// Sizes and what an epilogue does are params: a pipeline serves every shape of every model. Overrides would double nothing but the
-// pipelines, and a software adapter compiles each of them for a second.
+// with `terms` = [s | b], made when the weights are loaded (architecture, "Fused"). Accumulation is
+// f32. LayerNorm does not change when all of x is shifted, so x is taken less a pivot, the mean of
+// its first eight channels: an offset that all channels share would cost the digits that Σ x² − (Σ
+// x)² and y_r need, and an outlier among the eight cannot move the pivot by more than √K / 8
+// deviations.
+// A group of LANES threads walks R matrix rows together, 16 bytes of f16 a thread, row and step;
+// `group_sum` of the variant adds the lanes. SPLIT groups share these rows, each with its part of
+// the columns: where rows are few, that is how enough of the matrix is asked for at the same time.
+// A sentence says the same alone and in a batch: neither R nor BATCH touch the order in which a sum
+// is made, and SPLIT follows the matrix only. The file that includes this declares sizes, x, w,
+// gain, terms, and includes gemv_portable or gemv_subgroup.
+// Sizes and what an epilogue does are params: a pipeline serves every shape of every model.
+// Overrides would double nothing but the pipelines, and a software adapter compiles each of them
+// for a second.
 struct Sizes {
   k: u32,           // row length, a multiple of 8
   n: u32,           // rows of the matrix
@@ -42,8 +49,9 @@ override MOMENTS: u32 = 2u * FOURS * SPLIT;
 var<workgroup> results: array<vec4<f32>, RESULTS>; // [part][four][row of the workgroup]
 var<workgroup> moments: array<vec4<f32>, MOMENTS>; // [part][four] Σ x and Σ x² of each row of x, less its pivot
 
-/// What a thread sums for four rows of x and the matrix rows of its group. Names and not arrays: an index that a compiler does not unroll would
-/// push the sums out of registers. What R and BATCH leave out is never used, and so no register either.
+/// What a thread sums for four rows of x and the matrix rows of its group. Names and not arrays: an
+/// index that a compiler does not unroll would push the sums out of registers. What R and BATCH
+/// leave out is never used, and so no register either.
 struct Sums {
   a0: vec4<f32>,
   a1: vec4<f32>,
@@ -80,7 +88,8 @@ fn pivot(first: u32, j: u32) -> f32 {
 fn pivots(s: ptr<function, Sums>, first: u32) {
   if (NORM == 0u) { return; }
   if (COMPACT == 1u) {
-    for (var j = 0u; j < select(1u, SHARE, sizes.batch >= SHARE); j++) { (*s).pivot[j] = pivot(first, j); } // SHARE times, see fours()
+    // SHARE times, see fours()
+    for (var j = 0u; j < select(1u, SHARE, sizes.batch >= SHARE); j++) { (*s).pivot[j] = pivot(first, j); }
     return;
   }
   (*s).pivot.x = pivot(first, 0u);
@@ -89,7 +98,8 @@ fn pivots(s: ptr<function, Sums>, first: u32) {
   if (SHARE > 3u) { (*s).pivot.w = pivot(first, 3u); }
 }
 
-/// Channel eight `c` of row `first + j` of x, ready to be multiplied; `measured`: its moments count.
+/// Channel eight `c` of row `first + j` of x, ready to be multiplied; `measured`: its moments
+/// count.
 fn channels(s: ptr<function, Sums>, first: u32, j: u32, c: u32, g: Eight, measured: bool) -> Eight {
   var v = Eight(x[row_of_x(first, j) + 2u * c], x[row_of_x(first, j) + 2u * c + 1u]);
   if (NORM == 1u) {
@@ -136,8 +146,8 @@ fn add(s: ptr<function, Sums>, first: u32, c: u32, w: Column, g: Eight, measured
   }
 }
 
-/// FOURS, said so that a compiler cannot know it where it would unroll a loop over the fours. Such loops swap s and t, so that one piece of code
-/// serves both; swapped twice, they stand as before.
+/// FOURS, said so that a compiler cannot know it where it would unroll a loop over the fours. Such
+/// loops swap s and t, so that one piece of code serves both; swapped twice, they stand as before.
 fn fours() -> u32 {
   if (COMPACT == 1u && FOURS == 2u) { return select(1u, 2u, sizes.batch > SHARE); }
   return FOURS;
@@ -159,7 +169,8 @@ fn walk(first: u32, batch: u32, group: u32, lane: u32, lanes: u32) {
   var c = group % SPLIT * lanes + lane;
   var s = Sums();
   var t = Sums();
-  // The first weights are on their way before x is looked at, and the next ones before these are multiplied.
+  // The first weights are on their way before x is looked at, and the next ones before these are
+  // multiplied.
   var next = column(rows, min(c, k8 - 1u));
   if (COMPACT == 1u) {
     for (var four = 0u; four < fours(); four++) {
@@ -200,7 +211,8 @@ fn terms_of(row: u32) -> vec2<f32> {
   return own;
 }
 
-/// The result of row `r` of the workgroup for a four of rows of x, after `walk` and a barrier; `own` are the row's terms.
+/// The result of row `r` of the workgroup for a four of rows of x, after `walk` and a barrier;
+/// `own` are the row's terms.
 fn finished(r: u32, four: u32, own: vec2<f32>) -> vec4<f32> {
   var y = results[four * ROWS + r];
   for (var part = 1u; part < SPLIT; part++) { y += results[(part * FOURS + four) * ROWS + r]; }

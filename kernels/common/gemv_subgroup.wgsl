@@ -1,4 +1,5 @@
-// Adds the lanes of a group with subgroupAdd: a group is a subgroup. No barrier until the results are shared.
+// Adds the lanes of a group with subgroupAdd: a group is a subgroup. No barrier until the results
+// are shared.
 fn group_sum(group: u32, lane: u32, s: ptr<function, Sums>, t: ptr<function, Sums>) {
   for (var four = 0u; four < fours(); four++) {
     sum_four(group, lane, four, *s);
@@ -33,7 +34,8 @@ fn sum_four(group: u32, lane: u32, four: u32, s: Sums) {
   }
 }
 
-/// The sums of as many components as there are rows of x: each costs a shuffle for every power of two below the lanes.
+/// The sums of as many components as there are rows of x: each costs a shuffle for every power of
+/// two below the lanes.
 fn sum_lanes(v: vec4<f32>) -> vec4<f32> {
   if (SHARE == 1u) { return vec4<f32>(subgroupAdd(v.x), 0.0, 0.0, 0.0); }
   if (SHARE == 2u) { return vec4<f32>(subgroupAdd(v.xy), 0.0, 0.0); }

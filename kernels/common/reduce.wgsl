@@ -1,6 +1,7 @@
-// Sums and maxima over the threads of a workgroup through workgroup memory, in two levels: core WGSL, no subgroups. All threads must call them
-// together; the results are uniform. Two levels, and not a tree, because software drivers compile every barrier, of unrolled loops too, dearly.
-// The includer declares WG, the workgroup size, a multiple of 16.
+// Sums and maxima over the threads of a workgroup through workgroup memory, in two levels: core
+// WGSL, no subgroups. All threads must call them together; the results are uniform. Two levels, and
+// not a tree, because software drivers compile every barrier, of unrolled loops too, dearly. The
+// includer declares WG, the workgroup size, a multiple of 16.
 const LOWEST = -3.4e38; // stands for -inf, which fast-math drivers assume not to exist
 const PARTS = 16u;
 

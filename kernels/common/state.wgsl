@@ -1,5 +1,6 @@
-// What changes from token to token, one Row for each sentence of the batch. The sampling kernel advances it on the GPU; everyone else
-// reads it through a uniform binding (which also tells the compiler that control flow on it is uniform).
+// What changes from token to token, one Row for each sentence of the batch. The sampling kernel
+// advances it on the GPU; everyone else reads it through a uniform binding (which also tells the
+// compiler that control flow on it is uniform).
 struct Row {
   token: u32,      // the token to feed: a row of the stage's embedding table
   position: u32,   // where it stands in the sequence = how many positions are cached before it

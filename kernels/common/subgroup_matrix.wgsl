@@ -1,8 +1,10 @@
-// What the kernels share that multiply with the subgroup's matrix unit (tensor cores): types of one matrix, and how they are read from workgroup
-// memory. f16 in, f32 sums. Sizes of WGSL types must be constants, so the four below are replaced in the text by those of the adapter
+// What the kernels share that multiply with the subgroup's matrix unit (tensor cores): types of one
+// matrix, and how they are read from workgroup memory. f16 in, f32 sums. Sizes of WGSL types must
+// be constants, so the four below are replaced in the text by those of the adapter
 // (kernels/matrix.ts, matrixShader); the values that stand here are for the check at build time.
-// The file that includes this says `enable f16; enable subgroups; enable subgroup_size_control; enable chromium_experimental_subgroup_matrix;`,
-// marks its entry point @workgroup_size(SUBGROUP * subgroups) @subgroup_size(SUBGROUP), and declares
+// The file that includes this says `enable f16; enable subgroups; enable subgroup_size_control;
+// enable chromium_experimental_subgroup_matrix;`, marks its entry point @workgroup_size(SUBGROUP *
+// subgroups) @subgroup_size(SUBGROUP), and declares
 //   var<workgroup> staged: array<vec4<u32>, …>    operands: eight halves in a vec4; sums: four f32 in one
 // Offsets and strides count vec4s. All of these are called in workgroup-uniform control flow.
 const MATRIX_M = 16u;
@@ -16,7 +18,8 @@ alias Sum = subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>;
 
 const MATRIX_HALF_MAX = 65504.0;
 
-/// Eight values as halves. What f16 cannot hold becomes the largest that it can: WGSL leaves the halves of larger numbers undefined.
+/// Eight values as halves. What f16 cannot hold becomes the largest that it can: WGSL leaves the
+/// halves of larger numbers undefined.
 fn halves(lo: vec4<f32>, hi: vec4<f32>) -> vec4<u32> {
   let most = vec4<f32>(MATRIX_HALF_MAX);
   return vec4<u32>(bitcast<vec2<u32>>(vec4<f16>(clamp(lo, -most, most))), bitcast<vec2<u32>>(vec4<f16>(clamp(hi, -most, most))));

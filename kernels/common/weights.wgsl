@@ -1,10 +1,12 @@
-// Consecutive weights of the module-scope array `w`, whatever they are stored as: f16 (eight halves in a vec4<u32>) or f32 (four in one).
-// This is the one place that knows the storage precision; `w` is not a parameter because naga refuses pointers to storage.
+// Consecutive weights of the module-scope array `w`, whatever they are stored as: f16 (eight halves
+// in a vec4<u32>) or f32 (four in one). This is the one place that knows the storage precision; `w`
+// is not a parameter because naga refuses pointers to storage.
 override WEIGHTS_F32: u32 = 0u; // 1: f32, 0: f16
 
 struct Eight { lo: vec4<f32>, hi: vec4<f32> }
 
-/// Eight weights as they are stored; of f16 there is only `lo`. Half the registers, for weights that are asked for before they are needed.
+/// Eight weights as they are stored; of f16 there is only `lo`. Half the registers, for weights
+/// that are asked for before they are needed.
 struct Stored { lo: vec4<u32>, hi: vec4<u32> }
 
 fn stored8(i: u32) -> Stored {

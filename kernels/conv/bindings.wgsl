@@ -1,7 +1,9 @@
-// Convolutions over time as products: a row of the left operand is a window of frames, read from (B, T, C) activations where they lie, with
-// ELU as a prologue; bias, residual and ELU are the epilogue. The weight has a row for each (tap, channel) of the window and is read as it lies.
+// Convolutions over time as products: a row of the left operand is a window of frames, read from
+// (B, T, C) activations where they lie, with ELU as a prologue; bias, residual and ELU are the
+// epilogue. The weight has a row for each (tap, channel) of the window and is read as it lies.
 // Shapes are params and not overrides: a codec has some twenty, and one pipeline serves them all.
-// Bindings p, x, w, bias and y are conv_scalar.wgsl's, conv_lanes.wgsl's or the file's own; the file that includes this gives
+// Bindings p, x, w, bias and y are conv_scalar.wgsl's, conv_lanes.wgsl's or the file's own; the
+// file that includes this gives
 //   frame(row, tap) -> i32      the frame of the slice that this tap of this row reads; negative: zeros
 struct Params {
   rows: u32,     // rows computed of each sentence

@@ -1,4 +1,5 @@
-// y = conv(act(x)) + bias, or y += …, with reflected padding. torch: nn.Conv1d behind HF EncodecConv1d's padding.
+// y = conv(act(x)) + bias, or y += …, with reflected padding. torch: nn.Conv1d behind HF
+// EncodecConv1d's padding.
 // Grid: (⌈n / 32⌉, ⌈rows / 64⌉, sentences). conv1d_narrow.wgsl is for few output channels.
 #include "common/elu.wgsl"
 #include "conv/bindings.wgsl"

@@ -1,5 +1,5 @@
-// conv1d.wgsl for at most four output channels (the last convolution has one): a tile would be all but empty, so each thread makes one frame
-// alone. Grid: (1, ⌈rows / 64⌉, sentences).
+// conv1d.wgsl for at most four output channels (the last convolution has one): a tile would be all
+// but empty, so each thread makes one frame alone. Grid: (1, ⌈rows / 64⌉, sentences).
 #include "common/elu.wgsl"
 #include "conv/bindings.wgsl"
 #include "conv/conv_scalar.wgsl"

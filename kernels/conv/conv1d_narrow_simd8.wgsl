@@ -1,5 +1,6 @@
-// As conv1d_narrow.wgsl, for drivers that compute on the CPU with subgroups of 8 lanes, and whole vec4s of channels; gemm_lanes.wgsl says what
-// is dear there. A lane makes two frames; of the weights of four columns each lane of four loads one, and hands it on.
+// As conv1d_narrow.wgsl, for drivers that compute on the CPU with subgroups of 8 lanes, and whole
+// vec4s of channels; gemm_lanes.wgsl says what is dear there. A lane makes two frames; of the
+// weights of four columns each lane of four loads one, and hands it on.
 // Grid: (1, ⌈rows / 128⌉, sentences).
 enable subgroups;
 diagnostic(off, subgroup_uniformity); // subgroups beyond the last row leave, whole

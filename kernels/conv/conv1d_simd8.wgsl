@@ -1,4 +1,5 @@
-// As conv1d.wgsl, for drivers that compute on the CPU with subgroups of 8 lanes, and whole vec4s of channels (common/conv_lanes.wgsl).
+// As conv1d.wgsl, for drivers that compute on the CPU with subgroups of 8 lanes, and whole vec4s of
+// channels (common/conv_lanes.wgsl).
 // Grid: (⌈n / 32⌉, ⌈rows / 64⌉, sentences).
 enable subgroups;
 diagnostic(off, subgroup_uniformity); // subgroups beyond the last row skip the walk, whole

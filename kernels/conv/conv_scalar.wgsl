@@ -1,10 +1,12 @@
-// Bindings, reads and writes of convolutions whose channels need not fill vec4s. `quads` is x once more, for those whose channels do.
+// Bindings, reads and writes of convolutions whose channels need not fill vec4s. `quads` is x once
+// more, for those whose channels do.
 @group(0) @binding(0) var<uniform>             p: Params;
 @group(0) @binding(1) var<storage, read>       x: array<f32>;           // (B, T, c_in)
 @group(0) @binding(2) var<storage, read>       quads: array<vec4<f32>>; // x
 @group(0) @binding(3) var<storage, read>       w: array<vec4<f32>>;     // (taps · c_in, n_pitch)
 @group(0) @binding(4) var<storage, read>       bias: array<f32>;        // (n), unread without bias
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;           // (B, T', n); of a transposed one (B, T, n) = (B, T · stride, channels)
+// (B, T', n); of a transposed one (B, T, n) = (B, T · stride, channels)
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
 override WHOLE_QUADS: u32; // 1: c_in is a multiple of 4, so that four columns are four channels of one frame
 
 /// Columns k … k + 3 of a row, where k = tap · c_in + channel.

@@ -1,12 +1,15 @@
-// A tile of common/conv.wgsl's product for drivers that compute on the CPU with a subgroup of 8 lanes; gemm_lanes.wgsl says what is dear there.
-// A subgroup owns 8 rows × 32 columns. A lane loads four channels of its row of the window, evaluates their ELU once for all columns of the tile,
-// and hands them to all lanes; it owns four columns. A workgroup is 8 such subgroups below each other. Channels of x and columns come in vec4s.
+// A tile of common/conv.wgsl's product for drivers that compute on the CPU with a subgroup of 8
+// lanes; gemm_lanes.wgsl says what is dear there. A subgroup owns 8 rows × 32 columns. A lane loads
+// four channels of its row of the window, evaluates their ELU once for all columns of the tile, and
+// hands them to all lanes; it owns four columns. A workgroup is 8 such subgroups below each other.
+// Channels of x and columns come in vec4s.
 #include "common/simd8.wgsl"
 @group(0) @binding(0) var<uniform>             p: Params;
 @group(0) @binding(1) var<storage, read>       x: array<vec4<f32>>;    // (B, T, c_in)
 @group(0) @binding(2) var<storage, read>       w: array<vec4<f32>>;    // (taps · c_in, n_pitch)
 @group(0) @binding(3) var<storage, read>       bias: array<vec4<f32>>; // (n), unread without bias
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;    // (B, T', n); of a transposed one (B, T, n) = (B, T · stride, channels)
+// (B, T', n); of a transposed one (B, T, n) = (B, T · stride, channels)
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
 const ROWS = 8u;     // of a subgroup
 const COLUMNS = 32u; // of a subgroup, and of its workgroup
 const TILE = 64u;    // rows of a workgroup

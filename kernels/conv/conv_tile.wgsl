@@ -1,5 +1,6 @@
-// A tile of common/conv.wgsl's product: 64 × 32 outputs (few layers have more than 32 channels), 8 × 4 a thread. Rows of the window lie one
-// vec4 longer than they are, so that the rows that neighbouring threads read at once lie in different banks.
+// A tile of common/conv.wgsl's product: 64 × 32 outputs (few layers have more than 32 channels), 8
+// × 4 a thread. Rows of the window lie one vec4 longer than they are, so that the rows that
+// neighbouring threads read at once lie in different banks.
 const TILE_M = 64u;
 const TILE_N = 32u;
 const DEPTH = 16u; // columns staged at a time
@@ -49,8 +50,9 @@ fn conv(sentence: u32, tile_m: u32, tile_n: u32, thread: u32) {
     }
     workgroupBarrier();
   }
-  // `store` is long and drivers inline it, so it stands here once; the sums come to it through workgroup memory that only this thread uses,
-  // because an index that is computed would move them out of registers.
+  // `store` is long and drivers inline it, so it stands here once; the sums come to it through
+  // workgroup memory that only this thread uses, because an index that is computed would move them
+  // out of registers.
   for (var half = 0u; half < 2u; half++) {
     a_tile[thread] = select(c4, c0, half == 0u);
     a_tile[64u + thread] = select(c5, c1, half == 0u);

@@ -1,4 +1,5 @@
-// Token and position embeddings: rows of a table by id, plus the row of the position. torch: nn.Embedding, twice, and their sum.
+// Token and position embeddings: rows of a table by id, plus the row of the position. torch:
+// nn.Embedding, twice, and their sum.
 
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
@@ -6,10 +7,20 @@ import { isF32 } from '../linear/linear.ts';
 import { shader } from '../shaders.ts';
 
 /**
- * x (M, H) = Σ_c table[c · V + ids[m, c]] + positions[call.start + m] over the first `columns` columns of ids (M, C) u32.
- * `table` is (tables · V, H) f16 or f32; `positions` (block_size, H) f32. Of M rows the first `call.count` are computed.
+ * x (M, H) = Σ_c table[c · V + ids[m, c]] + positions[call.start + m] over the first `columns`
+ * columns of ids (M, C) u32.
+ * `table` is (tables · V, H) f16 or f32; `positions` (block_size, H) f32. Of M rows the first
+ * `call.count` are computed.
  */
-export function embedding(r: Recorder, x: Tensor, ids: Tensor, table: Tensor, positions: Tensor, call: Tensor, { columns = 1, vocab = table.shape[0]! } = {}): void {
+export function embedding(
+  r: Recorder,
+  x: Tensor,
+  ids: Tensor,
+  table: Tensor,
+  positions: Tensor,
+  call: Tensor,
+  { columns = 1, vocab = table.shape[0]! } = {},
+): void {
   const [m, h] = x.shape as [number, number];
   expectShape('embedding', 'ids', ids, [m, null]);
   expectShape('embedding', 'table', table, [null, h]);
@@ -21,7 +32,10 @@ export function embedding(r: Recorder, x: Tensor, ids: Tensor, table: Tensor, po
   });
 }
 
-/** x (B, H) = table[state.token] + positions[state.position]: what each sentence of a decode step drew last. */
+/**
+ * x (B, H) = table[state.token] + positions[state.position]: what each sentence of a decode step
+ * drew last.
+ */
 export function embeddingDecode(r: Recorder, x: Tensor, table: Tensor, positions: Tensor, state: Tensor): void {
   const [batch, h] = x.shape as [number, number];
   expectShape('embeddingDecode', 'table', table, [null, h]);

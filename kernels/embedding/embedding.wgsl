@@ -1,5 +1,6 @@
-// x[m] = Σ_c table[c · vocab + ids[m, c]] + positions[call.start + m], c < columns: token and position embeddings of many positions.
-// torch: nn.Embedding; one column for the causal models, codebooks 0 … n for the fine one, whose eight tables lie one after the other.
+// x[m] = Σ_c table[c · vocab + ids[m, c]] + positions[call.start + m], c < columns: token and
+// position embeddings of many positions. torch: nn.Embedding; one column for the causal models,
+// codebooks 0 … n for the fine one, whose eight tables lie one after the other.
 // Grid: (⌈H / 8 / 64⌉, most positions).
 #include "common/weights.wgsl"
 #include "common/call.wgsl"

@@ -1,4 +1,5 @@
-// x[b] = table[state.token] + positions[state.position]: the token that each sentence of a decode step drew last.
+// x[b] = table[state.token] + positions[state.position]: the token that each sentence of a decode
+// step drew last.
 // Grid: (⌈H / 8 / 64⌉, B).
 #include "common/weights.wgsl"
 #include "common/state.wgsl"

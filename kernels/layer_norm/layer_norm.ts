@@ -1,4 +1,5 @@
-// LayerNorm over the last dimension of many rows; in a decode step it is folded into linearDecode and qkvDecode instead. torch: nn.LayerNorm.
+// LayerNorm over the last dimension of many rows; in a decode step it is folded into linearDecode
+// and qkvDecode instead. torch: nn.LayerNorm.
 
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
@@ -6,7 +7,10 @@ import { subgroupLanes } from '../common/choices.ts';
 import { LAYER_NORM_EPS, type Norm } from '../linear/linear.ts';
 import { shader } from '../shaders.ts';
 
-/** y (M, C) = LayerNorm(x (M, C)); of M rows the first `call.count` are computed. C is a multiple of 8. */
+/**
+ * y (M, C) = LayerNorm(x (M, C)); of M rows the first `call.count` are computed. C is a multiple of
+ * 8.
+ */
 export function layerNorm(r: Recorder, y: Tensor, x: Tensor, norm: Norm, call: Tensor): void {
   const [m, c] = x.shape as [number, number];
   expectShape('layerNorm', 'y', y, [m, c]);

@@ -1,4 +1,5 @@
-// y = (x − mean) / √(variance + eps) · weight + bias over the last dimension, for many rows; biased variance in two passes, f32.
+// y = (x − mean) / √(variance + eps) · weight + bias over the last dimension, for many rows; biased
+// variance in two passes, f32.
 // torch: nn.LayerNorm. One workgroup a row. Grid: (most rows); those past call.count leave at once.
 #include "layer_norm/bindings.wgsl"
 #include "common/reduce.wgsl"

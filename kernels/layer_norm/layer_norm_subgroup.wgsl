@@ -1,5 +1,6 @@
-// layer_norm with a subgroup for each row: no workgroup memory, no barrier. Grid: (⌈most rows / ROWS⌉); ROWS follows the size of subgroups
-// that choice.ts expects; where it is another, a subgroup takes several rows or none.
+// layer_norm with a subgroup for each row: no workgroup memory, no barrier. Grid: (⌈most rows /
+// ROWS⌉); ROWS follows the size of subgroups that choice.ts expects; where it is another, a
+// subgroup takes several rows or none.
 enable subgroups;
 diagnostic(off, subgroup_uniformity); // the loop over rows is uniform within a subgroup, which the analysis cannot see
 #include "layer_norm/bindings.wgsl"

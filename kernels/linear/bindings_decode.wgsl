@@ -9,7 +9,8 @@
 @group(0) @binding(2) var<storage, read>       x: array<vec4<f32>>;     // (B, K)
 @group(0) @binding(3) var<storage, read>       w: array<vec4<u32>>;     // (N, K)
 @group(0) @binding(4) var<storage, read>       gain: array<vec4<f32>>;  // (K) LayerNorm weight, unread without NORM
-@group(0) @binding(5) var<storage, read>       terms: array<f32>;       // (2, N) row sums and biases, unread without norm and bias
+// (2, N) row sums and biases, unread without norm and bias
+@group(0) @binding(5) var<storage, read>       terms: array<f32>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;           // (B, count)
 fn offset() -> u32 {
   return select(sizes.even, sizes.odd, (state[0].step & 1u) == 1u); // the sentences of a batch step together

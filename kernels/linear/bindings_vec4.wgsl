@@ -1,5 +1,6 @@
-// common/linear.wgsl for N a multiple of 4, which lets four outputs leave in one piece: as single floats a GPU would write each line of its cache
-// four times, a quarter of it a time. The same bindings under the same names.
+// common/linear.wgsl for N a multiple of 4, which lets four outputs leave in one piece: as single
+// floats a GPU would write each line of its cache four times, a quarter of it a time. The same
+// bindings under the same names.
 #include "common/gemm_sizes.wgsl"
 #include "common/gelu.wgsl"
 #include "common/call.wgsl"

@@ -1,6 +1,7 @@
-// y = act(norm(x) · Wᵀ + bias): torch nn.Linear with bias, GELU and residual as epilogues, so that none of them is a kernel of its own.
-// `linear` serves many rows (prefill, fine model) as a tiled product of rows that are normalised already; `linearDecode` the one row a sentence
-// of a decode step, with LayerNorm folded into the walk over the weights (common/gemv.wgsl has the identity).
+// y = act(norm(x) · Wᵀ + bias): torch nn.Linear with bias, GELU and residual as epilogues, so that
+// none of them is a kernel of its own. `linear` serves many rows (prefill, fine model) as a tiled
+// product of rows that are normalised already; `linearDecode` the one row a sentence of a decode
+// step, with LayerNorm folded into the walk over the weights (common/gemv.wgsl has the identity).
 
 import { ShapeError } from '../../runtime/base/errors.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
@@ -21,7 +22,10 @@ export interface Linear {
   readonly bias: Tensor | null; // (N) f32
   /** The LayerNorm in front of it, if there is one. */
   readonly norm: Norm | null;
-  /** (2, N) f32: Σ_k W·g, and bias + Σ_k W·β, of each row; null without norm and bias. `linearTerms` makes it. */
+  /**
+   * (2, N) f32: Σ_k W·g, and bias + Σ_k W·β, of each row; null without norm and bias. `linearTerms`
+   * makes it.
+   */
   readonly terms: Tensor | null;
 }
 
@@ -33,22 +37,46 @@ export interface GemmOptions {
   largeTileFrom?: number;
 }
 
-/** Shader of a product of m rows by `weight` (N, K), and the tile of a workgroup. The matrix form, which rounds x to f16, is for weights that were rounded, too. */
-export function gemmVariant(r: Recorder, base: string, weight: Tensor, m: number, options: GemmOptions): { shader: Shader; overrides: Overrides; rows: number; columns: number } {
+/**
+ * Shader of a product of m rows by `weight` (N, K), and the tile of a workgroup. The matrix form,
+ * which rounds x to f16, is for weights that were rounded, too.
+ */
+export function gemmVariant(
+  r: Recorder,
+  base: string,
+  weight: Tensor,
+  m: number,
+  options: GemmOptions,
+): { shader: Shader; overrides: Overrides; rows: number; columns: number } {
   const { gemm, largeTileFrom } = choices(r.device);
   const variant = options.variant ?? gemm;
-  const matrix = variant === 'subgroup_matrix' && weight.dtype === 'f16' ? subgroupMatrixGemm(r.device, base, m, weight.shape[0]!, options.largeTileFrom ?? largeTileFrom) : undefined;
+  const matrix =
+    variant === 'subgroup_matrix' && weight.dtype === 'f16'
+      ? subgroupMatrixGemm(r.device, base, m, weight.shape[0]!, options.largeTileFrom ?? largeTileFrom)
+      : undefined;
   if (matrix) return { ...matrix, overrides: {} };
   const overrides = { WEIGHTS_F32: isF32(weight) };
   const other = variant === 'subgroup_matrix' ? variantWithoutSubgroupMatrix(r.device) : variant;
-  return other === 'simd8' ? { shader: shader(`${base}_simd8`), overrides, rows: 64, columns: 32 } : { shader: shader(base), overrides, rows: 64, columns: 64 };
+  return other === 'simd8'
+    ? { shader: shader(`${base}_simd8`), overrides, rows: 64, columns: 32 }
+    : { shader: shader(base), overrides, rows: 64, columns: 64 };
 }
 
 /** The value of the shaders' `*_F32` overrides: how weights or a cache are stored. */
 export const isF32 = (t: Tensor): number => (t.dtype === 'f32' ? 1 : 0);
 
-/** y (M, N) = x (M, K) · Wᵀ; of M rows the first `call.count` are computed. `residual`: y += instead. */
-export function linear(r: Recorder, y: Tensor, x: Tensor, w: Pick<Linear, 'weight' | 'bias'>, call: Tensor, options: { gelu?: boolean; residual?: boolean } & GemmOptions = {}): void {
+/**
+ * y (M, N) = x (M, K) · Wᵀ; of M rows the first `call.count` are computed. `residual`: y +=
+ * instead.
+ */
+export function linear(
+  r: Recorder,
+  y: Tensor,
+  x: Tensor,
+  w: Pick<Linear, 'weight' | 'bias'>,
+  call: Tensor,
+  options: { gelu?: boolean; residual?: boolean } & GemmOptions = {},
+): void {
   const [n, k] = matrixShape('linear', w);
   const m = x.shape[0]!;
   expectShape('linear', 'x', x, [m, k]);
@@ -56,19 +84,32 @@ export function linear(r: Recorder, y: Tensor, x: Tensor, w: Pick<Linear, 'weigh
   const variant = gemmVariant(r, 'linear', w.weight, m, options);
   r.dispatch(variant.shader, {
     overrides: variant.overrides,
-    bind: { sizes: [k, n, w.bias ? 1 : 0, options.gelu ? 1 : 0, options.residual ? 1 : 0], call, x, w: w.weight, bias: w.bias ?? x, y },
+    bind: {
+      sizes: [k, n, w.bias ? 1 : 0, options.gelu ? 1 : 0, options.residual ? 1 : 0],
+      call,
+      x,
+      w: w.weight,
+      bias: w.bias ?? x,
+      y,
+    },
     grid: [Math.ceil(n / variant.columns), Math.ceil(m / variant.rows)],
   });
 }
 
-/** Which rows of the matrix a step computes: `count` rows from `even` on in even steps, from `odd` on in odd ones. */
+/**
+ * Which rows of the matrix a step computes: `count` rows from `even` on in even steps, from `odd`
+ * on in odd ones.
+ */
 export interface RowWindow {
   readonly even: number;
   readonly odd: number;
   readonly count: number;
 }
 
-/** How rows of x and of the matrix are shared out in a walk; tests name it, others leave it to `choices`. */
+/**
+ * How rows of x and of the matrix are shared out in a walk; tests name it, others leave it to
+ * `choices`.
+ */
 export interface GemvOptions {
   /** At most so many rows of x share a walk over W. */
   readonly tile?: number;
@@ -81,46 +122,101 @@ export interface GemvOptions {
   readonly ahead?: number;
 }
 
-/** y (B, N) = W · norm(x) + bias for x (B, K). With `window` y is (B, window.count). `residual`: y += instead. */
-export function linearDecode(r: Recorder, y: Tensor, x: Tensor, w: Linear, state: Tensor, options: { gelu?: boolean; residual?: boolean; window?: RowWindow } & GemvOptions = {}): void {
+/**
+ * y (B, N) = W · norm(x) + bias for x (B, K). With `window` y is (B, window.count). `residual`: y
+ * += instead.
+ */
+export function linearDecode(
+  r: Recorder,
+  y: Tensor,
+  x: Tensor,
+  w: Linear,
+  state: Tensor,
+  options: { gelu?: boolean; residual?: boolean; window?: RowWindow } & GemvOptions = {},
+): void {
   const [n, k] = matrixShape('linearDecode', w);
   const batch = x.shape[0]!;
   const { even, odd, count } = options.window ?? { even: 0, odd: 0, count: n };
-  if (Math.max(even, odd) + 1 > n) throw new ShapeError(`linearDecode: the window starts at row ${Math.max(even, odd)}, expected one of ${n}.`);
+  if (Math.max(even, odd) + 1 > n)
+    throw new ShapeError(`linearDecode: the window starts at row ${Math.max(even, odd)}, expected one of ${n}.`);
   expectShape('linearDecode', 'x', x, [batch, k]);
   expectShape('linearDecode', 'y', y, [batch, count]);
   const variant = gemvVariant(r, 'linear_decode', w, batch, count, options);
   r.dispatch(shader(variant.name), {
     overrides: variant.overrides,
-    bind: { sizes: [k, n, count, even, odd, w.terms ? 1 : 0, options.gelu ? 1 : 0, options.residual ? 1 : 0, batch], state, x, w: w.weight, gain: w.norm?.weight ?? x, terms: w.terms ?? x, y },
+    bind: {
+      sizes: [k, n, count, even, odd, w.terms ? 1 : 0, options.gelu ? 1 : 0, options.residual ? 1 : 0, batch],
+      state,
+      x,
+      w: w.weight,
+      gain: w.norm?.weight ?? x,
+      terms: w.terms ?? x,
+      y,
+    },
     grid: [Math.ceil(count / variant.rows), Math.ceil(batch / variant.tile)],
   });
 }
 
 const MAX_GEMV_BATCH = 8; // rows of x that common/gemv.wgsl can
 
-/** Subgroup or portable sibling of a GEMV shader for `count` rows of a matrix, its overrides, the matrix rows of a workgroup, and the rows of x in a tile. */
-export function gemvVariant(r: Recorder, base: string, w: Linear, batch: number, count: number, options: GemvOptions = {}): { name: string; overrides: Record<string, number>; rows: number; tile: number } {
+/**
+ * Subgroup or portable sibling of a GEMV shader for `count` rows of a matrix, its overrides, the
+ * matrix rows of a workgroup, and the rows of x in a tile.
+ */
+export function gemvVariant(
+  r: Recorder,
+  base: string,
+  w: Linear,
+  batch: number,
+  count: number,
+  options: GemvOptions = {},
+): { name: string; overrides: Record<string, number>; rows: number; tile: number } {
   const [n, k] = matrixShape(base, w);
-  if (batch > MAX_BATCH) throw new ShapeError(`${base}: got a batch of ${batch}, expected at most ${MAX_BATCH}, the rows of the state.`);
-  if (!w.terms && (w.norm || w.bias)) throw new ShapeError(`${base}: ${w.weight.label} has a LayerNorm or a bias but no terms, expected (2, ${n}). Make them with linearTerms().`);
+  if (batch > MAX_BATCH)
+    throw new ShapeError(`${base}: got a batch of ${batch}, expected at most ${MAX_BATCH}, the rows of the state.`);
+  if (!w.terms && (w.norm || w.bias))
+    throw new ShapeError(
+      `${base}: ${w.weight.label} has a LayerNorm or a bias but no terms, expected (2, ${n}). Make them with linearTerms().`,
+    );
   const { capabilities, limits } = r.device;
   const chosen = choices(r.device);
   const most = options.tile ?? chosen.gemvBatch;
-  const tile = Math.ceil(batch / Math.ceil(batch / most)); // as few walks over the matrix as can be, with tiles as even as can be
+  // as few walks over the matrix as can be, with tiles as even as can be
+  const tile = Math.ceil(batch / Math.ceil(batch / most));
   const rows = options.rows ?? chosen.gemvRows;
   const lanes = capabilities.subgroups ? subgroupLanes(r.device) : 8;
-  // Threads and split are for this matrix and never for this batch: they decide in which order sums are made, and a sentence says the same alone.
-  // Two rows of the matrix at least: keys and values are stored in pairs.
+  // Threads and split are for this matrix and never for this batch: they decide in which order sums
+  // are made, and a sentence says the same alone. Two rows of the matrix at least: keys and values
+  // are stored in pairs.
   const fewest = Math.max(rows === 1 ? 2 * lanes : lanes, capabilities.subgroupMaxSize);
-  let threads = Math.max(fewest, Math.min(options.threads ?? chosen.gemvThreads, limits.maxComputeInvocationsPerWorkgroup));
-  const needs = (): number => (16 * (MAX_GEMV_BATCH / 4) * (rows + 2) * (capabilities.subgroups ? 1 : lanes + 1) * threads) / lanes;
+  let threads = Math.max(
+    fewest,
+    Math.min(options.threads ?? chosen.gemvThreads, limits.maxComputeInvocationsPerWorkgroup),
+  );
+  const needs = (): number =>
+    (16 * (MAX_GEMV_BATCH / 4) * (rows + 2) * (capabilities.subgroups ? 1 : lanes + 1) * threads) / lanes;
   while (threads > fewest && needs() > limits.maxComputeWorkgroupStorageSize) threads /= 2;
   const wanted = options.split ?? (chosen.gemvSpread * rows) / (count * lanes);
-  const split = Math.min(2 ** Math.max(0, Math.ceil(Math.log2(wanted))), (rows * threads) / lanes / 2, threads / lanes, 2 ** Math.floor(Math.log2(Math.max(1, k / 8 / lanes))));
+  const split = Math.min(
+    2 ** Math.max(0, Math.ceil(Math.log2(wanted))),
+    (rows * threads) / lanes / 2,
+    threads / lanes,
+    2 ** Math.floor(Math.log2(Math.max(1, k / 8 / lanes))),
+  );
   return {
     name: capabilities.subgroups ? `${base}_subgroup` : base,
-    overrides: { BATCH: tile, FOURS: Math.ceil(tile / 4), WG: threads, LANES: lanes, R: rows, SPLIT: split, COMPACT: (options.ahead ?? chosen.gemvAhead) ? 0 : 1, NORM: w.norm ? 1 : 0, EPS: LAYER_NORM_EPS, WEIGHTS_F32: isF32(w.weight) },
+    overrides: {
+      BATCH: tile,
+      FOURS: Math.ceil(tile / 4),
+      WG: threads,
+      LANES: lanes,
+      R: rows,
+      SPLIT: split,
+      COMPACT: (options.ahead ?? chosen.gemvAhead) ? 0 : 1,
+      NORM: w.norm ? 1 : 0,
+      EPS: LAYER_NORM_EPS,
+      WEIGHTS_F32: isF32(w.weight),
+    },
     rows: (rows * threads) / lanes / split,
     tile,
   };
@@ -131,7 +227,9 @@ export function matrixShape(op: string, w: Pick<Linear, 'weight' | 'bias'>): [n:
   expectDType(op, 'weight', w.weight, 'f16', 'f32');
   const [n, k] = w.weight.shape;
   if (n === undefined || k === undefined || w.weight.shape.length !== 2 || k % 8 !== 0) {
-    throw new ShapeError(`${op}: ${w.weight.label} has shape (${w.weight.shape}), expected (N, K) with K a multiple of 8.`);
+    throw new ShapeError(
+      `${op}: ${w.weight.label} has shape (${w.weight.shape}), expected (N, K) with K a multiple of 8.`,
+    );
   }
   if (w.bias) expectShape(op, 'bias', w.bias, [n]);
   return [n, k];

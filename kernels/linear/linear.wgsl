@@ -1,4 +1,5 @@
-// y = act(x · Wᵀ + bias), or y += …, for many rows. torch: nn.Linear, GELU and the residual in the epilogue.
+// y = act(x · Wᵀ + bias), or y += …, for many rows. torch: nn.Linear, GELU and the residual in the
+// epilogue.
 // Grid: (⌈N / 64⌉, ⌈most rows / 64⌉); workgroups past call.count rows leave at once.
 #include "linear/bindings.wgsl"
 #include "common/gemm.wgsl"

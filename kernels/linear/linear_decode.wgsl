@@ -1,4 +1,5 @@
-// y = act(W · norm(x) + bias), or y += …, for the B rows of a decode step. torch: nn.Linear on one position, LayerNorm folded in.
+// y = act(W · norm(x) + bias), or y += …, for the B rows of a decode step. torch: nn.Linear on one
+// position, LayerNorm folded in.
 // Grid: (⌈COUNT / ROWS⌉, ⌈B / BATCH⌉). Portable: no subgroups.
 #include "linear/bindings_decode.wgsl"
 #include "common/gemv_portable.wgsl"

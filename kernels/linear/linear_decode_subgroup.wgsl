@@ -1,7 +1,9 @@
-// linear_row with subgroupAdd. A group of lanes is a subgroup, whatever its size on the adapter; ROWS follows what choice.ts expects,
-// so where it is another, a subgroup takes several turns or none.
+// linear_row with subgroupAdd. A group of lanes is a subgroup, whatever its size on the adapter;
+// ROWS follows what choice.ts expects, so where it is another, a subgroup takes several turns or
+// none.
 enable subgroups;
-diagnostic(off, subgroup_uniformity); // the loop over groups is uniform within a subgroup, which the analysis cannot see
+// the loop over groups is uniform within a subgroup, which the analysis cannot see
+diagnostic(off, subgroup_uniformity);
 #include "linear/bindings_decode.wgsl"
 #include "common/gemv_subgroup.wgsl"
 

@@ -1,4 +1,5 @@
-// As linear.wgsl, for drivers that compute on the CPU with subgroups of 8 lanes (common/gemm_lanes.wgsl says why).
+// As linear.wgsl, for drivers that compute on the CPU with subgroups of 8 lanes
+// (common/gemm_lanes.wgsl says why).
 // Grid: (⌈N / 32⌉, ⌈most rows / 64⌉); workgroups past call.count rows leave at once.
 enable subgroups;
 diagnostic(off, subgroup_uniformity); // subgroups beyond the last row skip the walk, whole

@@ -1,4 +1,5 @@
-// As linear.wgsl, on the subgroup's matrix unit (common/gemm_matrix.wgsl); weights are f16, N is a multiple of 4. kernels/matrix.ts gives the constants.
+// As linear.wgsl, on the subgroup's matrix unit (common/gemm_matrix.wgsl); weights are f16, N is a
+// multiple of 4. kernels/matrix.ts gives the constants.
 // Grid: (⌈N / TILE_N⌉, ⌈most rows / TILE_M⌉); workgroups past call.count rows leave at once.
 enable f16;
 enable subgroups;

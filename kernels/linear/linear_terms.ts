@@ -1,4 +1,5 @@
-// What a decode step adds for a folded LayerNorm and a bias: computed once, when weights are loaded, by a decode step's own product.
+// What a decode step adds for a folded LayerNorm and a bias: computed once, when weights are
+// loaded, by a decode step's own product.
 
 import type { Device } from '../../runtime/compute/device.ts';
 import type { Owner } from '../../runtime/compute/ledger.ts';
@@ -7,8 +8,15 @@ import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { linearDecode, type Linear } from './linear.ts';
 import { createState } from '../state.ts';
 
-/** (2, N) f32: Σ_k W·g and bias + Σ_k W·β of each row (see common/gemv.wgsl); null when there is neither norm nor bias. */
-export async function linearTerms(device: Device, { weight, bias, norm }: Omit<Linear, 'terms'>, owner: Owner): Promise<Tensor | null> {
+/**
+ * (2, N) f32: Σ_k W·g and bias + Σ_k W·β of each row (see common/gemv.wgsl); null when there is
+ * neither norm nor bias.
+ */
+export async function linearTerms(
+  device: Device,
+  { weight, bias, norm }: Omit<Linear, 'terms'>,
+  owner: Owner,
+): Promise<Tensor | null> {
   if (!norm && !bias) return null;
   const [n, k] = weight.shape as [number, number];
   const terms = device.createTensor([2, n], 'f32', owner, `${weight.label} terms`);
@@ -25,7 +33,11 @@ export async function linearTerms(device: Device, { weight, bias, norm }: Omit<L
   if (norm.bias) encoder.copyBufferToBuffer(norm.bias.buffer, norm.bias.offset, x.buffer, 4 * k, 4 * k);
   // By the kernel of a decode step, in the tile of one sentence: that pipeline is needed anyway.
   const bare: Linear = { weight, bias: null, norm: null, terms: null };
-  const program = await record(device, (r) => linearDecode(r, { ...terms, shape: [rows, n] }, x, bare, state, { residual: true, tile: 1 }), { label: `${weight.label} terms` });
+  const program = await record(
+    device,
+    (r) => linearDecode(r, { ...terms, shape: [rows, n] }, x, bare, state, { residual: true, tile: 1 }),
+    { label: `${weight.label} terms` },
+  );
   program.encode(encoder);
   device.submit(encoder);
   program.dispose();

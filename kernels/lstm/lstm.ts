@@ -1,6 +1,8 @@
-// A unidirectional LSTM over (B, T, H) f32 activations, from zero state, with an optional skip around all its layers and ELU behind it.
-// torch: nn.LSTM whose input and hidden sizes are equal; HF: EncodecLSTM. What the first layer reads is one product over all steps (conv1d of
-// kernel 1); then the layers walk as a wavefront, a dispatch for each step (common/lstm.wgsl): no workgroup waits for another.
+// A unidirectional LSTM over (B, T, H) f32 activations, from zero state, with an optional skip
+// around all its layers and ELU behind it. torch: nn.LSTM whose input and hidden sizes are equal;
+// HF: EncodecLSTM. What the first layer reads is one product over all steps (conv1d of kernel 1);
+// then the layers walk as a wavefront, a dispatch for each step (common/lstm.wgsl): no workgroup
+// waits for another.
 
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectDType, expectShape, reshape, type Tensor } from '../../runtime/compute/tensor.ts';
@@ -28,10 +30,14 @@ const THREADS = 64; // of a workgroup, at least
 const PORTABLE_LANES = 8; // that share a unit
 
 /** Elements of `recurrent`. */
-export const recurrentLength = (size: number, layers: number): number => GATES * size * (padTo4(size) * (2 * layers - 1) + layers - 1);
+export const recurrentLength = (size: number, layers: number): number =>
+  GATES * size * (padTo4(size) * (2 * layers - 1) + layers - 1);
 
 /** torch's layers as the kernel reads them. */
-export function packLstm(size: number, layers: readonly LstmLayer[]): { input: Float32Array; bias: Float32Array; recurrent: Float32Array } {
+export function packLstm(
+  size: number,
+  layers: readonly LstmLayer[],
+): { input: Float32Array; bias: Float32Array; recurrent: Float32Array } {
   const width = GATES * size;
   const pitch = padTo4(size);
   const input = new Float32Array(size * width);
@@ -60,8 +66,17 @@ export function packLstm(size: number, layers: readonly LstmLayer[]): { input: F
   return { input, bias: biases[0]!, recurrent };
 }
 
-/** y (B, T, H) = lstm(x (B, T, H)), + x with `skip`, and elu of that with `activate`. y must not be x. */
-export function lstm(r: Recorder, y: Tensor, x: Tensor, w: Lstm, options: { skip?: boolean; activate?: boolean } = {}): void {
+/**
+ * y (B, T, H) = lstm(x (B, T, H)), + x with `skip`, and elu of that with `activate`. y must not be
+ * x.
+ */
+export function lstm(
+  r: Recorder,
+  y: Tensor,
+  x: Tensor,
+  w: Lstm,
+  options: { skip?: boolean; activate?: boolean } = {},
+): void {
   const { size, layers } = w;
   const [batch, steps] = x.shape as readonly [number, number, number];
   for (const name of ['input', 'bias', 'recurrent'] as const) expectDType('lstm', name, w[name], 'f32');
@@ -69,7 +84,15 @@ export function lstm(r: Recorder, y: Tensor, x: Tensor, w: Lstm, options: { skip
   expectShape('lstm', 'x', x, [null, null, size]);
   expectShape('lstm', 'y', y, [batch, steps, size]);
   const gates = r.temp([batch, steps, GATES * size], 'lstm gates');
-  conv1d(r, gates, x, { weight: w.input, bias: w.bias, inChannels: size, outChannels: GATES * size, kernelSize: 1, stride: 1, dilation: 1 });
+  conv1d(r, gates, x, {
+    weight: w.input,
+    bias: w.bias,
+    inChannels: size,
+    outChannels: GATES * size,
+    kernelSize: 1,
+    stride: 1,
+    dilation: 1,
+  });
 
   const { subgroups, subgroupMinSize, subgroupMaxSize } = r.device.capabilities;
   const threads = Math.max(THREADS, subgroupMaxSize);
@@ -81,7 +104,16 @@ export function lstm(r: Recorder, y: Tensor, x: Tensor, w: Lstm, options: { skip
   const step = (before: Tensor, after: Tensor, first = false): void =>
     r.dispatch(shader(subgroups ? 'lstm_subgroup' : 'lstm'), {
       overrides: { WG: threads, UNITS: units },
-      bind: { p: [first ? 1 : 0, steps, size, pitch / 4, layers, batch, options.skip ? 1 : 0, options.activate ? 1 : 0], x: reshape(gates, [batch, steps, size, GATES]), w: w.recurrent, skip: x, before, after, c, y },
+      bind: {
+        p: [first ? 1 : 0, steps, size, pitch / 4, layers, batch, options.skip ? 1 : 0, options.activate ? 1 : 0],
+        x: reshape(gates, [batch, steps, size, GATES]),
+        w: w.recurrent,
+        skip: x,
+        before,
+        after,
+        c,
+        y,
+      },
       grid: [Math.ceil(pitch / units), layers, batch],
     });
   step(even, odd, true);

@@ -1,4 +1,5 @@
-// One step of an LSTM's layers (common/lstm.wgsl), portable: the lanes of a unit meet in workgroup memory.
+// One step of an LSTM's layers (common/lstm.wgsl), portable: the lanes of a unit meet in workgroup
+// memory.
 // Grid: (⌈units / UNITS⌉, layers, sentences), units rounded up to 4.
 #include "lstm/step.wgsl"
 var<workgroup> partials: array<vec4<f32>, WG>; // [unit][lane]

@@ -1,5 +1,6 @@
-// lstm.wgsl with subgroupAdd: the lanes of a unit are a subgroup, whatever its size; UNITS follows the smallest size there is, so that
-// larger ones take more than one turn and none has nothing to do. Grid: as there.
+// lstm.wgsl with subgroupAdd: the lanes of a unit are a subgroup, whatever its size; UNITS follows
+// the smallest size there is, so that larger ones take more than one turn and none has nothing to
+// do. Grid: as there.
 enable subgroups;
 diagnostic(off, subgroup_uniformity); // the loop over units is uniform within a subgroup, which the analysis cannot see
 #include "lstm/step.wgsl"

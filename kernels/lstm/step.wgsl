@@ -1,8 +1,11 @@
-// One step of every layer of an LSTM: layer l makes its step t − l of what layer l − 1 made of it in the dispatch before. torch: nn.LSTM.
-// So a clip of T steps takes T + layers − 1 dispatches of many workgroups. What layer 0 reads is multiplied beforehand, as one product of all
-// steps; a row of a layer above holds W_ih and W_hh side by side, since what it multiplies lies side by side as well: h of the layer below and its own.
-// Dispatches take turns on two bind groups, whose `before` and `after` are each other's; the number of the step goes with h. Every dispatch
-// but the first of a run has it from there, and one past the end leaves at once. A group of lanes walks the four gates of a unit.
+// One step of every layer of an LSTM: layer l makes its step t − l of what layer l − 1 made of it
+// in the dispatch before. torch: nn.LSTM. So a clip of T steps takes T + layers − 1 dispatches of
+// many workgroups. What layer 0 reads is multiplied beforehand, as one product of all steps; a row
+// of a layer above holds W_ih and W_hh side by side, since what it multiplies lies side by side as
+// well: h of the layer below and its own. Dispatches take turns on two bind groups, whose `before`
+// and `after` are each other's; the number of the step goes with h. Every dispatch but the first of
+// a run has it from there, and one past the end leaves at once. A group of lanes walks the four
+// gates of a unit.
 // The file that includes this adds the lanes.
 #include "common/elu.wgsl"
 struct Params {
@@ -16,8 +19,11 @@ struct Params {
   activate: u32, // 1: elu(…) is what is written
 }
 @group(0) @binding(0) var<uniform>             p: Params;
-@group(0) @binding(1) var<storage, read>       x: array<vec4<f32>>;      // (B, T, H) gates of layer 0: W_ih · input + both biases
-@group(0) @binding(2) var<storage, read>       w: array<vec4<f32>>;      // packLstm's `recurrent`: layer 0 (H, gate, quads), others (H, gate, 2 · quads), their biases (H) gates
+// (B, T, H) gates of layer 0: W_ih · input + both biases
+@group(0) @binding(1) var<storage, read>       x: array<vec4<f32>>;
+// packLstm's `recurrent`: layer 0 (H, gate, quads), others (H, gate, 2 · quads), their biases (H)
+// gates
+@group(0) @binding(2) var<storage, read>       w: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read>       skip: array<f32>;         // (B, T, H), unread without p.skip
 @group(0) @binding(4) var<storage, read>       before: array<vec4<f32>>; // (B, layers, quads) h, then the step's number
 @group(0) @binding(5) var<storage, read_write> after: array<f32>;        // the same
@@ -38,7 +44,8 @@ fn begin(layer: u32, writes: bool) -> i32 {
   return i32(t) - i32(layer);
 }
 
-/// A lane's part of a unit's gates (i, f, g, o). The first lane begins with what is added to the products, so that it comes with the weights.
+/// A lane's part of a unit's gates (i, f, g, o). The first lane begins with what is added to the
+/// products, so that it comes with the weights.
 fn walk(layer: u32, step: i32, unit: u32, sentence: u32, lane: u32, lanes: u32) -> vec4<f32> {
   let real = min(unit, p.size - 1u);
   let inputs = select(p.quads, 0u, layer == 0u);

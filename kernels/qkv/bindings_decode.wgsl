@@ -16,7 +16,8 @@
 @group(0) @binding(9) var<storage, read_write> values: array<u32>;      // (B, heads, capacity, head_dim)
 #include "qkv/store_kv.wgsl"
 
-/// The terms of the two neighbouring rows that `thread` will store: the cache holds halves in pairs.
+/// The terms of the two neighbouring rows that `thread` will store: the cache holds halves in
+/// pairs.
 fn terms_ahead(first: u32, thread: u32) -> vec4<f32> {
   if (2u * thread < ROWS) { return vec4<f32>(terms_of(first + 2u * thread), terms_of(first + 2u * thread + 1u)); }
   return vec4<f32>();

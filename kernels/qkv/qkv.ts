@@ -1,9 +1,18 @@
-// The fused projection to queries, keys and values, with the KV cache write as its epilogue. torch: att_proj of Bark's attention.
+// The fused projection to queries, keys and values, with the KV cache write as its epilogue. torch:
+// att_proj of Bark's attention.
 
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectDType, expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
 import { ShapeError } from '../../runtime/base/errors.ts';
-import { gemmVariant, gemvVariant, isF32, matrixShape, type GemmOptions, type Linear, type GemvOptions } from '../linear/linear.ts';
+import {
+  gemmVariant,
+  gemvVariant,
+  isF32,
+  matrixShape,
+  type GemmOptions,
+  type Linear,
+  type GemvOptions,
+} from '../linear/linear.ts';
 import { shader } from '../shaders.ts';
 
 /** Keys and values of one layer: (B, heads, capacity, head dim) each, f16 or f32. */
@@ -13,18 +22,35 @@ export interface LayerCache {
 }
 
 /** `struct Cache` of common/cache.wgsl: how the cache lies; checked against the hidden size. */
-export function cacheParams(op: string, cache: LayerCache, hidden: number): [heads: number, headDim: number, capacity: number] {
+export function cacheParams(
+  op: string,
+  cache: LayerCache,
+  hidden: number,
+): [heads: number, headDim: number, capacity: number] {
   const [batch, heads, capacity, headDim] = cache.keys.shape as [number, number, number, number];
   expectShape(op, 'values', cache.values, [batch, heads, capacity, headDim]);
   expectDType(op, 'values', cache.values, cache.keys.dtype);
   if (heads * headDim !== hidden || headDim % 8 !== 0 || headDim > 128) {
-    throw new ShapeError(`${op}: the cache has ${heads} heads of ${headDim} channels, expected ${hidden} channels together and a head dim that is a multiple of 8 up to 128.`);
+    throw new ShapeError(
+      `${op}: the cache has ${heads} heads of ${headDim} channels, expected ${hidden} channels together and a head dim that is a multiple of 8 up to 128.`,
+    );
   }
   return [heads, headDim, capacity];
 }
 
-/** q (M, H), and keys and values at positions call.start … of row call.slot, from normalised x (M, H). */
-export function qkv(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Linear, call: Tensor, options: GemmOptions = {}): void {
+/**
+ * q (M, H), and keys and values at positions call.start … of row call.slot, from normalised x (M,
+ * H).
+ */
+export function qkv(
+  r: Recorder,
+  q: Tensor,
+  cache: LayerCache,
+  x: Tensor,
+  w: Linear,
+  call: Tensor,
+  options: GemmOptions = {},
+): void {
   const [n, k] = matrixShape('qkv', w);
   const m = x.shape[0]!;
   expectShape('qkv', 'x', x, [m, k]);
@@ -33,13 +59,31 @@ export function qkv(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Lin
   const variant = gemmVariant(r, 'qkv', w.weight, m, options);
   r.dispatch(variant.shader, {
     overrides: { ...variant.overrides, CACHE_F32: isF32(cache.keys) },
-    bind: { sizes: [k, n, w.bias ? 1 : 0], cache: cacheParams('qkv', cache, k), call, x, w: w.weight, bias: w.bias ?? x, q, keys: cache.keys, values: cache.values },
+    bind: {
+      sizes: [k, n, w.bias ? 1 : 0],
+      cache: cacheParams('qkv', cache, k),
+      call,
+      x,
+      w: w.weight,
+      bias: w.bias ?? x,
+      q,
+      keys: cache.keys,
+      values: cache.values,
+    },
     grid: [Math.ceil(n / variant.columns), Math.ceil(m / variant.rows)],
   });
 }
 
 /** q (B, H), and keys and values at each row's position, from x (B, H); LayerNorm is folded in. */
-export function qkvDecode(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, w: Linear, state: Tensor, options: GemvOptions = {}): void {
+export function qkvDecode(
+  r: Recorder,
+  q: Tensor,
+  cache: LayerCache,
+  x: Tensor,
+  w: Linear,
+  state: Tensor,
+  options: GemvOptions = {},
+): void {
   const [n, k] = matrixShape('qkvDecode', w);
   const batch = x.shape[0]!;
   expectShape('qkvDecode', 'x', x, [batch, k]);
@@ -49,7 +93,18 @@ export function qkvDecode(r: Recorder, q: Tensor, cache: LayerCache, x: Tensor, 
   const variant = gemvVariant(r, 'qkv_decode', w, batch, n, options);
   r.dispatch(shader(variant.name), {
     overrides: { ...variant.overrides, CACHE_F32: isF32(cache.keys) },
-    bind: { sizes: [k, n, n, 0, 0, w.terms ? 1 : 0, 0, 0, batch], cache: cacheParams('qkvDecode', cache, k), state, x, w: w.weight, gain: w.norm?.weight ?? x, terms: w.terms ?? x, q, keys: cache.keys, values: cache.values },
+    bind: {
+      sizes: [k, n, n, 0, 0, w.terms ? 1 : 0, 0, 0, batch],
+      cache: cacheParams('qkvDecode', cache, k),
+      state,
+      x,
+      w: w.weight,
+      gain: w.norm?.weight ?? x,
+      terms: w.terms ?? x,
+      q,
+      keys: cache.keys,
+      values: cache.values,
+    },
     grid: [Math.ceil(n / variant.rows), Math.ceil(batch / variant.tile)],
   });
 }

@@ -1,5 +1,7 @@
-// q, k, v = x · Wᵀ + bias for many positions of one sentence; queries to q, keys and values to the cache at call.start + m.
-// torch: att_proj of Bark's attention, and the concatenation with the cache. Grid: (⌈3H / 64⌉, ⌈most positions / 64⌉).
+// q, k, v = x · Wᵀ + bias for many positions of one sentence; queries to q, keys and values to the
+// cache at call.start + m.
+// torch: att_proj of Bark's attention, and the concatenation with the cache. Grid: (⌈3H / 64⌉,
+// ⌈most positions / 64⌉).
 #include "qkv/bindings.wgsl"
 #include "common/gemm.wgsl"
 

@@ -1,5 +1,6 @@
-// q, k, v = W · LayerNorm(x) + bias for the B rows of a decode step; queries to q, keys and values to the cache at each row's position.
-// torch: layernorm_1, att_proj, and the concatenation with the cache. Grid: (⌈3H / ROWS⌉, ⌈B / BATCH⌉). Portable: no subgroups.
+// q, k, v = W · LayerNorm(x) + bias for the B rows of a decode step; queries to q, keys and values
+// to the cache at each row's position. torch: layernorm_1, att_proj, and the concatenation with the
+// cache. Grid: (⌈3H / ROWS⌉, ⌈B / BATCH⌉). Portable: no subgroups.
 #include "qkv/bindings_decode.wgsl"
 #include "common/gemv_portable.wgsl"
 

@@ -1,4 +1,5 @@
-// As qkv.wgsl, for drivers that compute on the CPU with subgroups of 8 lanes (common/gemm_lanes.wgsl says why).
+// As qkv.wgsl, for drivers that compute on the CPU with subgroups of 8 lanes
+// (common/gemm_lanes.wgsl says why).
 // Grid: (⌈3H / 32⌉, ⌈most positions / 64⌉).
 enable subgroups;
 diagnostic(off, subgroup_uniformity); // subgroups beyond the last row skip the walk, whole

@@ -1,4 +1,5 @@
-// As qkv.wgsl, on the subgroup's matrix unit (common/gemm_matrix.wgsl); weights are f16. kernels/matrix.ts gives the constants.
+// As qkv.wgsl, on the subgroup's matrix unit (common/gemm_matrix.wgsl); weights are f16.
+// kernels/matrix.ts gives the constants.
 // Grid: (⌈3H / TILE_N⌉, ⌈most positions / TILE_M⌉).
 enable f16;
 enable subgroups;

@@ -1,8 +1,10 @@
-// What the variants of `qkv` share: where rows of the fused projection go. Rows 0 … H-1 are queries, the next H keys, the last H values.
+// What the variants of `qkv` share: where rows of the fused projection go. Rows 0 … H-1 are
+// queries, the next H keys, the last H values.
 override CACHE_F32: u32 = 0u;
 const HALF_MAX = 65504.0;
 
-/// Two neighbouring channels of keys or values (n is even and counts from the first key) at a position.
+/// Two neighbouring channels of keys or values (n is even and counts from the first key) at a
+/// position.
 fn store_kv(row: u32, position: u32, n: u32, pair: vec2<f32>) {
   let hidden = cache.heads * cache.head_dim;
   let c = n % hidden;

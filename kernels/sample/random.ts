@@ -1,12 +1,16 @@
-// The host's side of common/random.wgsl: Threefry-2x32 with 20 rounds (Salmon et al. 2011), bit for bit, and the Gumbel numbers made of it.
-// The GPU draws; this derives keys for it and lets tests predict its draws.
+// The host's side of common/random.wgsl: Threefry-2x32 with 20 rounds (Salmon et al. 2011), bit for
+// bit, and the Gumbel numbers made of it. The GPU draws; this derives keys for it and lets tests
+// predict its draws.
 
 /** Two 32-bit words. */
 export type Words = readonly [number, number];
 
 const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const;
 
-/** The random words for (key, counter). Also the way to a key of its own for a part of a stream: `threefry2x32(seed, [part, index])`. */
+/**
+ * The random words for (key, counter). Also the way to a key of its own for a part of a stream:
+ * `threefry2x32(seed, [part, index])`.
+ */
 export function threefry2x32(key: Words, counter: Words): [number, number] {
   const schedule = [key[0], key[1], 0x1bd11bda ^ key[0] ^ key[1]];
   let x = (counter[0] + key[0]) | 0;

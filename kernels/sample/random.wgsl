@@ -1,5 +1,7 @@
-// Counter-based random numbers: Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
-// The number for (key, counter) depends on nothing else, so draws do not depend on the batch. Mirrored by kernels/random.ts.
+// Counter-based random numbers: Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random
+// numbers: as easy as 1, 2, 3").
+// The number for (key, counter) depends on nothing else, so draws do not depend on the batch.
+// Mirrored by kernels/random.ts.
 
 fn rotate_left(x: u32, n: u32) -> u32 {
   return (x << n) | (x >> (32u - n));
@@ -27,8 +29,9 @@ fn threefry2x32(key: vec2<u32>, counter: vec2<u32>) -> vec2<u32> {
   return four_rounds(x, a, vec2<u32>(third, key.x + 5u));
 }
 
-/// A standard Gumbel number, -log(-log(1 - v)) for v = (bits + 1/2) / 2^32: argmax over i of score_i + gumbel is a draw from softmax(score).
-/// The small v decide who wins, and there WGSL's log may be off by 2^-21, more than v itself: a series takes its place. Its result is finite.
+/// A standard Gumbel number, -log(-log(1 - v)) for v = (bits + 1/2) / 2^32: argmax over i of
+/// score_i + gumbel is a draw from softmax(score). The small v decide who wins, and there WGSL's
+/// log may be off by 2^-21, more than v itself: a series takes its place. Its result is finite.
 fn gumbel(bits: u32) -> f32 {
   let v = (f32(bits) + 0.5) * 2.3283064365386963e-10;
   let z = v / (2.0 - v);

@@ -1,5 +1,6 @@
-// The next token of each sentence: EOS rule, argmax, or temperature, top-k, top-p and a draw, in Hugging Face's order; then the sentence's row
-// of the state moves on. The settings are a small uniform tensor that the host may rewrite between runs: nothing is recorded or compiled anew.
+// The next token of each sentence: EOS rule, argmax, or temperature, top-k, top-p and a draw, in
+// Hugging Face's order; then the sentence's row of the state moves on. The settings are a small
+// uniform tensor that the host may rewrite between runs: nothing is recorded or compiled anew.
 // Nothing here checks them; that is the caller's.
 
 import { ShapeError } from '../../runtime/base/errors.ts';
@@ -32,7 +33,10 @@ export interface Sampling {
 /** 32-bit words of the `sampling` tensor. */
 export const SAMPLING_WORDS = 12;
 
-/** `struct Sampling` of sample.wgsl: temperature f32, top_k u32, top_p f32, min_eos_p f32, count even, odd, first even, odd, eos; padded. */
+/**
+ * `struct Sampling` of sample.wgsl: temperature f32, top_k u32, top_p f32, min_eos_p f32, count
+ * even, odd, first even, odd, eos; padded.
+ */
 export function samplingParams({ temperature, topK, topP, minEosP, even, odd, eos }: Sampling): Uint32Array {
   const words = new Uint32Array(SAMPLING_WORDS);
   const floats = new Float32Array(words.buffer);
@@ -47,9 +51,10 @@ export function samplingParams({ temperature, topK, topP, minEosP, even, odd, eo
 const ROW_WORDS = 8; // struct Row of common/state.wgsl
 
 /**
- * Draws one token for each row of logits (B, COUNT) f32, writes it to tokens (B, PITCH) u32 at [row, base + step], and advances state
- * (≥ B rows; bound as storage here). Rows that are done draw and write nothing; their step advances. `sampling` is a uniform tensor that
- * holds `samplingParams(…)`.
+ * Draws one token for each row of logits (B, COUNT) f32, writes it to tokens (B, PITCH) u32 at
+ * [row, base + step], and advances state (≥ B rows; bound as storage here). Rows that are done draw
+ * and write nothing; their step advances. `sampling` is a uniform tensor that holds
+ * `samplingParams(…)`.
  */
 export function sample(r: Recorder, tokens: Tensor, logits: Tensor, state: Tensor, sampling: Tensor): void {
   const [batch = 0, count = 0] = logits.shape;
@@ -58,6 +63,9 @@ export function sample(r: Recorder, tokens: Tensor, logits: Tensor, state: Tenso
   expectShape('sample', 'tokens', tokens, [batch, pitch]);
   expectDType('sample', 'logits', logits, 'f32');
   expectDType('sample', 'tokens', tokens, 'u32');
-  if (state.shape.reduce((a, b) => a * b, 1) < ROW_WORDS * batch) throw new ShapeError(`sample: state (${state.label}) has shape (${state.shape}), expected at least ${batch} rows of ${ROW_WORDS} words.`);
+  if (state.shape.reduce((a, b) => a * b, 1) < ROW_WORDS * batch)
+    throw new ShapeError(
+      `sample: state (${state.label}) has shape (${state.shape}), expected at least ${batch} rows of ${ROW_WORDS} words.`,
+    );
   r.dispatch(shader('sample'), { bind: { params: [count, pitch], sampling, logits, state, tokens }, grid: [batch] });
 }

@@ -1,7 +1,9 @@
-// Draws the next token of each sentence from its logits and advances the sentence's row of the state. HF: the logits processors in the order of
-// generate(): BarkEosPrioritizer (on raw logits), then argmax, or temperature, top-k, top-p and multinomial (here: Gumbel-max).
-// Filters move a threshold over order-preserving integer keys of the raw logits, and never write a mask. Equal logits stay or go together: in
-// top-k as in HF; in top-p HF may cut between equal ones (where, its sort decides), here they all stay if one of them does.
+// Draws the next token of each sentence from its logits and advances the sentence's row of the
+// state. HF: the logits processors in the order of generate(): BarkEosPrioritizer (on raw logits),
+// then argmax, or temperature, top-k, top-p and multinomial (here: Gumbel-max).
+// Filters move a threshold over order-preserving integer keys of the raw logits, and never write a
+// mask. Equal logits stay or go together: in top-k as in HF; in top-p HF may cut between equal ones
+// (where, its sort decides), here they all stay if one of them does.
 // Grid: (B), one workgroup a sentence; each touches no row but its own.
 #include "common/state.wgsl"
 override WG: u32 = 256u;
@@ -25,7 +27,8 @@ struct Params {
   pitch: u32, // tokens of a row of `tokens`
 }
 
-@group(0) @binding(0) var<uniform>             params: Params; // and not overrides: one pipeline serves every vocabulary
+// and not overrides: one pipeline serves every vocabulary
+@group(0) @binding(0) var<uniform>             params: Params;
 @group(0) @binding(1) var<uniform>             sampling: Sampling;
 @group(0) @binding(2) var<storage, read>       logits: array<f32>; // (B, count)
 @group(0) @binding(3) var<storage, read_write> state: array<Row>;  // (B)
@@ -58,7 +61,8 @@ fn score(logit: f32, top: f32) -> f32 {
   return max((logit - top) / sampling.temperature, -1e30);
 }
 
-/// The first bin up to which the weights add up to more than `limit`, or the last one that holds anything, and the weight before it.
+/// The first bin up to which the weights add up to more than `limit`, or the last one that holds
+/// anything, and the weight before it.
 fn walk_bins(limit: u32) -> vec2<u32> {
   var total = 0u;
   for (var i = 0u; i < WG / PARTS; i++) { total += part_sums[i]; }
@@ -77,8 +81,9 @@ fn walk_bins(limit: u32) -> vec2<u32> {
   return vec2<u32>(bin, below);
 }
 
-/// The smallest key for which the weights of all keys up to it add up to more than `limit`; with a limit out of reach, the largest key.
-/// Keys below `cut` do not count. A key weighs 1, or with `per_score` > 0 its probability: exp(score) · per_score of WHOLE.
+/// The smallest key for which the weights of all keys up to it add up to more than `limit`; with a
+/// limit out of reach, the largest key. Keys below `cut` do not count. A key weighs 1, or with
+/// `per_score` > 0 its probability: exp(score) · per_score of WHOLE.
 /// Radix select: three histograms of 11 bits, the last of which overlaps the one before by a bit.
 fn select_key(thread: u32, s: Scores, cut: u32, limit: u32, per_score: f32) -> u32 {
   var prefix = 0u;
@@ -98,7 +103,8 @@ fn select_key(thread: u32, s: Scores, cut: u32, limit: u32, per_score: f32) -> u
       }
     }
     workgroupBarrier();
-    // Sums over SHARE bins, and over PARTS of these sums; then one thread walks down the three levels.
+    // Sums over SHARE bins, and over PARTS of these sums; then one thread walks down the three
+    // levels.
     var sum = 0u;
     for (var i = 0u; i < SHARE; i++) { sum += atomicLoad(&bins[thread * SHARE + i]); }
     reduce_words[thread] = sum;
@@ -142,7 +148,8 @@ fn draw(thread: u32, row: Row, first: u32, count: u32) -> u32 {
   }
   if (sampling.temperature <= 0.0) { return min(best.index, count - 1u); }
 
-  // Top-k, then top-p: a loop, so that the select is compiled once. Software drivers take seconds for each copy.
+  // Top-k, then top-p: a loop, so that the select is compiled once. Software drivers take seconds
+  // for each copy.
   var cut = 0u;
   var by_mass = sampling.top_k == 0u || sampling.top_k >= count;
   loop {

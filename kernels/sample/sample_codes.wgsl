@@ -1,5 +1,6 @@
-// Draws one codebook of the fine model for the positions of a window: argmax, or softmax(logits / temperature) without filters (Gumbel-max).
-// HF: BarkFineModel.generate, the two branches on temperature. Positions before `start` keep their codes.
+// Draws one codebook of the fine model for the positions of a window: argmax, or softmax(logits /
+// temperature) without filters (Gumbel-max). HF: BarkFineModel.generate, the two branches on
+// temperature. Positions before `start` keep their codes.
 // Grid: (T), one workgroup a position.
 override WG: u32 = 64u;
 #include "sample/random.wgsl"

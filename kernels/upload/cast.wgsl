@@ -1,7 +1,9 @@
-// Rows of a stored tensor (f32, f16 or bf16, dense) to rows of weights (f32 or f16, padded to a multiple of 8 columns with zeros).
-// In integers, so that the result is the same everywhere: round to nearest even, subnormals kept, ±inf beyond ±65504, as torch's half().
-// Without branches, because a software adapter walks all of them. A thread makes eight neighbouring columns,
-// TURNS times, because it takes a software adapter longer to start a workgroup than to cast 512 numbers.
+// Rows of a stored tensor (f32, f16 or bf16, dense) to rows of weights (f32 or f16, padded to a
+// multiple of 8 columns with zeros).
+// In integers, so that the result is the same everywhere: round to nearest even, subnormals kept,
+// ±inf beyond ±65504, as torch's half(). Without branches, because a software adapter walks all of
+// them. A thread makes eight neighbouring columns, TURNS times, because it takes a software adapter
+// longer to start a workgroup than to cast 512 numbers.
 // Grid: (⌈rows · PITCH / 8 / 64 / TURNS⌉ over two dimensions).
 struct Params {
   rows: u32,
@@ -22,7 +24,8 @@ fn half_to_float(h: vec4<u32>) -> vec4<u32> {
   let a = h & vec4<u32>(0x7fffu);
   let mantissa = a & vec4<u32>(0x3ffu);
   let normal = (a << vec4<u32>(13u)) + vec4<u32>(112u << 23u);
-  let shift = countLeadingZeros(mantissa | vec4<u32>(1u)) - vec4<u32>(21u); // of a subnormal: brings its top bit to the implicit place
+  // of a subnormal: brings its top bit to the implicit place
+  let shift = countLeadingZeros(mantissa | vec4<u32>(1u)) - vec4<u32>(21u);
   let subnormal = ((vec4<u32>(113u) - shift) << vec4<u32>(23u)) | (((mantissa << shift) & vec4<u32>(0x3ffu)) << vec4<u32>(13u));
   var f = select(normal, subnormal, a < vec4<u32>(0x400u));
   f = select(f, vec4<u32>(0u), a == vec4<u32>(0u));
@@ -34,7 +37,8 @@ fn float_to_half(bits: vec4<u32>) -> vec4<u32> {
   let sign = (bits >> vec4<u32>(16u)) & vec4<u32>(0x8000u);
   let a = bits & vec4<u32>(0x7fffffffu);
   let normal = (a - vec4<u32>(0x38000000u) + vec4<u32>(0xfffu) + ((a >> vec4<u32>(13u)) & vec4<u32>(1u))) >> vec4<u32>(13u);
-  // Below 2^-14 a subnormal half: the mantissa shifted to units of 2^-24, as many bits as fall off rounded. Beyond 25 none is left.
+  // Below 2^-14 a subnormal half: the mantissa shifted to units of 2^-24, as many bits as fall off
+  // rounded. Beyond 25 none is left.
   let shift = min(vec4<u32>(126u) - min(a >> vec4<u32>(23u), vec4<u32>(112u)), vec4<u32>(25u));
   let mantissa = (a & vec4<u32>(0x7fffffu)) | vec4<u32>(0x800000u);
   let subnormal = (mantissa + (vec4<u32>(1u) << (shift - vec4<u32>(1u))) - vec4<u32>(1u) + ((mantissa >> shift) & vec4<u32>(1u))) >> shift;

@@ -1,4 +1,5 @@
-// Stored tensors to tensors on the GPU: matrices as weights (rows padded, cast on the GPU), vectors as f32.
+// Stored tensors to tensors on the GPU: matrices as weights (rows padded, cast on the GPU), vectors
+// as f32.
 
 import type { Device } from '../../runtime/compute/device.ts';
 import { UnsupportedError } from '../../runtime/base/errors.ts';
@@ -20,8 +21,16 @@ export interface UploadOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** A matrix (N, K), or the given ranges of its rows one after the other, with rows padded with zeros to a multiple of 8. */
-export async function uploadMatrix(device: Device, ref: TensorRef, options: UploadOptions, rows?: readonly RowRange[]): Promise<Tensor> {
+/**
+ * A matrix (N, K), or the given ranges of its rows one after the other, with rows padded with zeros
+ * to a multiple of 8.
+ */
+export async function uploadMatrix(
+  device: Device,
+  ref: TensorRef,
+  options: UploadOptions,
+  rows?: readonly RowRange[],
+): Promise<Tensor> {
   const [n, k] = ref.info.shape as [number, number];
   const ranges = rows ?? [[0, n]];
   const count = ranges.reduce((sum, [from, to]) => sum + to - from, 0);
@@ -31,7 +40,14 @@ export async function uploadMatrix(device: Device, ref: TensorRef, options: Uplo
 }
 
 /** Row ranges of a stored matrix to rows `at` … of a tensor that is there already. */
-export async function uploadRows(device: Device, y: Tensor, ref: TensorRef, { signal }: Pick<UploadOptions, 'signal'>, ranges: readonly RowRange[], at = 0): Promise<void> {
+export async function uploadRows(
+  device: Device,
+  y: Tensor,
+  ref: TensorRef,
+  { signal }: Pick<UploadOptions, 'signal'>,
+  ranges: readonly RowRange[],
+  at = 0,
+): Promise<void> {
   const stored = storedMatrix(ref);
   for (const [from, to] of ranges) {
     signal?.throwIfAborted();
@@ -49,7 +65,10 @@ export async function uploadVector(device: Device, ref: TensorRef, owner: Owner)
 }
 
 function storedMatrix({ name, info, read }: TensorRef): StoredMatrix {
-  if (!isSourceDType(info.dtype)) throw new UnsupportedError(`${name}: got dtype ${info.dtype}, expected F32, F16 or BF16. Save the model in one of these.`);
+  if (!isSourceDType(info.dtype))
+    throw new UnsupportedError(
+      `${name}: got dtype ${info.dtype}, expected F32, F16 or BF16. Save the model in one of these.`,
+    );
   return { label: name, shape: info.shape as [number, number], dtype: info.dtype, read };
 }
 

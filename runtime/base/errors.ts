@@ -1,9 +1,19 @@
-// The errors that reach users. Each message says what was got, what was expected and what to do; `code` is stable.
+// The errors that reach users. Each message says what was got, what was expected and what to do;
+// `code` is stable.
 
-/** Messages quote what files and servers say, so what could drive a terminal is written out as \u001b and the like. */
+/**
+ * Messages quote what files and servers say, so what could drive a terminal is written out as
+ * \u001b and the like.
+ */
 class PrintableError extends Error {
   constructor(message = '', options?: ErrorOptions) {
-    super(message.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`), options);
+    super(
+      message.replace(
+        /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g,
+        (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+      ),
+      options,
+    );
   }
 }
 
@@ -32,18 +42,24 @@ export class InputError extends PrintableError {
 }
 
 /**
- * Why a file could not be fetched: no answer or a broken one; no such repository or revision; terms not accepted; a token refused;
- * not in the cache while offline; no room or no right to write; other bytes than were promised.
+ * Why a file could not be fetched: no answer or a broken one; no such repository or revision; terms
+ * not accepted; a token refused; not in the cache while offline; no room or no right to write;
+ * other bytes than were promised.
  */
 export type DownloadReason = 'network' | 'repository' | 'revision' | 'gated' | 'token' | 'offline' | 'disk' | 'damaged';
 
-/** A file could not be fetched; `reason` says why, for programs that ask for a token or go offline. */
+/**
+ * A file could not be fetched; `reason` says why, for programs that ask for a token or go offline.
+ */
 export class DownloadError extends PrintableError {
   override readonly name = 'DownloadError';
   readonly code = 'ERR_DOWNLOAD';
   readonly reason: DownloadReason;
 
-  constructor(message: string, { reason = 'network', ...options }: ErrorOptions & { reason?: DownloadReason | undefined } = {}) {
+  constructor(
+    message: string,
+    { reason = 'network', ...options }: ErrorOptions & { reason?: DownloadReason | undefined } = {},
+  ) {
     super(message, options);
     this.reason = reason;
   }

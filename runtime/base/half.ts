@@ -1,7 +1,10 @@
-// Half precision on the CPU: float16 and bfloat16 to and from float32, in integer arithmetic on the bit patterns.
-// For tests, small tensors and conversion of files; weights that are loaded are cast on the GPU. Rounds to nearest, ties to even; a float16 overflow is
-// ±inf (as torch's .half()); a NaN stays NaN, made quiet, with its sign and the payload bits that fit.
-// Reference: IEEE 754-2019, 3.4 and 4.3.1. Halves travel as Uint16Array, because Float16Array is not in every host yet.
+// Half precision on the CPU: float16 and bfloat16 to and from float32, in integer arithmetic on the
+// bit patterns.
+// For tests, small tensors and conversion of files; weights that are loaded are cast on the GPU.
+// Rounds to nearest, ties to even; a float16 overflow is ±inf (as torch's .half()); a NaN stays
+// NaN, made quiet, with its sign and the payload bits that fit.
+// Reference: IEEE 754-2019, 3.4 and 4.3.1. Halves travel as Uint16Array, because Float16Array is
+// not in every host yet.
 
 const INFINITY32 = 0x7f800000;
 const OVERFLOW16 = 0x477ff000; // 65520: halfway between 65504, the largest half, and 2^16
@@ -19,7 +22,8 @@ export function float16ToFloat32(halves: Uint16Array): Float32Array<ArrayBuffer>
     if (exponent === 31) bits[i] = sign | INFINITY32 | (mantissa && (mantissa << 13) | 0x400000);
     else if (exponent) bits[i] = sign | ((exponent + 112) << 23) | (mantissa << 13);
     else if (mantissa) {
-      // Subnormal, mantissa × 2^-24: shift the leading one up to bit 23, where float32 leaves it unwritten.
+      // Subnormal, mantissa × 2^-24: shift the leading one up to bit 23, where float32 leaves it
+      // unwritten.
       const shift = Math.clz32(mantissa) - 8;
       bits[i] = sign | ((126 - shift) << 23) | ((mantissa << shift) & 0x7fffff);
     } else bits[i] = sign;
@@ -27,7 +31,9 @@ export function float16ToFloat32(halves: Uint16Array): Float32Array<ArrayBuffer>
   return new Float32Array(bits.buffer);
 }
 
-/** float32 [n] → float16 bit patterns [n]; nearest even, subnormals kept, |x| ≥ 65520 becomes ±inf. */
+/**
+ * float32 [n] → float16 bit patterns [n]; nearest even, subnormals kept, |x| ≥ 65520 becomes ±inf.
+ */
 export function float32ToFloat16(floats: Float32Array): Uint16Array<ArrayBuffer> {
   const bits = bitsOf(floats);
   const halves = new Uint16Array(bits.length);
@@ -42,7 +48,8 @@ export function float32ToFloat16(floats: Float32Array): Uint16Array<ArrayBuffer>
         const shift = 126 - (magnitude >>> 23);
         halves[i] = sign | ((mantissa + (1 << (shift - 1)) - 1 + ((mantissa >>> shift) & 1)) >>> shift);
       }
-    } else if (magnitude < OVERFLOW16) halves[i] = sign | ((magnitude - (112 << 23) + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
+    } else if (magnitude < OVERFLOW16)
+      halves[i] = sign | ((magnitude - (112 << 23) + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
     else if (magnitude <= INFINITY32) halves[i] = sign | 0x7c00;
     else halves[i] = sign | 0x7e00 | ((magnitude >>> 13) & 0x1ff);
   }

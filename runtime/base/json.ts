@@ -1,5 +1,7 @@
-// Reading values out of JSON that came from a disk or a network: each getter checks one key and names it when it is wrong.
-// Knows no schema and no model; keys it is not asked for are ignored. All errors are `WeightsError`.
+// Reading values out of JSON that came from a disk or a network: each getter checks one key and
+// names it when it is wrong.
+// Knows no schema and no model; keys it is not asked for are ignored. All errors are
+// `WeightsError`.
 
 import { WeightsError } from './errors.ts';
 
@@ -53,7 +55,8 @@ export function optionalObjectAt(parent: JsonObject, key: string): JsonObject {
 export function integer(from: JsonObject, key: string, rule: NumberRule = {}): number {
   const { name, value } = find(from, key, rule.aliases);
   if (value === undefined && rule.default !== undefined) return rule.default;
-  if (!Number.isSafeInteger(value) || !within(value as number, rule)) throw bad(from, name, value, `a whole number${bounds(rule)}`);
+  if (!Number.isSafeInteger(value) || !within(value as number, rule))
+    throw bad(from, name, value, `a whole number${bounds(rule)}`);
   return value as number;
 }
 
@@ -61,7 +64,8 @@ export function integer(from: JsonObject, key: string, rule: NumberRule = {}): n
 export function number(from: JsonObject, key: string, rule: NumberRule = {}): number {
   const { name, value } = find(from, key, rule.aliases);
   if (value === undefined && rule.default !== undefined) return rule.default;
-  if (!Number.isFinite(value) || !within(value as number, rule)) throw bad(from, name, value, `a number${bounds(rule)}`);
+  if (!Number.isFinite(value) || !within(value as number, rule))
+    throw bad(from, name, value, `a number${bounds(rule)}`);
   return value as number;
 }
 
@@ -72,20 +76,34 @@ export function boolean(from: JsonObject, key: string, rule: { default?: boolean
   return value;
 }
 
-export function text(from: JsonObject, key: string, rule: { default?: string; among?: readonly string[] } = {}): string {
+export function text(
+  from: JsonObject,
+  key: string,
+  rule: { default?: string; among?: readonly string[] } = {},
+): string {
   const value = own(from, key);
   if (value === undefined && rule.default !== undefined) return rule.default;
   if (typeof value !== 'string' || (rule.among && !rule.among.includes(value))) {
-    throw bad(from, key, value, rule.among ? `one of ${rule.among.map((name) => JSON.stringify(name)).join(', ')}` : 'a string');
+    throw bad(
+      from,
+      key,
+      value,
+      rule.among ? `one of ${rule.among.map((name) => JSON.stringify(name)).join(', ')}` : 'a string',
+    );
   }
   return value;
 }
 
 /** A list of numbers with at least one entry, each within the bounds. */
-export function numbers(from: JsonObject, key: string, rule: Bounds & { default?: readonly number[]; whole?: boolean }): number[] {
+export function numbers(
+  from: JsonObject,
+  key: string,
+  rule: Bounds & { default?: readonly number[]; whole?: boolean },
+): number[] {
   const value = own(from, key);
   if (value === undefined && rule.default !== undefined) return [...rule.default];
-  const allowed = (entry: unknown) => (rule.whole ? Number.isSafeInteger(entry) : Number.isFinite(entry)) && within(entry as number, rule);
+  const allowed = (entry: unknown) =>
+    (rule.whole ? Number.isSafeInteger(entry) : Number.isFinite(entry)) && within(entry as number, rule);
   if (!Array.isArray(value) || value.length === 0 || !value.every(allowed)) {
     throw bad(from, key, value, `a list of ${rule.whole ? 'whole ' : ''}numbers, each${bounds(rule)}`);
   }
@@ -97,7 +115,10 @@ export function isNull(from: JsonObject, key: string): boolean {
   return own(from, key) === null;
 }
 
-/** The error for a key whose value cannot be: names the file, the key, what it holds and what is allowed. */
+/**
+ * The error for a key whose value cannot be: names the file, the key, what it holds and what is
+ * allowed.
+ */
 export function bad(from: JsonObject, key: string, value: unknown, expected: string): WeightsError {
   const holds = value === undefined ? 'missing' : show(value);
   return new WeightsError(`${from.label}: ${pathOf(from, key)} is ${holds}, expected ${expected}. ${ADVICE}`);
@@ -117,7 +138,13 @@ function find(from: JsonObject, key: string, aliases: readonly string[] = []): {
   const there = [key, ...aliases].filter((name) => own(from, name) !== undefined);
   const name = there[0] ?? key;
   const other = there.find((candidate) => own(from, candidate) !== own(from, name));
-  if (other !== undefined) throw bad(from, other, own(from, other), `what ${pathOf(from, name)} says, ${show(own(from, name))}: both name the same thing`);
+  if (other !== undefined)
+    throw bad(
+      from,
+      other,
+      own(from, other),
+      `what ${pathOf(from, name)} says, ${show(own(from, name))}: both name the same thing`,
+    );
   return { name, value: own(from, name) };
 }
 

@@ -1,4 +1,5 @@
-// Names as messages tell them: quoted and cut, and those that are like a name that is not there, of tensors, voices, options.
+// Names as messages tell them: quoted and cut, and those that are like a name that is not there, of
+// tensors, voices, options.
 // Bounded in time, whatever a file calls its tensors.
 
 import { WeightsError } from './errors.ts';
@@ -12,7 +13,12 @@ export function shown(value: unknown): string {
 /** The error for a tensor that is under none of `wanted`. */
 export function missingTensor(label: string, wanted: string[], names: readonly string[]): WeightsError {
   const near = nearestNames(wanted[0]!, names);
-  const hint = near.length > 0 ? `Nearest names: ${near.join(', ')}.` : names.length === 0 ? 'It holds no tensors.' : 'Is this the right checkpoint?';
+  const hint =
+    near.length > 0
+      ? `Nearest names: ${near.join(', ')}.`
+      : names.length === 0
+        ? 'It holds no tensors.'
+        : 'Is this the right checkpoint?';
   return new WeightsError(`${label}: got no tensor ${wanted.join(' or ')}, expected one. ${hint}`);
 }
 
@@ -20,8 +26,9 @@ const NEAR_CANDIDATES = 500;
 const NEAR_LENGTH = 160;
 
 /**
- * Up to `count` of `names` that are most like `name`, best first: by edit distance among those that share the longest dotted
- * prefix. Cost is bounded: names of like length only, a few hundred of them, and no monstrously long ones.
+ * Up to `count` of `names` that are most like `name`, best first: by edit distance among those that
+ * share the longest dotted prefix. Cost is bounded: names of like length only, a few hundred of
+ * them, and no monstrously long ones.
  */
 export function nearestNames(name: string, names: readonly string[], count = 3): string[] {
   if (name.length > NEAR_LENGTH) return [];
@@ -29,7 +36,10 @@ export function nearestNames(name: string, names: readonly string[], count = 3):
   const near = new Map<string, number>();
   const parts = name.split('.');
   for (let depth = parts.length - 1; depth >= 0 && near.size < count; depth--) {
-    const prefix = parts.slice(0, depth).map((part) => `${part}.`).join('');
+    const prefix = parts
+      .slice(0, depth)
+      .map((part) => `${part}.`)
+      .join('');
     const unlike = (other: string) => Math.abs(other.length - name.length);
     usable
       .filter((other) => other.startsWith(prefix) && !near.has(other))

@@ -1,6 +1,8 @@
-// Activation memory: buffers that are handed out and taken back while programs are recorded, so that a tensor lives in the
-// place of one that is no longer needed. Programs of one stage share an arena, since they never run at the same time.
-// It deals in whole buffers, not in ranges: WebGPU forbids one buffer as both read-only and writable in one dispatch.
+// Activation memory: buffers that are handed out and taken back while programs are recorded, so
+// that a tensor lives in the place of one that is no longer needed. Programs of one stage share an
+// arena, since they never run at the same time.
+// It deals in whole buffers, not in ranges: WebGPU forbids one buffer as both read-only and
+// writable in one dispatch.
 
 import { USAGE } from './device.ts';
 import type { Allocator } from './shape_only.ts';
@@ -23,7 +25,10 @@ export class Arena {
     const fitting = this.#free.filter((b) => b.size >= size).sort((a, b) => a.size - b.size);
     let buffer = fitting[0];
     if (buffer) this.#free = this.#free.filter((b) => b !== buffer);
-    else this.#all.add((buffer = this.#device.createBuffer(size, USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC, this.#owner, label)));
+    else
+      this.#all.add(
+        (buffer = this.#device.createBuffer(size, USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC, this.#owner, label)),
+      );
     return { buffer, offset: 0, shape, dtype, label };
   }
 

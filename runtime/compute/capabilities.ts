@@ -1,4 +1,5 @@
-// What of a GPU the kernels' variants are chosen by: the optional features of WebGPU that they use, as the device at hand has them.
+// What of a GPU the kernels' variants are chosen by: the optional features of WebGPU that they use,
+// as the device at hand has them.
 
 /** What variants are chosen by. */
 export interface Capabilities {
@@ -10,11 +11,16 @@ export interface Capabilities {
   readonly subgroupSizeControl: boolean;
   readonly f16: boolean;
   readonly timestamps: boolean;
-  /** Sizes and types of matrices that a subgroup multiplies at once (tensor cores); empty without. */
+  /**
+   * Sizes and types of matrices that a subgroup multiplies at once (tensor cores); empty without.
+   */
   readonly subgroupMatrices: readonly SubgroupMatrixConfig[];
 }
 
-/** One entry of the adapter's own list: (M, K) · (K, N) of `componentType`, summed in `resultComponentType`. */
+/**
+ * One entry of the adapter's own list: (M, K) · (K, N) of `componentType`, summed in
+ * `resultComponentType`.
+ */
 export interface SubgroupMatrixConfig {
   readonly componentType: string; // 'f16', 'f32', 'u8', …
   readonly resultComponentType: string;
@@ -25,10 +31,19 @@ export interface SubgroupMatrixConfig {
 
 const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix'; // Dawn's name while the proposal is young
 
-/** Features that are asked for where the adapter has them. A portable device computes with core WebGPU only. */
-export const wantedFeatures = (portable: boolean): readonly string[] => (portable ? ['timestamp-query'] : ['timestamp-query', 'shader-f16', 'subgroups', 'subgroup-size-control', SUBGROUP_MATRIX]);
+/**
+ * Features that are asked for where the adapter has them. A portable device computes with core
+ * WebGPU only.
+ */
+export const wantedFeatures = (portable: boolean): readonly string[] =>
+  portable
+    ? ['timestamp-query']
+    : ['timestamp-query', 'shader-f16', 'subgroups', 'subgroup-size-control', SUBGROUP_MATRIX];
 
-/** `subgroupId`: WGSL here has `subgroup_id`, which came to it later than subgroups; the kernels use it. */
+/**
+ * `subgroupId`: WGSL here has `subgroup_id`, which came to it later than subgroups; the kernels use
+ * it.
+ */
 export function capabilitiesOf(features: ReadonlySet<string>, info: GPUAdapterInfo, subgroupId: boolean): Capabilities {
   const subgroups = subgroupId && features.has('subgroups');
   return {
@@ -44,6 +59,14 @@ export function capabilitiesOf(features: ReadonlySet<string>, info: GPUAdapterIn
 
 /** Dawn's list, as plain objects; @webgpu/types does not know it yet. */
 function subgroupMatrixConfigs(info: GPUAdapterInfo): SubgroupMatrixConfig[] {
-  const { subgroupMatrixConfigs = [] } = info as GPUAdapterInfo & { subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> };
-  return [...subgroupMatrixConfigs].map(({ componentType, resultComponentType, M, N, K }) => ({ componentType, resultComponentType, M, N, K }));
+  const { subgroupMatrixConfigs = [] } = info as GPUAdapterInfo & {
+    subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig>;
+  };
+  return [...subgroupMatrixConfigs].map(({ componentType, resultComponentType, M, N, K }) => ({
+    componentType,
+    resultComponentType,
+    M,
+    N,
+    K,
+  }));
 }

@@ -1,4 +1,5 @@
-// A GPU: its adapter, capabilities, buffers, pipelines and counters. It owns what it makes; `dispose()` frees all of it.
+// A GPU: its adapter, capabilities, buffers, pipelines and counters. It owns what it makes;
+// `dispose()` frees all of it.
 // It does not know what any shader computes: kernels are recorded into Programs (program.ts).
 
 import { capabilitiesOf, wantedFeatures, type Capabilities } from './capabilities.ts';
@@ -10,12 +11,18 @@ import { byteSize, type DType, type Tensor } from './tensor.ts';
 import { rememberedTuning, type Tuning } from './tuning_file.ts';
 
 export interface DeviceOptions {
-  /** Part of the adapter's name (case does not matter); default: the environment variable BARK_ADAPTER. */
+  /**
+   * Part of the adapter's name (case does not matter); default: the environment variable
+   * BARK_ADAPTER.
+   */
   adapter?: string;
   powerPreference?: GPUPowerPreference;
   /** Use only the base kernels: core WGSL, no subgroups, no shader-f16. */
   portable?: boolean;
-  /** What was measured best on this adapter, by the names of kernels/choice.ts. Default: what `bark bench --tune` remembers of it; nothing if portable. */
+  /**
+   * What was measured best on this adapter, by the names of kernels/choice.ts. Default: what `bark
+   * bench --tune` remembers of it; nothing if portable.
+   */
   tuning?: Tuning | undefined;
 }
 
@@ -48,20 +55,27 @@ const WANTED_LIMITS = [
 /** The adapter that `options` select, or an error that says what to install. */
 export async function requestAdapter(options: DeviceOptions = {}): Promise<GPUAdapter> {
   const gpu = await webgpu();
-  const adapter = await gpu.requestAdapter(options.powerPreference ? { powerPreference: options.powerPreference } : { powerPreference: 'high-performance' });
-  if (!adapter) throw new UnsupportedError(`WebGPU: got no adapter, expected a GPU or a software driver. ${noAdapterAdvice()}`);
+  const adapter = await gpu.requestAdapter(
+    options.powerPreference ? { powerPreference: options.powerPreference } : { powerPreference: 'high-performance' },
+  );
+  if (!adapter)
+    throw new UnsupportedError(`WebGPU: got no adapter, expected a GPU or a software driver. ${noAdapterAdvice()}`);
   const wanted = options.adapter ?? env('BARK_ADAPTER');
   const name = adapterName(adapter.info);
   if (wanted && !name.toLowerCase().includes(wanted.toLowerCase())) {
-    throw new InputError(`adapter: got '${name}', expected a name with '${wanted}'. Leave the adapter option and BARK_ADAPTER unset to use it, or choose the driver through VK_DRIVER_FILES.`);
+    throw new InputError(
+      `adapter: got '${name}', expected a name with '${wanted}'. Leave the adapter option and BARK_ADAPTER unset to use it, or choose the driver through VK_DRIVER_FILES.`,
+    );
   }
   return adapter;
 }
 
-export const adapterName = (info: GPUAdapterInfo): string => [info.description || info.device, info.vendor, info.architecture].filter(Boolean).join(' · ') || 'unnamed adapter';
+export const adapterName = (info: GPUAdapterInfo): string =>
+  [info.description || info.device, info.vendor, info.architecture].filter(Boolean).join(' · ') || 'unnamed adapter';
 
 /** A driver that computes on the CPU: it works, slowly. */
-export const isSoftware = (info: GPUAdapterInfo): boolean => info.isFallbackAdapter === true || /llvmpipe|lavapipe|swiftshader|basic render/i.test(adapterName(info));
+export const isSoftware = (info: GPUAdapterInfo): boolean =>
+  info.isFallbackAdapter === true || /llvmpipe|lavapipe|swiftshader|basic render/i.test(adapterName(info));
 
 export class Device {
   readonly gpu: GPUDevice;
@@ -73,7 +87,18 @@ export class Device {
   readonly warnings: readonly string[];
   /** See `DeviceOptions`. Programs recorded from now on follow it. */
   tuning: Tuning;
-  readonly counters: Counters = { dispatches: 0, passes: 0, submits: 0, bindGroups: 0, pipelines: 0, buffers: 0, bufferBytes: 0, uploads: 0, uploadBytes: 0, readbacks: 0 };
+  readonly counters: Counters = {
+    dispatches: 0,
+    passes: 0,
+    submits: 0,
+    bindGroups: 0,
+    pipelines: 0,
+    buffers: 0,
+    bufferBytes: 0,
+    uploads: 0,
+    uploadBytes: 0,
+    readbacks: 0,
+  };
   #ledger = new Ledger();
   #owners = new Map<GPUBuffer, Owner>();
   #layouts = new Map<string, GPUBindGroupLayout>();
@@ -90,16 +115,25 @@ export class Device {
     this.limits = gpu.limits;
     this.tuning = tuning;
     this.capabilities = capabilitiesOf(this.features, info, subgroupId);
-    this.warnings = isSoftware(info) ? [`No GPU driver was found: '${adapterName(info)}' computes on the CPU. It gives the same result, much more slowly.`] : [];
+    this.warnings = isSoftware(info)
+      ? [
+          `No GPU driver was found: '${adapterName(info)}' computes on the CPU. It gives the same result, much more slowly.`,
+        ]
+      : [];
     gpu.addEventListener('uncapturederror', (event) => {
       if (event.error.constructor.name === 'GPUOutOfMemoryError') {
-        this.#outOfMemory ??= new UnsupportedError(`'${adapterName(info)}' has no memory left: ${event.error.message}. Use dtype 'float16', offload, a smaller batch or a smaller model.`);
+        this.#outOfMemory ??= new UnsupportedError(
+          `'${adapterName(info)}' has no memory left: ${event.error.message}. Use dtype 'float16', offload, a smaller batch or a smaller model.`,
+        );
       } else {
         this.#fault ??= new UnsupportedError(`WebGPU on '${adapterName(info)}': ${event.error.message}`);
       }
     });
     void gpu.lost.then((lost) => {
-      if (!this.#disposed) this.#fault ??= new UnsupportedError(`The GPU was lost (${lost.reason}): ${lost.message}. Make a new device; if it happens again, update the driver or use enableCpuOffload().`);
+      if (!this.#disposed)
+        this.#fault ??= new UnsupportedError(
+          `The GPU was lost (${lost.reason}): ${lost.message}. Make a new device; if it happens again, update the driver or use enableCpuOffload().`,
+        );
     });
   }
 
@@ -119,7 +153,9 @@ export class Device {
     return adapterName(this.info);
   }
 
-  /** Throws what the GPU reported since the last look: WebGPU tells its errors late and elsewhere. */
+  /**
+   * Throws what the GPU reported since the last look: WebGPU tells its errors late and elsewhere.
+   */
   check(): void {
     if (this.#fault) throw this.#fault;
     if (this.#outOfMemory) {
@@ -137,9 +173,16 @@ export class Device {
   /** Makes a buffer that the ledger books under `owner`. */
   createBuffer(size: number, usage: number, owner: Owner, label = ownerName(owner)): GPUBuffer {
     this.check();
-    const bytes = Math.max(16, Math.ceil(size / 16) * 16); // WebGPU refuses empty bindings, and vec4 arrays bind whole vec4s
-    const limit = usage & USAGE.STORAGE ? Math.min(this.limits.maxStorageBufferBindingSize, this.limits.maxBufferSize) : this.limits.maxBufferSize;
-    if (bytes > limit) throw new UnsupportedError(`${label}: needs a buffer of ${bytes} bytes, expected at most ${limit} on '${this.name}'. Use a smaller model or batch, dtype 'float16', or an adapter with larger limits.`);
+    // WebGPU refuses empty bindings, and vec4 arrays bind whole vec4s
+    const bytes = Math.max(16, Math.ceil(size / 16) * 16);
+    const limit =
+      usage & USAGE.STORAGE
+        ? Math.min(this.limits.maxStorageBufferBindingSize, this.limits.maxBufferSize)
+        : this.limits.maxBufferSize;
+    if (bytes > limit)
+      throw new UnsupportedError(
+        `${label}: needs a buffer of ${bytes} bytes, expected at most ${limit} on '${this.name}'. Use a smaller model or batch, dtype 'float16', or an adapter with larger limits.`,
+      );
     const buffer = this.gpu.createBuffer({ size: bytes, usage, label });
     this.#owners.set(buffer, owner);
     this.#ledger.add(ownerName(owner), bytes);
@@ -163,7 +206,12 @@ export class Device {
 
   /** A dense tensor in a buffer of its own, zero-filled. */
   createTensor(shape: readonly number[], dtype: DType, owner: Owner, label = ownerName(owner)): Tensor {
-    const buffer = this.createBuffer(byteSize(shape, dtype), USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC, owner, label);
+    const buffer = this.createBuffer(
+      byteSize(shape, dtype),
+      USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC,
+      owner,
+      label,
+    );
     return { buffer, offset: 0, shape, dtype, label };
   }
 
@@ -174,10 +222,18 @@ export class Device {
     this.counters.uploads++;
     this.counters.uploadBytes += data.byteLength;
     const aligned = data.byteLength % 4 === 0 ? data : padBytes(data);
-    this.gpu.queue.writeBuffer(t.buffer, t.offset + at, aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength);
+    this.gpu.queue.writeBuffer(
+      t.buffer,
+      t.offset + at,
+      aligned.buffer as ArrayBuffer,
+      aligned.byteOffset,
+      aligned.byteLength,
+    );
   }
 
-  /** Bytes of a tensor (or of `size` of them from byte `at` on), after all work submitted so far. */
+  /**
+   * Bytes of a tensor (or of `size` of them from byte `at` on), after all work submitted so far.
+   */
   async read(t: Tensor, at = 0, size = byteSize(t.shape, t.dtype) - at): Promise<ArrayBuffer> {
     this.check();
     this.counters.readbacks++;
@@ -220,9 +276,14 @@ export class Device {
     return layout;
   }
 
-  /** The pipeline of a shader with these override values; compiled once, off the JavaScript thread. */
+  /**
+   * The pipeline of a shader with these override values; compiled once, off the JavaScript thread.
+   */
   pipeline(shader: Shader, overrides: Overrides): Promise<GPUComputePipeline> {
-    const key = `${shader.name} ${Object.keys(overrides).sort().map((k) => `${k}=${overrides[k]}`).join(' ')}`;
+    const key = `${shader.name} ${Object.keys(overrides)
+      .sort()
+      .map((k) => `${k}=${overrides[k]}`)
+      .join(' ')}`;
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
       this.counters.pipelines++;
@@ -243,11 +304,17 @@ export class Device {
     this.dispose();
   }
 
-  /** Read-backs share a few mappable buffers; sizes are powers of two so that they fit each other. */
+  /**
+   * Read-backs share a few mappable buffers; sizes are powers of two so that they fit each other.
+   */
   #takeStaging(size: number): GPUBuffer {
     const at = this.#staging.findIndex((b) => b.size >= size);
     if (at >= 0) return this.#staging.splice(at, 1)[0]!;
-    return this.createBuffer(Math.min(2 ** Math.ceil(Math.log2(Math.max(size, 256))), this.limits.maxBufferSize), USAGE.MAP_READ | USAGE.COPY_DST, 'staging');
+    return this.createBuffer(
+      Math.min(2 ** Math.ceil(Math.log2(Math.max(size, 256))), this.limits.maxBufferSize),
+      USAGE.MAP_READ | USAGE.COPY_DST,
+      'staging',
+    );
   }
 }
 

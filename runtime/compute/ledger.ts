@@ -1,14 +1,21 @@
-// The ledger: every buffer of a device has an owner, so that what is held and what the peak was can be told exactly.
+// The ledger: every buffer of a device has an owner, so that what is held and what the peak was can
+// be told exactly.
 
 export interface MemoryReport {
   /** Bytes held now, and the most held at any time since the device was made. */
   readonly current: number;
   readonly peak: number;
-  /** The same by owner, e.g. 'semantic.weights', 'semantic.cache', 'staging'. Owners that hold nothing any more keep their peak. */
+  /**
+   * The same by owner, e.g. 'semantic.weights', 'semantic.cache', 'staging'. Owners that hold
+   * nothing any more keep their peak.
+   */
   readonly owners: Readonly<Record<string, { current: number; peak: number }>>;
 }
 
-/** Whom a buffer is booked to. An object is an owner of its own that shares its name with others: two models on one device. */
+/**
+ * Whom a buffer is booked to. An object is an owner of its own that shares its name with others:
+ * two models on one device.
+ */
 export type Owner = string | { readonly name: string };
 
 export const ownerName = (owner: Owner): string => (typeof owner === 'string' ? owner : owner.name);

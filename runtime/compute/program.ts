@@ -1,5 +1,6 @@
-// Record once, replay per token. WebGPU has no replayable command buffers, and making a bind group costs ten times a dispatch, so a
-// model step is recorded into a flat list of {pipeline, bind group, workgroup counts}; running it is encoding that list, nothing else.
+// Record once, replay per token. WebGPU has no replayable command buffers, and making a bind group
+// costs ten times a dispatch, so a model step is recorded into a flat list of {pipeline, bind
+// group, workgroup counts}; running it is encoding that list, nothing else.
 
 import { Arena } from './arena.ts';
 import { USAGE, type Device } from './device.ts';
@@ -8,7 +9,10 @@ import { NOWHERE } from './shape_only.ts';
 import type { Overrides, Shader } from './shader.ts';
 import { byteSize, type DType, type Tensor } from './tensor.ts';
 
-/** Numbers of one dispatch that are known when it is recorded; u32 and f32 words as the shader's `struct Params` lists them. */
+/**
+ * Numbers of one dispatch that are known when it is recorded; u32 and f32 words as the shader's
+ * `struct Params` lists them.
+ */
 export type Params = readonly ({ u32: number } | { f32: number } | number)[];
 
 export interface Dispatch {
@@ -30,7 +34,12 @@ interface Step {
 export class Recorder {
   readonly device: Device;
   readonly #arena: Arena;
-  readonly #recorded: { shader: Shader; pipeline: Promise<GPUComputePipeline>; bind: (Tensor | number)[]; grid: readonly [number, number?, number?] }[] = [];
+  readonly #recorded: {
+    shader: Shader;
+    pipeline: Promise<GPUComputePipeline>;
+    bind: (Tensor | number)[];
+    grid: readonly [number, number?, number?];
+  }[] = [];
   #order: number[] = []; // what is encoded: indices of #recorded, one several times where it is repeated
   readonly #params: number[] = []; // 32-bit words; each params block starts at a multiple of 64 words (256 bytes)
   readonly #held = new Set<Tensor>();
@@ -61,19 +70,24 @@ export class Recorder {
     }
     const [x, y = 1, z = 1] = grid;
     if (Math.max(x, y, z) > this.device.limits.maxComputeWorkgroupsPerDimension) {
-      throw new UnsupportedError(`${shader.name}: needs a grid of ${x} × ${y} × ${z} workgroups, expected at most ${this.device.limits.maxComputeWorkgroupsPerDimension} a side. Use a smaller batch or a shorter input.`);
+      throw new UnsupportedError(
+        `${shader.name}: needs a grid of ${x} × ${y} × ${z} workgroups, expected at most ${this.device.limits.maxComputeWorkgroupsPerDimension} a side. Use a smaller batch or a shorter input.`,
+      );
     }
     if (x * y * z === 0) return;
     const entries = names.map((n) => {
       const value = bind[n]!;
       return 'buffer' in value ? value : this.#addParams(value);
     });
-    this.#order.push(this.#recorded.push({ shader, pipeline: this.device.pipeline(shader, overrides), bind: entries, grid }) - 1);
+    this.#order.push(
+      this.#recorded.push({ shader, pipeline: this.device.pipeline(shader, overrides), bind: entries, grid }) - 1,
+    );
   }
 
   /**
-   * What `body` records, `times` times over with the same bind groups: what changes from round to round must be counted on the GPU. An activation
-   * that hands something to the next round must not be freed in `body`.
+   * What `body` records, `times` times over with the same bind groups: what changes from round to
+   * round must be counted on the GPU. An activation that hands something to the next round must not
+   * be freed in `body`.
    */
   repeat(times: number, body: () => void): void {
     const before = this.#order;
@@ -87,7 +101,11 @@ export class Recorder {
   #addParams(params: Params): number {
     const at = Math.ceil(this.#params.length / 64) * 64;
     const words = new DataView(new ArrayBuffer(4 * params.length));
-    params.forEach((p, i) => (typeof p === 'object' && 'f32' in p ? words.setFloat32(4 * i, p.f32, true) : words.setUint32(4 * i, typeof p === 'object' ? p.u32 : p, true)));
+    params.forEach((p, i) =>
+      typeof p === 'object' && 'f32' in p
+        ? words.setFloat32(4 * i, p.f32, true)
+        : words.setUint32(4 * i, typeof p === 'object' ? p.u32 : p, true),
+    );
     params.forEach((_, i) => (this.#params[at + i] = words.getUint32(4 * i, true)));
     return at;
   }
@@ -112,21 +130,47 @@ export class Recorder {
     const pipelines = await this.compiled();
     let params: GPUBuffer | null = null;
     if (this.#params.length > 0) {
-      const words = Uint32Array.from({ length: Math.ceil(this.#params.length / 64) * 64 }, (_, i) => this.#params[i] ?? 0);
+      const words = Uint32Array.from(
+        { length: Math.ceil(this.#params.length / 64) * 64 },
+        (_, i) => this.#params[i] ?? 0,
+      );
       params = device.createBuffer(words.byteLength, USAGE.UNIFORM | USAGE.COPY_DST, 'params', `${label} params`);
       device.gpu.queue.writeBuffer(params, 0, words);
     }
     const steps = this.#recorded.map(({ shader, bind, grid: [x, y = 1, z = 1] }, i): Step => {
       device.counters.bindGroups++;
-      const entries = bind.map((b, binding) => ({ binding, resource: typeof b === 'number' ? { buffer: params!, offset: 4 * b, size: 256 } : range(b) }));
-      return { pipeline: pipelines[i]!, bindGroup: device.gpu.createBindGroup({ label: `${label} ${shader.name}`, layout: device.layout(shader), entries }), x, y, z };
+      const entries = bind.map((b, binding) => ({
+        binding,
+        resource: typeof b === 'number' ? { buffer: params!, offset: 4 * b, size: 256 } : range(b),
+      }));
+      return {
+        pipeline: pipelines[i]!,
+        bindGroup: device.gpu.createBindGroup({
+          label: `${label} ${shader.name}`,
+          layout: device.layout(shader),
+          entries,
+        }),
+        x,
+        y,
+        z,
+      };
     });
-    return new Program(device, label, this.#order.map((i) => steps[i]!), params, ownArena);
+    return new Program(
+      device,
+      label,
+      this.#order.map((i) => steps[i]!),
+      params,
+      ownArena,
+    );
   }
 }
 
 // Bindings of vec4 arrays must hold whole vec4s; buffers are multiples of 16 bytes for that reason.
-const range = (t: Tensor): GPUBufferBinding => ({ buffer: t.buffer, offset: t.offset, size: Math.max(16, Math.ceil(byteSize(t.shape, t.dtype) / 16) * 16) });
+const range = (t: Tensor): GPUBufferBinding => ({
+  buffer: t.buffer,
+  offset: t.offset,
+  size: Math.max(16, Math.ceil(byteSize(t.shape, t.dtype) / 16) * 16),
+});
 
 /** A recorded list of dispatches over fixed buffers. */
 export class Program {
@@ -186,7 +230,11 @@ export interface RecordOptions {
 }
 
 /** Records what `body` appends. Nothing runs before `program.run()`. */
-export async function record(device: Device, body: (r: Recorder) => void, { label, arena }: RecordOptions): Promise<Program> {
+export async function record(
+  device: Device,
+  body: (r: Recorder) => void,
+  { label, arena }: RecordOptions,
+): Promise<Program> {
   const own = arena ? null : new Arena(device, `${label}.activations`);
   const recorder = new Recorder(device, arena ?? own!);
   try {
@@ -199,7 +247,10 @@ export async function record(device: Device, body: (r: Recorder) => void, { labe
   }
 }
 
-/** Has the driver compile all that `body` records, at once and beside other work, and makes nothing else: what `body` binds may be `NOWHERE`'s. */
+/**
+ * Has the driver compile all that `body` records, at once and beside other work, and makes nothing
+ * else: what `body` binds may be `NOWHERE`'s.
+ */
 export async function compileAll(device: Device, body: (r: Recorder) => void): Promise<void> {
   const recorder = new Recorder(device, new Arena(NOWHERE, 'nowhere'));
   try {

@@ -1,5 +1,6 @@
-// Weights that come to the GPU when they are needed and go when they may: loaded once however many ask at the same time, and freed only when
-// nobody uses them any more, because WebGPU refuses work over a buffer that is gone. It knows no tensors; `load` says what to bring.
+// Weights that come to the GPU when they are needed and go when they may: loaded once however many
+// ask at the same time, and freed only when nobody uses them any more, because WebGPU refuses work
+// over a buffer that is gone. It knows no tensors; `load` says what to bring.
 
 import type { Device } from './device.ts';
 import type { Owner } from './ledger.ts';
@@ -85,12 +86,18 @@ export class Resident<T> {
 }
 
 /**
- * `load` beside a compilation: ends when both have, and stops loading where compiling fails, for that reason. An abort is not kept waiting for the
- * compiler, which cannot be stopped.
+ * `load` beside a compilation: ends when both have, and stops loading where compiling fails, for
+ * that reason. An abort is not kept waiting for the compiler, which cannot be stopped.
  */
-export async function whileCompiling(compiling: Promise<void>, signal: AbortSignal | undefined, load: (signal: AbortSignal) => Promise<void>): Promise<void> {
+export async function whileCompiling(
+  compiling: Promise<void>,
+  signal: AbortSignal | undefined,
+  load: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
   const either = new AbortController(); // AbortSignal.any came with Node 20.3
-  const stopped = new Promise<never>((_, reject) => either.signal.addEventListener('abort', () => reject(either.signal.reason), { once: true }));
+  const stopped = new Promise<never>((_, reject) =>
+    either.signal.addEventListener('abort', () => reject(either.signal.reason), { once: true }),
+  );
   stopped.catch(() => {});
   compiling.catch((error: unknown) => either.abort(error));
   const stop = (): void => either.abort(signal!.reason);

@@ -5,7 +5,10 @@ import { UnsupportedError } from '../base/errors.ts';
 
 export type BindingKind = 'uniform' | 'read-only-storage' | 'storage';
 
-/** A run of lines of the expanded source: from `at` (1-based) on they are lines `line`, `line + 1`, … of `file`. */
+/**
+ * A run of lines of the expanded source: from `at` (1-based) on they are lines `line`, `line + 1`,
+ * … of `file`.
+ */
 export interface SourceRun {
   readonly at: number;
   readonly file: string;
@@ -20,7 +23,10 @@ export interface Shader {
   readonly runs: readonly SourceRun[];
 }
 
-/** Values of `override` constants. WGSL has no override vectors or strings; a bool is given as 0 or 1. */
+/**
+ * Values of `override` constants. WGSL has no override vectors or strings; a bool is given as 0 or
+ * 1.
+ */
 export type Overrides = Readonly<Record<string, number>>;
 
 /** Where a line of the expanded source was written. */
@@ -29,8 +35,13 @@ export function locate(runs: readonly SourceRun[], line: number): { file: string
   return { file: run.file, line: run.line + line - run.at };
 }
 
-/** Compiler messages as `file:line:column: text`, with the source line and a caret under the place. */
-export function describeMessages(shader: Pick<Shader, 'code' | 'runs'>, messages: Iterable<GPUCompilationMessage>): string {
+/**
+ * Compiler messages as `file:line:column: text`, with the source line and a caret under the place.
+ */
+export function describeMessages(
+  shader: Pick<Shader, 'code' | 'runs'>,
+  messages: Iterable<GPUCompilationMessage>,
+): string {
   const lines = shader.code.split('\n');
   return [...messages]
     .map((m) => {
@@ -42,13 +53,26 @@ export function describeMessages(shader: Pick<Shader, 'code' | 'runs'>, messages
 }
 
 export function bindGroupLayout(gpu: GPUDevice, shader: Shader): GPUBindGroupLayout {
-  const entries = shader.bindings.map(({ kind }, binding) => ({ binding, visibility: COMPUTE, buffer: { type: kind } }));
+  const entries = shader.bindings.map(({ kind }, binding) => ({
+    binding,
+    visibility: COMPUTE,
+    buffer: { type: kind },
+  }));
   return gpu.createBindGroupLayout({ label: shader.name, entries });
 }
 
-/** Compiles one shader with its override values; a compile error names file, line and column before the includes were expanded. */
-export async function compile(gpu: GPUDevice, shader: Shader, layout: GPUBindGroupLayout, overrides: Overrides): Promise<GPUComputePipeline> {
-  gpu.pushErrorScope('validation'); // a compile error is thrown below; it must not count as an error of the device as well
+/**
+ * Compiles one shader with its override values; a compile error names file, line and column before
+ * the includes were expanded.
+ */
+export async function compile(
+  gpu: GPUDevice,
+  shader: Shader,
+  layout: GPUBindGroupLayout,
+  overrides: Overrides,
+): Promise<GPUComputePipeline> {
+  // a compile error is thrown below; it must not count as an error of the device as well
+  gpu.pushErrorScope('validation');
   const module = gpu.createShaderModule({ label: shader.name, code: shader.code });
   void gpu.popErrorScope();
   try {
@@ -61,7 +85,10 @@ export async function compile(gpu: GPUDevice, shader: Shader, layout: GPUBindGro
     const info = await module.getCompilationInfo();
     const errors = info.messages.filter((m) => m.type === 'error');
     const detail = errors.length > 0 ? describeMessages(shader, errors) : (cause as Error).message;
-    throw new UnsupportedError(`kernels/${shader.runs[0]?.file} does not compile on this adapter with ${JSON.stringify(overrides)}:\n${detail}`, { cause });
+    throw new UnsupportedError(
+      `kernels/${shader.runs[0]?.file} does not compile on this adapter with ${JSON.stringify(overrides)}:\n${detail}`,
+      { cause },
+    );
   }
 }
 

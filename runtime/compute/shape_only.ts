@@ -1,5 +1,6 @@
-// Tensors without memory. Which pipelines a program needs hangs on shapes alone, so they can be compiled while weights are still on their way,
-// or before any are asked for. Recording looks at shapes; nothing that is made of these can run.
+// Tensors without memory. Which pipelines a program needs hangs on shapes alone, so they can be
+// compiled while weights are still on their way, or before any are asked for. Recording looks at
+// shapes; nothing that is made of these can run.
 
 import type { Device } from './device.ts';
 
@@ -8,6 +9,12 @@ export type Allocator = Pick<Device, 'createBuffer' | 'createTensor' | 'destroyB
 
 export const NOWHERE: Allocator = {
   createBuffer: (size, _usage, _owner, label) => ({ size, label }) as GPUBuffer,
-  createTensor: (shape, dtype, _owner, label = 'nowhere') => ({ buffer: { size: 0, label } as GPUBuffer, offset: 0, shape, dtype, label }),
+  createTensor: (shape, dtype, _owner, label = 'nowhere') => ({
+    buffer: { size: 0, label } as GPUBuffer,
+    offset: 0,
+    shape,
+    dtype,
+    label,
+  }),
   destroyBuffer() {},
 };

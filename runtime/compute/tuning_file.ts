@@ -1,5 +1,6 @@
-// What `bark bench --tune` measured best, by adapter and version of this package, in one small file of the user. Device.request reads it, the bench
-// writes it; what the choices mean is the matter of kernels/choice.ts. Speed may hang on this file and nothing else: one that is missing, damaged or
+// What `bark bench --tune` measured best, by adapter and version of this package, in one small file
+// of the user. Device.request reads it, the bench writes it; what the choices mean is the matter of
+// kernels/choice.ts. Speed may hang on this file and nothing else: one that is missing, damaged or
 // another program's is as none. A browser has none: there a page passes `tuning` to Device.request.
 
 import { InputError } from '../base/errors.ts';
@@ -11,7 +12,10 @@ import { packageVersion } from '../host/version.ts';
 /** Choices by name; what they mean is the kernels' matter. */
 export type Tuning = Readonly<Record<string, string | number>>;
 
-/** What an adapter says about itself; its description names the driver, and with another driver everything is to be measured again. */
+/**
+ * What an adapter says about itself; its description names the driver, and with another driver
+ * everything is to be measured again.
+ */
 export type AdapterIdentity = Pick<GPUAdapterInfo, 'vendor' | 'architecture' | 'device' | 'description'>;
 
 export interface Measured {
@@ -33,7 +37,10 @@ const FORMAT = 'bark-webgpu tuning 1';
 const MOST_BYTES = 1 << 20;
 const MOST_ENTRIES = 64;
 
-/** The file's path: BARK_TUNING, else in the user's cache folder. Undefined in a browser, with BARK_TUNING=off, and where there is no home. */
+/**
+ * The file's path: BARK_TUNING, else in the user's cache folder. Undefined in a browser, with
+ * BARK_TUNING=off, and where there is no home.
+ */
 export async function tuningFile(): Promise<string | undefined> {
   const given = env('BARK_TUNING')?.trim();
   if (host === 'browser' || given === 'off') return undefined;
@@ -49,13 +56,20 @@ async function userCache(join: (...parts: string[]) => string): Promise<string |
   if (process.platform === 'win32' && env('LOCALAPPDATA')) return env('LOCALAPPDATA');
   try {
     const home = env('HOME') || (await import('node:os')).homedir();
-    return process.platform === 'darwin' ? join(home, 'Library', 'Caches') : process.platform === 'win32' ? join(home, 'AppData', 'Local') : join(home, '.cache');
+    return process.platform === 'darwin'
+      ? join(home, 'Library', 'Caches')
+      : process.platform === 'win32'
+        ? join(home, 'AppData', 'Local')
+        : join(home, '.cache');
   } catch {
     return undefined; // Deno without the permission, or a user whom the system does not know
   }
 }
 
-/** What was measured on this adapter with this version of the package and this host; undefined for nothing. Never throws. */
+/**
+ * What was measured on this adapter with this version of the package and this host; undefined for
+ * nothing. Never throws.
+ */
 export async function findTuning(info: AdapterIdentity): Promise<Measured | undefined> {
   try {
     const file = await tuningFile();
@@ -70,12 +84,19 @@ export async function findTuning(info: AdapterIdentity): Promise<Measured | unde
 }
 
 /** See `findTuning`; what a device uses unless it is told otherwise. */
-export const rememberedTuning = async (info: AdapterIdentity): Promise<Tuning> => (await findTuning(info))?.tuning ?? {};
+export const rememberedTuning = async (info: AdapterIdentity): Promise<Tuning> =>
+  (await findTuning(info))?.tuning ?? {};
 
-/** Where `rememberTuning` will write. Throws `InputError` where it cannot: better before a measurement than after it. */
+/**
+ * Where `rememberTuning` will write. Throws `InputError` where it cannot: better before a
+ * measurement than after it.
+ */
 export async function tuningPlace(): Promise<string> {
   const file = await tuningFile();
-  if (!file) throw new InputError(`BARK_TUNING: got ${env('BARK_TUNING') || 'nothing, and no home folder'}, expected a file to remember what is measured. ${env('BARK_TUNING') ? 'Unset it, or name a file.' : 'Set it to the path of one.'}`);
+  if (!file)
+    throw new InputError(
+      `BARK_TUNING: got ${env('BARK_TUNING') || 'nothing, and no home folder'}, expected a file to remember what is measured. ${env('BARK_TUNING') ? 'Unset it, or name a file.' : 'Set it to the path of one.'}`,
+    );
   const fs = await import('node:fs/promises');
   const { dirname } = await import('node:path');
   const folder = dirname(file);
@@ -87,19 +108,33 @@ export async function tuningPlace(): Promise<string> {
   }
   const found = await fs.stat(file).catch(() => undefined);
   if (found && (!found.isFile() || (found.size > 0 && !(await readEntries(file).catch(() => undefined))))) {
-    throw new InputError(`${file}: got something else than an earlier measurement, expected no file or one of bark bench --tune. Delete it, or name another file in BARK_TUNING.`);
+    throw new InputError(
+      `${file}: got something else than an earlier measurement, expected no file or one of bark bench --tune. Delete it, or name another file in BARK_TUNING.`,
+    );
   }
   return file;
 }
 
-/** Remembers this for the adapter, next to what the file has of others; two processes may do so at once. Gives the file's path; throws `InputError` where it cannot be written. */
+/**
+ * Remembers this for the adapter, next to what the file has of others; two processes may do so at
+ * once. Gives the file's path; throws `InputError` where it cannot be written.
+ */
 export async function rememberTuning(info: AdapterIdentity, tuning: Tuning): Promise<string> {
   const file = await tuningPlace();
   const { basename, dirname } = await import('node:path');
-  const lock = await takeLock(dirname(file), `.${basename(file)}`).catch((cause: unknown) => Promise.reject(unwritable(file, cause)));
+  const lock = await takeLock(dirname(file), `.${basename(file)}`).catch((cause: unknown) =>
+    Promise.reject(unwritable(file, cause)),
+  );
   try {
-    const entry: Entry = { adapter: identity(info), version: await packageVersion(), date: new Date().toISOString(), tuning };
-    const others = ((await readEntries(file).catch(() => undefined)) ?? []).filter(({ adapter, version }) => keyOf(adapter, version) !== keyOf(entry.adapter, entry.version));
+    const entry: Entry = {
+      adapter: identity(info),
+      version: await packageVersion(),
+      date: new Date().toISOString(),
+      tuning,
+    };
+    const others = ((await readEntries(file).catch(() => undefined)) ?? []).filter(
+      ({ adapter, version }) => keyOf(adapter, version) !== keyOf(entry.adapter, entry.version),
+    );
     const text = `${JSON.stringify({ format: FORMAT, measured: [entry, ...others].slice(0, MOST_ENTRIES) }, null, 2)}\n`;
     await writeFile(file, new TextEncoder().encode(text));
     return file;
@@ -109,13 +144,26 @@ export async function rememberTuning(info: AdapterIdentity, tuning: Tuning): Pro
 }
 
 const unwritable = (path: string, cause: unknown): InputError =>
-  new InputError(`${path}: got ${(cause as NodeJS.ErrnoException).code ?? String(cause)}, expected a place that can be written. Check its permissions, or name another file in BARK_TUNING.`, { cause });
+  new InputError(
+    `${path}: got ${(cause as NodeJS.ErrnoException).code ?? String(cause)}, expected a place that can be written. Check its permissions, or name another file in BARK_TUNING.`,
+    { cause },
+  );
 
-const identity = ({ vendor, architecture, device, description }: AdapterIdentity): Entry['adapter'] => ({ vendor, architecture, device, description, host });
+const identity = ({ vendor, architecture, device, description }: AdapterIdentity): Entry['adapter'] => ({
+  vendor,
+  architecture,
+  device,
+  description,
+  host,
+});
 
-const keyOf = ({ vendor, architecture, device, description, host }: Entry['adapter'], version: string): string => JSON.stringify([vendor, architecture, device, description, host, version]);
+const keyOf = ({ vendor, architecture, device, description, host }: Entry['adapter'], version: string): string =>
+  JSON.stringify([vendor, architecture, device, description, host, version]);
 
-/** The file's entries; undefined for a file that is not ours. What is wrong with one entry costs only that one. */
+/**
+ * The file's entries; undefined for a file that is not ours. What is wrong with one entry costs
+ * only that one.
+ */
 async function readEntries(file: string): Promise<Entry[] | undefined> {
   const fs = await import('node:fs/promises');
   const found = await fs.stat(file);
@@ -126,14 +174,31 @@ async function readEntries(file: string): Promise<Entry[] | undefined> {
 
 function isEntry(value: unknown): value is Entry {
   const { adapter, version, date, tuning } = (value ?? {}) as Partial<Entry>;
-  const texts = [adapter?.vendor, adapter?.architecture, adapter?.device, adapter?.description, adapter?.host, version, date];
-  return texts.every((text) => typeof text === 'string') && typeof tuning === 'object' && tuning !== null && Object.entries(tuning).every(isChoice);
+  const texts = [
+    adapter?.vendor,
+    adapter?.architecture,
+    adapter?.device,
+    adapter?.description,
+    adapter?.host,
+    version,
+    date,
+  ];
+  return (
+    texts.every((text) => typeof text === 'string') &&
+    typeof tuning === 'object' &&
+    tuning !== null &&
+    Object.entries(tuning).every(isChoice)
+  );
 }
 
-const isChoice = ([name, value]: [string, unknown]): boolean => /^[a-z][a-zA-Z\d]*$/.test(name) && (typeof value === 'number' || (typeof value === 'string' && /^[\w-]{1,32}$/.test(value)));
+const isChoice = ([name, value]: [string, unknown]): boolean =>
+  /^[a-z][a-zA-Z\d]*$/.test(name) &&
+  (typeof value === 'number' || (typeof value === 'string' && /^[\w-]{1,32}$/.test(value)));
 
 /** Deno would stop and ask whoever sits at the terminal; this file is not worth a question. */
 async function mayRead(path: string): Promise<boolean> {
-  const { Deno } = globalThis as { Deno?: { permissions: { query(what: { name: 'read'; path: string }): Promise<{ state: string }> } } };
+  const { Deno } = globalThis as {
+    Deno?: { permissions: { query(what: { name: 'read'; path: string }): Promise<{ state: string }> } };
+  };
   return !Deno || (await Deno.permissions.query({ name: 'read', path })).state === 'granted';
 }

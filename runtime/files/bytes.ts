@@ -1,4 +1,5 @@
-// Files as runs of bytes: ranges that are checked, paths that stay inside their folder, files on disk and Blobs. Knows no folders:
+// Files as runs of bytes: ranges that are checked, paths that stay inside their folder, files on
+// disk and Blobs. Knows no folders:
 // where a model lies is source.ts's.
 
 import type { ByteSource, TensorInfo } from '../formats/checkpoint.ts';
@@ -8,13 +9,16 @@ import { shown } from '../base/messages.ts';
 const READ_AT_ONCE = 2 ** 30; // Node's read() takes at most 2^31 - 1 bytes
 
 /**
- * The parts of a path inside the folder. Refuses, before any file is touched, whatever could leave it: '..', absolute and
- * drive paths, backslashes. Symbolic links are the owner's own doing and are followed (the Hub's cache is made of them).
+ * The parts of a path inside the folder. Refuses, before any file is touched, whatever could leave
+ * it: '..', absolute and drive paths, backslashes. Symbolic links are the owner's own doing and are
+ * followed (the Hub's cache is made of them).
  */
 export function pathParts(label: string, path: string): string[] {
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
   if (parts.length === 0 || path.startsWith('/') || parts.includes('..') || /[\\\0]|^[a-z]:/i.test(path)) {
-    throw new WeightsError(`${label}: got the path ${JSON.stringify(path)}, expected one inside the folder. Do not use this model before you know who made it.`);
+    throw new WeightsError(
+      `${label}: got the path ${JSON.stringify(path)}, expected one inside the folder. Do not use this model before you know who made it.`,
+    );
   }
   return parts;
 }
@@ -45,10 +49,20 @@ export function checkedRanges(file: ByteSource): ByteSource {
   };
 }
 
-/** Bytes [start, end) of one tensor, all of them without arguments. Throws `WeightsError` for a range that it does not have. */
-export function tensorRange(label: string, { name, byteLength }: TensorInfo, start = 0, end = byteLength): [start: number, end: number] {
+/**
+ * Bytes [start, end) of one tensor, all of them without arguments. Throws `WeightsError` for a
+ * range that it does not have.
+ */
+export function tensorRange(
+  label: string,
+  { name, byteLength }: TensorInfo,
+  start = 0,
+  end = byteLength,
+): [start: number, end: number] {
   if (0 <= start && start <= end && end <= byteLength) return [start, end];
-  throw new WeightsError(`${label}: got the byte range [${start}, ${end}) of ${shown(name)}, expected one inside its ${byteLength} bytes.`);
+  throw new WeightsError(
+    `${label}: got the byte range [${start}, ${end}) of ${shown(name)}, expected one inside its ${byteLength} bytes.`,
+  );
 }
 
 function tooShort(label: string, size: number, end: number): WeightsError {
@@ -56,11 +70,18 @@ function tooShort(label: string, size: number, end: number): WeightsError {
 }
 
 export function missingFile(label: string, path: string, cause?: unknown): WeightsError {
-  return new WeightsError(`${label}: got no file ${JSON.stringify(path)}, expected one. Is the folder complete?`, { cause });
+  return new WeightsError(`${label}: got no file ${JSON.stringify(path)}, expected one. Is the folder complete?`, {
+    cause,
+  });
 }
 
 /** Bytes [start, end), in `into` where it is large enough and the source can. */
-export async function readUsing(bytes: ByteSource, start: number, end: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+export async function readUsing(
+  bytes: ByteSource,
+  start: number,
+  end: number,
+  into?: Uint8Array<ArrayBuffer>,
+): Promise<Uint8Array<ArrayBuffer>> {
   if (!into || !bytes.readInto || into.length < end - start) return bytes.read(start, end);
   const target = into.subarray(0, end - start);
   await bytes.readInto(target, start);
@@ -77,10 +98,11 @@ export async function openFile(name: string): Promise<ByteSource> {
   const { size } = await handle.stat().catch(failed);
   let open = true;
   const readInto = async (target: Uint8Array<ArrayBuffer>, start: number) => {
-    for (let done = 0; done < target.length; ) {
+    for (let done = 0; done < target.length;) {
       const length = Math.min(target.length - done, READ_AT_ONCE);
       const { bytesRead } = await handle.read(target, done, length, start + done).catch(failed);
-      if (bytesRead === 0) throw tooShort(name, start + done, start + target.length); // someone cut the file after it was opened
+      // someone cut the file after it was opened
+      if (bytesRead === 0) throw tooShort(name, start + done, start + target.length);
       done += bytesRead;
     }
   };
@@ -111,9 +133,12 @@ export function blobBytes(blob: Blob, label: string): ByteSource {
     label,
     size: blob.size,
     async read(start, end) {
-      const bytes = await blob.slice(start, end).arrayBuffer().catch((cause: unknown) => {
-        throw unreadable(label, cause);
-      });
+      const bytes = await blob
+        .slice(start, end)
+        .arrayBuffer()
+        .catch((cause: unknown) => {
+          throw unreadable(label, cause);
+        });
       if (bytes.byteLength !== end - start) throw tooShort(label, start + bytes.byteLength, end);
       return new Uint8Array(bytes);
     },

@@ -1,6 +1,7 @@
-// A file behind http(s) as a run of bytes, by Range requests. One request of 64 KiB opens it, and is all that a small file
-// or most safetensors headers need. No cache; retries and headers only where the caller asks for them, as the Hub in a browser does.
-// Reference: RFC 9110, section 14 (range requests).
+// A file behind http(s) as a run of bytes, by Range requests. One request of 64 KiB opens it, and
+// is all that a small file or most safetensors headers need. No cache; retries and headers only
+// where the caller asks for them, as the Hub in a browser does. Reference: RFC 9110, section 14
+// (range requests).
 
 import type { ByteSource } from '../formats/checkpoint.ts';
 import { DownloadError } from '../base/errors.ts';
@@ -16,7 +17,10 @@ export interface HttpOptions {
   headers?: Record<string, string> | undefined;
   /** How many in a row may fail in a way that passes by itself. Default 1: no retries. */
   tries?: number | undefined;
-  /** Milliseconds without a byte that count as a broken connection. Default: as long as the host's fetch waits. */
+  /**
+   * Milliseconds without a byte that count as a broken connection. Default: as long as the host's
+   * fetch waits.
+   */
   idle?: number | undefined;
   /** Sees every answer; may throw what it means, instead of a message of status and address. */
   onAnswer?: ((response: Response) => void) | undefined;
@@ -39,16 +43,31 @@ export async function hasHttpFile(url: string, label: string, options: HttpOptio
 }
 
 /**
- * Opens the file, or gives undefined where the server has none. `PREFIX` bytes come with the first request.
- * The caller keeps ranges inside [0, size). Throws `DownloadError` for any other answer than the bytes asked for.
+ * Opens the file, or gives undefined where the server has none. `PREFIX` bytes come with the first
+ * request.
+ * The caller keeps ranges inside [0, size). Throws `DownloadError` for any other answer than the
+ * bytes asked for.
  */
-export async function openHttpFile(url: string, label: string, options: HttpOptions = {}): Promise<HttpFile | undefined> {
-  const opened = await withRetries(() => watched(label, options, (signal, touch) => fetchPrefix(url, label, { ...options, signal }, touch)), once(options));
+export async function openHttpFile(
+  url: string,
+  label: string,
+  options: HttpOptions = {},
+): Promise<HttpFile | undefined> {
+  const opened = await withRetries(
+    () => watched(label, options, (signal, touch) => fetchPrefix(url, label, { ...options, signal }, touch)),
+    once(options),
+  );
   if (!opened) return undefined;
   const { size, prefix, tag } = opened;
 
   /** Fills `bytes` from `done` on with the file from `start` on; `progress` after each piece. */
-  async function fetchRest(bytes: Uint8Array<ArrayBuffer>, start: number, done: number, progress: (done: number) => void, signal?: AbortSignal): Promise<void> {
+  async function fetchRest(
+    bytes: Uint8Array<ArrayBuffer>,
+    start: number,
+    done: number,
+    progress: (done: number) => void,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const end = start + bytes.length;
     const part = await fetchRange(url, label, start + done, end, { ...options, signal });
     const got = contentRange(part);
@@ -59,7 +78,9 @@ export async function openHttpFile(url: string, label: string, options: HttpOpti
     const tagNow = part.headers.get('etag');
     if (tag && tagNow && tag !== tagNow) {
       await part.body?.cancel();
-      throw new DownloadError(`${label}: got another version than at the start, expected ${tag}. Load the model again.`);
+      throw new DownloadError(
+        `${label}: got another version than at the start, expected ${tag}. Load the model again.`,
+      );
     }
     await rangeBody(part, label, bytes.subarray(done), (length) => progress(done + length), signal);
   }
@@ -79,7 +100,11 @@ export async function openHttpFile(url: string, label: string, options: HttpOpti
         };
         await fetchRest(bytes, start, done, progress, inner);
       };
-      await withRetries(() => watched(label, { ...options, signal }, rest), { ...once(options), signal, progress: () => done });
+      await withRetries(() => watched(label, { ...options, signal }, rest), {
+        ...once(options),
+        signal,
+        progress: () => done,
+      });
       return bytes;
     },
     async close() {},
@@ -89,7 +114,11 @@ export async function openHttpFile(url: string, label: string, options: HttpOpti
 const once = ({ signal, tries = 1 }: HttpOptions) => ({ signal, tries });
 
 /** Ends the work when `touch` was not called for so long; that may pass by itself. */
-async function watched<T>(label: string, { idle, signal }: HttpOptions, run: (signal: AbortSignal | undefined, touch: () => void) => Promise<T>): Promise<T> {
+async function watched<T>(
+  label: string,
+  { idle, signal }: HttpOptions,
+  run: (signal: AbortSignal | undefined, touch: () => void) => Promise<T>,
+): Promise<T> {
   if (idle === undefined) return run(signal, () => {});
   const clock = watch(idle, signal);
   try {
@@ -97,7 +126,10 @@ async function watched<T>(label: string, { idle, signal }: HttpOptions, run: (si
   } catch (cause) {
     signal?.throwIfAborted();
     if (!clock.expired) throw cause;
-    throw new PassingFailure(`${label}: got nothing for ${idle / 1000} s, expected the file. Check the network and load again.`, { cause });
+    throw new PassingFailure(
+      `${label}: got nothing for ${idle / 1000} s, expected the file. Check the network and load again.`,
+      { cause },
+    );
   } finally {
     clock.end();
   }
@@ -109,7 +141,12 @@ interface Opened {
   tag: string | null;
 }
 
-async function fetchPrefix(url: string, label: string, options: HttpOptions, touch: () => void): Promise<Opened | undefined> {
+async function fetchPrefix(
+  url: string,
+  label: string,
+  options: HttpOptions,
+  touch: () => void,
+): Promise<Opened | undefined> {
   const response = await fetchRange(url, label, 0, PREFIX, options);
   if (isMissing(response, url)) {
     await response.body?.cancel();
@@ -134,10 +171,22 @@ async function fetchPrefix(url: string, label: string, options: HttpOptions, tou
   throw badAnswer(response, label);
 }
 
-async function fetchRange(url: string, label: string, start: number, end: number, { headers, signal, onAnswer }: HttpOptions): Promise<Response> {
-  const response = await fetch(url, { headers: { ...headers, Range: `bytes=${start}-${end - 1}` }, signal: signal ?? null }).catch((cause: unknown) => {
+async function fetchRange(
+  url: string,
+  label: string,
+  start: number,
+  end: number,
+  { headers, signal, onAnswer }: HttpOptions,
+): Promise<Response> {
+  const response = await fetch(url, {
+    headers: { ...headers, Range: `bytes=${start}-${end - 1}` },
+    signal: signal ?? null,
+  }).catch((cause: unknown) => {
     signal?.throwIfAborted();
-    throw new PassingFailure(`${label}: got no answer (${(cause as Error).message}), expected the file. Check the address and the network.`, { cause });
+    throw new PassingFailure(
+      `${label}: got no answer (${(cause as Error).message}), expected the file. Check the address and the network.`,
+      { cause },
+    );
   });
   try {
     onAnswer?.(response);
@@ -150,11 +199,15 @@ async function fetchRange(url: string, label: string, start: number, end: number
 
 /** 404, or the page that a single-page application's server sends for whatever it lacks. */
 function isMissing(response: Response, url: string): boolean {
-  const page = /^text\/html\b/.test(response.headers.get('content-type') ?? '') && !/\.html?$/.test(new URL(url).pathname);
+  const page =
+    /^text\/html\b/.test(response.headers.get('content-type') ?? '') && !/\.html?$/.test(new URL(url).pathname);
   return response.status === 404 || response.status === 410 || (response.ok && page);
 }
 
-/** `bytes 0-65535/123456` → [start, end) of size; a page of another origin sees it only where the server exposes it. */
+/**
+ * `bytes 0-65535/123456` → [start, end) of size; a page of another origin sees it only where the
+ * server exposes it.
+ */
 export function contentRange(response: Response): { start: number; end: number; size: number } | undefined {
   const header = response.headers.get('content-range') ?? '';
   const empty = /^bytes \*\/(\d+)$/.exec(header);
@@ -166,13 +219,22 @@ export function contentRange(response: Response): { start: number; end: number; 
 }
 
 /** The body of a range, written straight into place: a range may be half a gigabyte. */
-async function rangeBody(response: Response, label: string, into: Uint8Array, progress: (length: number) => void, signal?: AbortSignal): Promise<void> {
+async function rangeBody(
+  response: Response,
+  label: string,
+  into: Uint8Array,
+  progress: (length: number) => void,
+  signal?: AbortSignal,
+): Promise<void> {
   const visit = (chunk: Uint8Array, at: number) => {
     into.set(chunk, at);
     progress(at + chunk.length);
   };
   const got = await eachChunk(response, label, into.length, visit, signal);
-  if (got !== into.length) throw new PassingFailure(`${label}: got ${got} bytes of a range, expected ${into.length}. Check the network and load again.`);
+  if (got !== into.length)
+    throw new PassingFailure(
+      `${label}: got ${got} bytes of a range, expected ${into.length}. Check the network and load again.`,
+    );
 }
 
 /** The body of a small file whose length nobody vouches for. */
@@ -182,7 +244,10 @@ async function wholeBody(response: Response, label: string, signal?: AbortSignal
   return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }
 
-/** Visits the body's chunks and gives their length; stops the connection where more than `limit` bytes come. */
+/**
+ * Visits the body's chunks and gives their length; stops the connection where more than `limit`
+ * bytes come.
+ */
 async function eachChunk(
   response: Response,
   label: string,
@@ -195,7 +260,10 @@ async function eachChunk(
   for (;;) {
     const next = await reader?.read().catch((cause: unknown) => {
       signal?.throwIfAborted();
-      throw new PassingFailure(`${label}: got a connection that broke after ${length} bytes, expected the rest. Check the network and load again.`, { cause });
+      throw new PassingFailure(
+        `${label}: got a connection that broke after ${length} bytes, expected the rest. Check the network and load again.`,
+        { cause },
+      );
     });
     if (!next || next.done) return length;
     if (length + next.value.length > limit) {
@@ -209,13 +277,19 @@ async function eachChunk(
 
 function badAnswer(response: Response, label: string): DownloadError {
   if (response.status === 200) {
-    return new DownloadError(`${label}: got the whole file, expected the byte range that was asked for. Serve it with a server that knows Range requests.`);
+    return new DownloadError(
+      `${label}: got the whole file, expected the byte range that was asked for. Serve it with a server that knows Range requests.`,
+    );
   }
   if (response.status === 206) {
     const header = response.headers.get('content-range') ?? 'none';
-    return new DownloadError(`${label}: got Content-Range ${header}, expected the range that was asked for. Another origin must list it in Access-Control-Expose-Headers.`);
+    return new DownloadError(
+      `${label}: got Content-Range ${header}, expected the range that was asked for. Another origin must list it in Access-Control-Expose-Headers.`,
+    );
   }
   const message = `${label}: got HTTP status ${response.status}, expected 206. Check the address.`;
   const after = retryAfter(response);
-  return isPassingStatus(response.status) && (after ?? 0) <= timing.longestRetryAfter ? new PassingFailure(message, { after }) : new DownloadError(message);
+  return isPassingStatus(response.status) && (after ?? 0) <= timing.longestRetryAfter
+    ? new PassingFailure(message, { after })
+    : new DownloadError(message);
 }

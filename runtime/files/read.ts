@@ -1,4 +1,5 @@
-// Whole small files of a model's folder: bytes, text, JSON. Bounded, so that a wrong file costs no memory. Weights are not read here.
+// Whole small files of a model's folder: bytes, text, JSON. Bounded, so that a wrong file costs no
+// memory. Weights are not read here.
 
 import type { ModelSource, OpenOptions } from '../formats/checkpoint.ts';
 import { DownloadError, WeightsError } from '../base/errors.ts';
@@ -11,10 +12,17 @@ export interface ReadOptions extends OpenOptions {
 const LIMIT = 64 * 2 ** 20;
 
 /** Reads a whole file of at most `limit` bytes. */
-export async function readBytes(source: ModelSource, path: string, { limit = LIMIT, ...options }: ReadOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+export async function readBytes(
+  source: ModelSource,
+  path: string,
+  { limit = LIMIT, ...options }: ReadOptions = {},
+): Promise<Uint8Array<ArrayBuffer>> {
   const file = await source.open(path, options);
   try {
-    if (file.size > limit) throw new WeightsError(`${file.label}: got ${file.size} bytes, expected at most ${limit}. Is this the right file?`);
+    if (file.size > limit)
+      throw new WeightsError(
+        `${file.label}: got ${file.size} bytes, expected at most ${limit}. Is this the right file?`,
+      );
     return await file.read(0, file.size);
   } finally {
     await file.close();
@@ -27,7 +35,10 @@ export async function readText(source: ModelSource, path: string, options?: Read
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new WeightsError(`${source.label}/${path}: got bytes that are not UTF-8, expected text. Fetch the file again.`, { cause });
+    throw new WeightsError(
+      `${source.label}/${path}: got bytes that are not UTF-8, expected text. Fetch the file again.`,
+      { cause },
+    );
   }
 }
 
@@ -37,16 +48,28 @@ export async function readJson(source: ModelSource, path: string, options?: Read
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new WeightsError(`${source.label}/${path}: got text that is not JSON at ${jsonPosition(text)}, expected JSON. Fetch the file again.`, { cause });
+    throw new WeightsError(
+      `${source.label}/${path}: got text that is not JSON at ${jsonPosition(text)}, expected JSON. Fetch the file again.`,
+      { cause },
+    );
   }
 }
 
 /**
- * What to throw where `path`, or any file instead of it, is nowhere: the source's own reason where it could not look, as a cache without a
- * network has no file that it did not fetch; else `otherwise`.
+ * What to throw where `path`, or any file instead of it, is nowhere: the source's own reason where
+ * it could not look, as a cache without a network has no file that it did not fetch; else
+ * `otherwise`.
  */
-export async function whyMissing(source: ModelSource, path: string, otherwise: WeightsError, options?: OpenOptions): Promise<Error> {
-  const why: unknown = await source.open(path, options).then((file) => file.close(), (error: unknown) => error);
+export async function whyMissing(
+  source: ModelSource,
+  path: string,
+  otherwise: WeightsError,
+  options?: OpenOptions,
+): Promise<Error> {
+  const why: unknown = await source.open(path, options).then(
+    (file) => file.close(),
+    (error: unknown) => error,
+  );
   options?.signal?.throwIfAborted();
   return why instanceof DownloadError ? why : otherwise;
 }
@@ -65,16 +88,20 @@ function skip(pattern: RegExp, text: string, at: number): number {
 function jsonTokenEnd(text: string, at: number): number {
   let end = skip(jsonAtom, text, at);
   if (text[at] !== '"') return end;
-  for (let run = -1; run !== end; ) {
+  for (let run = -1; run !== end;) {
     run = end;
     end = skip(jsonEscape, text, skip(jsonPlain, text, end));
   }
   return text[end] === '"' ? end + 1 : at;
 }
 
-/** Line and column of the first thing in `text` that is not JSON. JSON.parse's own words differ by host and often lack them. */
+/**
+ * Line and column of the first thing in `text` that is not JSON. JSON.parse's own words differ by
+ * host and often lack them.
+ */
 function jsonPosition(text: string): string {
-  // What may come next, by one letter each: v value, k key, : , and the two closing brackets; '' after the whole value.
+  // What may come next, by one letter each: v value, k key, : , and the two closing brackets; ''
+  // after the whole value.
   const closers: string[] = [];
   let wanted = 'v';
   let at = skip(jsonBlank, text, 0);

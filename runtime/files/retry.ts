@@ -1,12 +1,18 @@
-// Trying again: which failures pass by themselves, how long to wait, and waits that a signal ends. Knows no Hub and no files.
+// Trying again: which failures pass by themselves, how long to wait, and waits that a signal ends.
+// Knows no Hub and no files.
 // Reference: RFC 9110, section 10.2.3 (Retry-After).
 
 import { DownloadError } from '../base/errors.ts';
 
-/** Milliseconds, except `tries`: how many in a row may bring nothing. Who is asked to wait longer than the longest gives up. An object, so that tests need not wait. */
+/**
+ * Milliseconds, except `tries`: how many in a row may bring nothing. Who is asked to wait longer
+ * than the longest gives up. An object, so that tests need not wait.
+ */
 export const timing = { tries: 5, firstDelay: 400, longestDelay: 10_000, longestRetryAfter: 60_000 };
 
-/** A failure that may pass by itself; `after` is how long the server asked to wait, in milliseconds. */
+/**
+ * A failure that may pass by itself; `after` is how long the server asked to wait, in milliseconds.
+ */
 export class PassingFailure extends DownloadError {
   readonly after: number | undefined;
 
@@ -16,7 +22,10 @@ export class PassingFailure extends DownloadError {
   }
 }
 
-/** Statuses after which the same request may succeed: timeout, too early, too many, and the server's own troubles. */
+/**
+ * Statuses after which the same request may succeed: timeout, too early, too many, and the server's
+ * own troubles.
+ */
 export function isPassingStatus(status: number): boolean {
   return status === 408 || status === 425 || status === 429 || status >= 500;
 }
@@ -29,7 +38,10 @@ export function retryAfter(response: Response): number | undefined {
   return Number.isFinite(wait) ? Math.max(wait, 0) : undefined;
 }
 
-/** How long to wait after failure number `failures` in a row (from 1): what the server asked for, else twice as long each time, with jitter. */
+/**
+ * How long to wait after failure number `failures` in a row (from 1): what the server asked for,
+ * else twice as long each time, with jitter.
+ */
 function delayBefore(failures: number, failure: PassingFailure): number {
   if (failure.after !== undefined) return failure.after;
   const delay = Math.min(timing.firstDelay * 2 ** (failures - 1), timing.longestDelay);
@@ -77,10 +89,16 @@ export interface RetryOptions {
   progress?: () => number;
 }
 
-/** Runs until it works; only a `PassingFailure` is tried again. Rejects with the signal's reason once that aborts. */
-export async function withRetries<T>(run: () => Promise<T>, { signal, tries = timing.tries, stop, progress = () => 0 }: RetryOptions = {}): Promise<T> {
+/**
+ * Runs until it works; only a `PassingFailure` is tried again. Rejects with the signal's reason
+ * once that aborts.
+ */
+export async function withRetries<T>(
+  run: () => Promise<T>,
+  { signal, tries = timing.tries, stop, progress = () => 0 }: RetryOptions = {},
+): Promise<T> {
   let furthest = progress();
-  for (let failures = 0; ; ) {
+  for (let failures = 0; ;) {
     try {
       signal?.throwIfAborted();
       return await run();
@@ -94,7 +112,10 @@ export async function withRetries<T>(run: () => Promise<T>, { signal, tries = ti
   }
 }
 
-/** A signal that aborts with `signal`, or when no one has called `touch` for `ms`. Call `end` when done. */
+/**
+ * A signal that aborts with `signal`, or when no one has called `touch` for `ms`. Call `end` when
+ * done.
+ */
 export interface Watch {
   readonly signal: AbortSignal;
   readonly expired: boolean;

@@ -1,8 +1,23 @@
-// A checkpoint is names, shapes, dtypes and ranged reads of one tensor at a time, whatever file they lie in.
-// Formats (formats.ts) each make one; weights are uploaded from it tensor by tensor, so host memory stays flat.
+// A checkpoint is names, shapes, dtypes and ranged reads of one tensor at a time, whatever file
+// they lie in.
+// Formats (formats.ts) each make one; weights are uploaded from it tensor by tensor, so host memory
+// stays flat.
 
 /** dtype spellings of safetensors; the only ones that weights come in. */
-export type StoredDType = 'F32' | 'F16' | 'BF16' | 'F64' | 'BOOL' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'U16' | 'U32' | 'U64';
+export type StoredDType =
+  | 'F32'
+  | 'F16'
+  | 'BF16'
+  | 'F64'
+  | 'BOOL'
+  | 'I64'
+  | 'I32'
+  | 'I16'
+  | 'I8'
+  | 'U8'
+  | 'U16'
+  | 'U32'
+  | 'U64';
 
 /** Bytes of one value. */
 export const itemBytes: Readonly<Record<StoredDType, number>> = {
@@ -14,7 +29,10 @@ export interface TensorInfo {
   readonly dtype: StoredDType;
   readonly shape: readonly number[];
   readonly byteLength: number;
-  /** Tensors of one checkpoint with the same `identity` are one and the same, such as tied weights in a PyTorch file. */
+  /**
+   * Tensors of one checkpoint with the same `identity` are one and the same, such as tied weights
+   * in a PyTorch file.
+   */
   readonly identity?: string;
 }
 
@@ -28,7 +46,10 @@ export interface Checkpoint {
   has(name: string): boolean;
   /** Throws `WeightsError` naming the nearest existing names when there is none. */
   info(name: string): TensorInfo;
-  /** `into`: memory that may be used for the result, if it is large enough; otherwise it is freshly allocated. */
+  /**
+   * `into`: memory that may be used for the result, if it is large enough; otherwise it is freshly
+   * allocated.
+   */
   read(name: string, start?: number, end?: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
   close(): Promise<void>;
 }
@@ -63,6 +84,9 @@ export interface OpenOptions {
 export interface ModelSource {
   readonly label: string;
   has(path: string, options?: OpenOptions): Promise<boolean>;
-  /** Opens a file of the folder, after fetching it where that is needed; `WeightsError` with the folder's name when it is not there. */
+  /**
+   * Opens a file of the folder, after fetching it where that is needed; `WeightsError` with the
+   * folder's name when it is not there.
+   */
   open(path: string, options?: OpenOptions): Promise<ByteSource>;
 }

@@ -1,6 +1,7 @@
-// NumPy's .npy (versions 1 to 3) and .npz as arrays of 32-bit integers, whatever integer, boolean or integral float dtype, byte
-// order and memory order they were written in; and back, as numpy writes them. Python objects and structured dtypes are refused.
-// Reference: numpy.lib.format; a .npz is a zip archive, which zip.ts reads.
+// NumPy's .npy (versions 1 to 3) and .npz as arrays of 32-bit integers, whatever integer, boolean
+// or integral float dtype, byte order and memory order they were written in; and back, as numpy
+// writes them. Python objects and structured dtypes are refused. Reference: numpy.lib.format; a
+// .npz is a zip archive, which zip.ts reads.
 
 import { blobBytes } from '../files/bytes.ts';
 import { WeightsError } from '../base/errors.ts';
@@ -19,25 +20,35 @@ const MAX_DIMENSIONS = 32; // numpy's own limit when the format was made
 const INT32_MIN = -(2 ** 31);
 const INT32_MAX = 2 ** 31 - 1;
 
-/** Reads a .npy file. Bytes after the array are ignored, as numpy does. Throws `WeightsError`; `label` is what errors call the file. */
+/**
+ * Reads a .npy file. Bytes after the array are ignored, as numpy does. Throws `WeightsError`;
+ * `label` is what errors call the file.
+ */
 export function parseNpy(bytes: Uint8Array, label: string): IntegerArray {
   const { descr, fortranOrder, shape, dataStart } = parseHeader(bytes, label);
   const [, order, kind, size] = /^([<>|=])([iubf])(1|2|4|8)$/.exec(descr) ?? [];
   const read = readers[`${kind}${size}`];
-  if (!read) throw new WeightsError(`${label}: got dtype '${descr}', expected integers (i1 to u8), booleans or floats (f2, f4, f8). Save it with .astype('int64').`);
+  if (!read)
+    throw new WeightsError(
+      `${label}: got dtype '${descr}', expected integers (i1 to u8), booleans or floats (f2, f4, f8). Save it with .astype('int64').`,
+    );
 
   const itemSize = Number(size);
   const count = shape.reduce((product, length) => product * length, 1);
   const there = Math.floor((bytes.length - dataStart) / itemSize);
   if (count > there) {
-    throw new WeightsError(`${label}: got ${there} values, expected ${count} from its shape [${shape.join(', ')}]. Fetch the file again.`);
+    throw new WeightsError(
+      `${label}: got ${there} values, expected ${count} from its shape [${shape.join(', ')}]. Fetch the file again.`,
+    );
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset + dataStart, count * itemSize);
   const data = new Int32Array(count);
   for (let i = 0; i < count; i++) {
     const value = read(view, i * itemSize, order !== '>');
     if (!Number.isInteger(value) || value < INT32_MIN || value > INT32_MAX) {
-      throw new WeightsError(`${label}: got ${value} at value ${i}, expected a whole number of at most 32 bits. Is this an array of tokens?`);
+      throw new WeightsError(
+        `${label}: got ${value} at value ${i}, expected a whole number of at most 32 bits. Is this an array of tokens?`,
+      );
     }
     data[i] = value;
   }
@@ -60,8 +71,12 @@ const readers: Record<string, (view: DataView, at: number, little: boolean) => n
 };
 
 // The header is a Python dict literal with three known keys.
-function parseHeader(bytes: Uint8Array, label: string): { descr: string; fortranOrder: boolean; shape: number[]; dataStart: number } {
-  const damaged = (got: string) => new WeightsError(`${label}: got ${got}, expected a NumPy .npy array. Fetch the file again.`);
+function parseHeader(
+  bytes: Uint8Array,
+  label: string,
+): { descr: string; fortranOrder: boolean; shape: number[]; dataStart: number } {
+  const damaged = (got: string) =>
+    new WeightsError(`${label}: got ${got}, expected a NumPy .npy array. Fetch the file again.`);
   const magic = String.fromCharCode(...bytes.subarray(0, MAGIC.length));
   if (magic !== MAGIC) throw damaged(bytes.length === 0 ? 'an empty file' : 'another kind of file');
   const version = bytes[6];
@@ -82,9 +97,15 @@ function parseHeader(bytes: Uint8Array, label: string): { descr: string; fortran
   const descr = /['"]descr['"]\s*:\s*['"]([^'"]*)['"]/.exec(header)?.[1];
   const fortran = /['"]fortran_order['"]\s*:\s*(True|False)/.exec(header)?.[1];
   const tuple = /['"]shape['"]\s*:\s*\(([\d\sL,]*)\)/.exec(header)?.[1];
-  if (descr === undefined || fortran === undefined || tuple === undefined) throw damaged('a header without descr, fortran_order and shape');
-  const shape = tuple.split(',').map((length) => length.trim().replace(/L$/, '')).filter((length) => length !== '').map(Number);
-  if (shape.length > MAX_DIMENSIONS || !shape.every(Number.isSafeInteger)) throw damaged(`the shape (${tuple.slice(0, 60)})`);
+  if (descr === undefined || fortran === undefined || tuple === undefined)
+    throw damaged('a header without descr, fortran_order and shape');
+  const shape = tuple
+    .split(',')
+    .map((length) => length.trim().replace(/L$/, ''))
+    .filter((length) => length !== '')
+    .map(Number);
+  if (shape.length > MAX_DIMENSIONS || !shape.every(Number.isSafeInteger))
+    throw damaged(`the shape (${tuple.slice(0, 60)})`);
   return { descr, fortranOrder: fortran === 'True', shape, dataStart };
 }
 
@@ -107,7 +128,13 @@ function rowMajor(values: Int32Array<ArrayBuffer>, shape: readonly number[]): In
 }
 
 /** A .npy file of int64 in C order, version 1. */
-export function writeNpy({ data, shape }: { data: ArrayLike<number>; shape: readonly number[] }): Uint8Array<ArrayBuffer> {
+export function writeNpy({
+  data,
+  shape,
+}: {
+  data: ArrayLike<number>;
+  shape: readonly number[];
+}): Uint8Array<ArrayBuffer> {
   const tuple = shape.length === 1 ? `${shape[0]},` : shape.join(', ');
   const dict = `{'descr': '<i8', 'fortran_order': False, 'shape': (${tuple}), }`;
   const prefix = MAGIC.length + 2 + 2;
@@ -123,20 +150,30 @@ export function writeNpy({ data, shape }: { data: ArrayLike<number>; shape: read
 }
 
 /**
- * The .npy members of a .npz file, stored or deflated, by name without the ending. Only `wanted` members are unpacked.
- * `limit` bounds what one member may unpack to, in bytes: nothing is allocated on the word of a header alone.
+ * The .npy members of a .npz file, stored or deflated, by name without the ending. Only `wanted`
+ * members are unpacked.
+ * `limit` bounds what one member may unpack to, in bytes: nothing is allocated on the word of a
+ * header alone.
  */
-export async function parseNpz(bytes: Uint8Array, label: string, wanted: (name: string) => boolean = () => true, limit = 64 * 2 ** 20): Promise<Map<string, IntegerArray>> {
+export async function parseNpz(
+  bytes: Uint8Array,
+  label: string,
+  wanted: (name: string) => boolean = () => true,
+  limit = 64 * 2 ** 20,
+): Promise<Map<string, IntegerArray>> {
   const zip = await openZip(blobBytes(new Blob([bytes as Uint8Array<ArrayBuffer>]), label));
   const arrays = new Map<string, IntegerArray>();
   for (const member of zip.members.keys()) {
     const name = /^(.*)\.npy$/s.exec(member)?.[1];
-    if (name !== undefined && wanted(name)) arrays.set(name, parseNpy(await zip.bytes(member, limit), `${label}/${member}`));
+    if (name !== undefined && wanted(name))
+      arrays.set(name, parseNpy(await zip.bytes(member, limit), `${label}/${member}`));
   }
   return arrays;
 }
 
 /** A .npz file with one stored .npy member for each array; the same arrays make the same bytes. */
-export function writeNpz(arrays: Readonly<Record<string, { data: ArrayLike<number>; shape: readonly number[] }>>): Promise<Uint8Array<ArrayBuffer>> {
+export function writeNpz(
+  arrays: Readonly<Record<string, { data: ArrayLike<number>; shape: readonly number[] }>>,
+): Promise<Uint8Array<ArrayBuffer>> {
   return writeZip(Object.fromEntries(Object.entries(arrays).map(([name, array]) => [`${name}.npy`, writeNpy(array)])));
 }

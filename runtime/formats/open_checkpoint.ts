@@ -18,10 +18,13 @@ const whole = (file: string, open: (bytes: ByteSource) => Promise<Checkpoint>): 
 });
 const sharded = (file: string, open: (bytes: ByteSource) => Promise<Checkpoint>): Format => ({
   file,
-  open: async (source, path, options) => openSharded(source, await readJson(source, path, options), path, open, options),
+  open: async (source, path, options) =>
+    openSharded(source, await readJson(source, path, options), path, open, options),
 });
 
-/** Formats by the file that gives them away, the preferred one first. A new format is a line here. */
+/**
+ * Formats by the file that gives them away, the preferred one first. A new format is a line here.
+ */
 const formats: readonly Format[] = [
   whole('model.safetensors', openSafetensors),
   sharded('model.safetensors.index.json', openSafetensors),
@@ -29,13 +32,22 @@ const formats: readonly Format[] = [
   sharded('pytorch_model.bin.index.json', openTorchCheckpoint),
 ];
 
-/** Finds the weights of a model folder and gives what opens them; undefined where there are none that are read here. */
-export async function findCheckpoint(source: ModelSource, options?: OpenOptions): Promise<(() => Promise<Checkpoint>) | undefined> {
+/**
+ * Finds the weights of a model folder and gives what opens them; undefined where there are none
+ * that are read here.
+ */
+export async function findCheckpoint(
+  source: ModelSource,
+  options?: OpenOptions,
+): Promise<(() => Promise<Checkpoint>) | undefined> {
   for (const { file, open } of formats) if (await source.has(file, options)) return () => open(source, file, options);
   return undefined;
 }
 
-/** Opens the weights of a model folder. Throws `WeightsError` when there are none that are read here. */
+/**
+ * Opens the weights of a model folder. Throws `WeightsError` when there are none that are read
+ * here.
+ */
 export async function openCheckpoint(source: ModelSource, options?: OpenOptions): Promise<Checkpoint> {
   const open = await findCheckpoint(source, options);
   if (open) return open();

@@ -1,7 +1,9 @@
 // Safetensors: one file (sharded.ts puts several together).
-// Opening reads the 8-byte length and the JSON header, nothing else, and believes none of it before it is checked against the
-// file's size. Tensors are read by ranges afterwards. Sub-byte and 8-bit floats are not read; writing is elsewhere.
-// Reference: safetensors 0.8 (README "Format", tensor.rs `Metadata::validate`): no overlap, no holes, no trailing bytes.
+// Opening reads the 8-byte length and the JSON header, nothing else, and believes none of it before
+// it is checked against the file's size. Tensors are read by ranges afterwards. Sub-byte and 8-bit
+// floats are not read; writing is elsewhere.
+// Reference: safetensors 0.8 (README "Format", tensor.rs `Metadata::validate`): no overlap, no
+// holes, no trailing bytes.
 
 import { readUsing, tensorRange } from '../files/bytes.ts';
 import { itemBytes } from './checkpoint.ts';
@@ -22,7 +24,10 @@ interface Entry extends TensorInfo {
 const MAX_HEADER = 100_000_000; // as in the reference
 const MAX_DEPTH = 3; // the header, a tensor, its shape
 
-/** Opens one file and owns it from then on. Throws `WeightsError` for a header that is damaged or contradicts the file. */
+/**
+ * Opens one file and owns it from then on. Throws `WeightsError` for a header that is damaged or
+ * contradicts the file.
+ */
 export async function openSafetensors(bytes: ByteSource): Promise<Safetensors> {
   try {
     const { entries, metadata } = await readHeader(bytes);
@@ -74,10 +79,14 @@ async function readHeader(bytes: ByteSource): Promise<{ entries: Map<string, Ent
     }
   }
 
-  // In the file's order each tensor must begin where the last one ended, and the last one must end the file.
+  // In the file's order each tensor must begin where the last one ended, and the last one must end
+  // the file.
   let at = dataStart;
-  for (const { name, begin, byteLength } of entries.toSorted((a, b) => a.begin - b.begin || a.byteLength - b.byteLength)) {
-    if (begin !== at) throw damaged(label, `${shown(name)} at byte ${begin}`, `${at}: tensors must neither overlap nor leave holes`);
+  for (const { name, begin, byteLength } of entries.toSorted(
+    (a, b) => a.begin - b.begin || a.byteLength - b.byteLength,
+  )) {
+    if (begin !== at)
+      throw damaged(label, `${shown(name)} at byte ${begin}`, `${at}: tensors must neither overlap nor leave holes`);
     at = begin + byteLength;
   }
   if (at !== size) throw damaged(label, `a file of ${size} bytes`, `${at}, the end of its last tensor`);
@@ -101,8 +110,9 @@ function parseHeader(label: string, bytes: Uint8Array): Record<string, unknown> 
 }
 
 /**
- * One pass over the text for what JSON.parse lets through: keys written twice, of which it silently keeps the last, and
- * nesting deeper than any header has, which some hosts' parsers answer with a stack overflow.
+ * One pass over the text for what JSON.parse lets through: keys written twice, of which it silently
+ * keeps the last, and nesting deeper than any header has, which some hosts' parsers answer with a
+ * stack overflow.
  */
 function checkKeys(label: string, text: string): void {
   const open: Set<string>[] = []; // the keys seen in each object or array that is open
@@ -110,7 +120,11 @@ function checkKeys(label: string, text: string): void {
     const char = text[at];
     if (char === '{' || char === '[') {
       if (open.push(new Set()) > MAX_DEPTH) {
-        throw damaged(label, `a header nested more than ${MAX_DEPTH} deep`, 'names of tensors, each with dtype, shape and data_offsets');
+        throw damaged(
+          label,
+          `a header nested more than ${MAX_DEPTH} deep`,
+          'names of tensors, each with dtype, shape and data_offsets',
+        );
       }
     } else if (char === '}' || char === ']') open.pop();
     else if (char === '"') {
@@ -138,19 +152,23 @@ function tensorEntry(label: string, name: string, value: unknown, dataStart: num
   const wrong = (got: string, expected: string) => damaged(label, `${got} for ${shown(name)}`, expected);
   if (!isObject(value)) throw wrong('no object', 'one with dtype, shape and data_offsets');
   const { dtype, shape, data_offsets: offsets } = value;
-  if (typeof dtype !== 'string' || !Object.hasOwn(itemBytes, dtype)) throw wrong(`dtype ${shown(dtype)}`, `one of ${Object.keys(itemBytes).join(', ')}`);
+  if (typeof dtype !== 'string' || !Object.hasOwn(itemBytes, dtype))
+    throw wrong(`dtype ${shown(dtype)}`, `one of ${Object.keys(itemBytes).join(', ')}`);
   if (!Array.isArray(shape) || !shape.every(isCount)) throw wrong(`shape ${shown(shape)}`, 'a list of sizes');
-  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) throw wrong(`data_offsets ${shown(offsets)}`, 'a begin and an end');
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
+    throw wrong(`data_offsets ${shown(offsets)}`, 'a begin and an end');
 
   const [begin, end] = offsets as [number, number];
   if (begin > end) throw wrong(`data_offsets ${shown(offsets)}`, 'a begin before the end');
-  if (end > size - dataStart) throw wrong(`data_offsets ${shown(offsets)}`, `an end within the ${size - dataStart} bytes of data`);
+  if (end > size - dataStart)
+    throw wrong(`data_offsets ${shown(offsets)}`, `an end within the ${size - dataStart} bytes of data`);
   let byteLength = itemBytes[dtype as StoredDType];
   for (const count of shape as number[]) {
     byteLength *= count;
     if (!Number.isSafeInteger(byteLength)) throw wrong(`shape ${shown(shape)}`, 'one that fits in a file');
   }
-  if (byteLength !== end - begin) throw wrong(`${end - begin} bytes`, `${byteLength} from shape ${shown(shape)} of ${shown(dtype)}`);
+  if (byteLength !== end - begin)
+    throw wrong(`${end - begin} bytes`, `${byteLength} from shape ${shown(shape)} of ${shown(dtype)}`);
   return { name, dtype: dtype as StoredDType, shape: shape as number[], byteLength, begin: dataStart + begin };
 }
 
@@ -159,5 +177,8 @@ function isCount(value: unknown): value is number {
 }
 
 function damaged(label: string, got: string, expected: string, cause?: unknown): WeightsError {
-  return new WeightsError(`${label}: got ${got}, expected ${expected}. The file is damaged or is no safetensors file; fetch it again.`, { cause });
+  return new WeightsError(
+    `${label}: got ${got}, expected ${expected}. The file is damaged or is no safetensors file; fetch it again.`,
+    { cause },
+  );
 }

@@ -1,6 +1,9 @@
-// A checkpoint in several files, of whatever format, and the index that says which tensor lies in which.
-// Tensors that the index does not name stay unseen; that the shards together are whole is not asked.
-// Reference: the `*.index.json` files of transformers (`{ "metadata": …, "weight_map": { tensor: file } }`).
+// A checkpoint in several files, of whatever format, and the index that says which tensor lies in
+// which.
+// Tensors that the index does not name stay unseen; that the shards together are whole is not
+// asked.
+// Reference: the `*.index.json` files of transformers (`{ "metadata": …, "weight_map": { tensor:
+// file } }`).
 
 import type { ByteSource, Checkpoint, ModelSource, OpenOptions } from './checkpoint.ts';
 import { WeightsError } from '../base/errors.ts';
@@ -8,10 +11,16 @@ import { isObject } from '../base/json.ts';
 import { missingTensor, shown } from '../base/messages.ts';
 
 /**
- * Opens every shard that `index` names with `open`, which reads its header. Throws `WeightsError` for a shard, or a tensor of a
- * shard, that is not there.
+ * Opens every shard that `index` names with `open`, which reads its header. Throws `WeightsError`
+ * for a shard, or a tensor of a shard, that is not there.
  */
-export async function openSharded(source: ModelSource, index: unknown, indexName: string, open: (bytes: ByteSource) => Promise<Checkpoint>, options?: OpenOptions): Promise<Checkpoint> {
+export async function openSharded(
+  source: ModelSource,
+  index: unknown,
+  indexName: string,
+  open: (bytes: ByteSource) => Promise<Checkpoint>,
+  options?: OpenOptions,
+): Promise<Checkpoint> {
   const label = `${source.label}/${indexName}`;
   const weightMap = isObject(index) ? index.weight_map : undefined;
   if (!isObject(weightMap)) throw damaged(label, 'no weight_map', 'an object of tensor names and their files');
@@ -23,7 +32,8 @@ export async function openSharded(source: ModelSource, index: unknown, indexName
       if (typeof file !== 'string') throw damaged(label, `${shown(file)} as the file of ${shown(name)}`, 'its name');
       const shard = shards.get(file) ?? (await open(await source.open(file, options)));
       shards.set(file, shard);
-      if (!shard.has(name)) throw damaged(label, `${shown(name)} in ${shown(file)}, which has no such tensor`, 'the file it lies in');
+      if (!shard.has(name))
+        throw damaged(label, `${shown(name)} in ${shown(file)}, which has no such tensor`, 'the file it lies in');
       home.set(name, shard);
     }
   } catch (error) {
@@ -52,5 +62,7 @@ export async function openSharded(source: ModelSource, index: unknown, indexName
 }
 
 function damaged(label: string, got: string, expected: string): WeightsError {
-  return new WeightsError(`${label}: got ${got}, expected ${expected}. The index and its files do not belong together; fetch them again.`);
+  return new WeightsError(
+    `${label}: got ${got}, expected ${expected}. The index and its files do not belong together; fetch them again.`,
+  );
 }

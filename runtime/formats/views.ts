@@ -1,12 +1,13 @@
-// Checkpoints seen otherwise: under other names, or several as one. A view copies nothing and reads nothing; each tensor stays
-// where it lies, and errors name the file it lies in. Which names a model has is not known here.
+// Checkpoints seen otherwise: under other names, or several as one. A view copies nothing and reads
+// nothing; each tensor stays where it lies, and errors name the file it lies in. Which names a
+// model has is not known here.
 
 import type { Checkpoint, TensorInfo } from './checkpoint.ts';
 import { missingTensor } from '../base/messages.ts';
 
 /**
- * A checkpoint under other names: `name` gives the new name of each tensor, or undefined for one that is left out. Of two tensors
- * that would get one name, the first in the file's order has it.
+ * A checkpoint under other names: `name` gives the new name of each tensor, or undefined for one
+ * that is left out. Of two tensors that would get one name, the first in the file's order has it.
  */
 export function renamed(checkpoint: Checkpoint, name: (old: string) => string | undefined): Checkpoint {
   const olds = new Map<string, string>();
@@ -37,7 +38,8 @@ export function prefixed(checkpoint: Checkpoint, prefix: string): Checkpoint {
 }
 
 /**
- * Several checkpoints as one, each with the names that begin with its key, such as 'semantic.'; its other names are not seen.
+ * Several checkpoints as one, each with the names that begin with its key, such as 'semantic.'; its
+ * other names are not seen.
  * Without a tensor, the error names the part that its name belongs to. `close` closes all.
  */
 export function joined(label: string, parts: ReadonlyMap<string, Checkpoint>): Checkpoint {
@@ -63,7 +65,9 @@ export function joined(label: string, parts: ReadonlyMap<string, Checkpoint>): C
       const { part, index } = find(name);
       const info = part.info(name);
       // Two files count their storages alike; what is one tensor in each is not one in both.
-      return info.identity === undefined ? info : ({ ...info, identity: `${index}:${info.identity}` } satisfies TensorInfo);
+      return info.identity === undefined
+        ? info
+        : ({ ...info, identity: `${index}:${info.identity}` } satisfies TensorInfo);
     },
     read: async (name, start, end, into) => find(name).part.read(name, start, end, into),
     async close() {

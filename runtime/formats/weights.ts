@@ -1,6 +1,9 @@
-// Walks a checkpoint's names as paths, checks the shape of each tensor that a model asks for, and reads small ones on the CPU.
-// Knows no model and uploads nothing: what a reference points at is read tensor by tensor where it is needed.
-// Names stay the checkpoint's own: weights.at('semantic').at('layers.3.attn').tensor('att_proj.weight', [3 * C, C]).
+// Walks a checkpoint's names as paths, checks the shape of each tensor that a model asks for, and
+// reads small ones on the CPU.
+// Knows no model and uploads nothing: what a reference points at is read tensor by tensor where it
+// is needed.
+// Names stay the checkpoint's own:
+// weights.at('semantic').at('layers.3.attn').tensor('att_proj.weight', [3 * C, C]).
 
 import type { Checkpoint, TensorInfo } from './checkpoint.ts';
 import { InputError, WeightsError } from '../base/errors.ts';
@@ -12,7 +15,10 @@ export interface TensorRef {
   /** The full path in the checkpoint. */
   readonly name: string;
   readonly info: TensorInfo;
-  /** Bytes [start, end) of the tensor, little-endian; all of it without arguments. `into`: see `Checkpoint`. */
+  /**
+   * Bytes [start, end) of the tensor, little-endian; all of it without arguments. `into`: see
+   * `Checkpoint`.
+   */
   read(start?: number, end?: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
 }
 
@@ -24,7 +30,8 @@ export interface Weights {
   at(path: string): Weights;
   has(leaf: string): boolean;
   /**
-   * The tensor `leaf` under this path. `hint` is the config key that gives the shape, for the error.
+   * The tensor `leaf` under this path. `hint` is the config key that gives the shape, for the
+   * error.
    * Throws `WeightsError` when it is missing (with the nearest names) or has another shape.
    */
   tensor(leaf: string, shape: readonly number[], hint?: string): TensorRef;
@@ -54,13 +61,21 @@ export function walkWeights(checkpoint: Checkpoint, path = ''): Weights {
     },
     either(...leaves) {
       const found = leaves.find((leaf) => checkpoint.has(full(leaf)));
-      if (found === undefined) throw missingTensor(checkpoint.labelOf?.(full(leaves[0])) ?? checkpoint.label, leaves.map(full), checkpoint.names());
+      if (found === undefined)
+        throw missingTensor(
+          checkpoint.labelOf?.(full(leaves[0])) ?? checkpoint.label,
+          leaves.map(full),
+          checkpoint.names(),
+        );
       return found;
     },
   };
 }
 
-/** A whole tensor as float32, row-major: F32, F16, BF16 and F64 (rounded). For small ones; it lies in host memory. */
+/**
+ * A whole tensor as float32, row-major: F32, F16, BF16 and F64 (rounded). For small ones; it lies
+ * in host memory.
+ */
 export async function readFloat32(tensor: TensorRef): Promise<Float32Array<ArrayBuffer>> {
   itemSize(tensor);
   return toFloat32(tensor, await tensor.read());
@@ -68,7 +83,10 @@ export async function readFloat32(tensor: TensorRef): Promise<Float32Array<Array
 
 const COMPARED = 2 ** 22; // bytes of one read
 
-/** Whether two tensors hold the same bytes. Reads both, a piece at a time, where they are not known to be one. */
+/**
+ * Whether two tensors hold the same bytes. Reads both, a piece at a time, where they are not known
+ * to be one.
+ */
 export async function sameValues(a: TensorRef, b: TensorRef): Promise<boolean> {
   if (a.info.dtype !== b.info.dtype || a.info.byteLength !== b.info.byteLength) return false;
   if (a.info.identity !== undefined && a.info.identity === b.info.identity) return true;
@@ -85,8 +103,8 @@ const ROWS_RUN = 2 ** 22; // bytes of one read, so that host memory stays flat
 const ROWS_READS = 8; // reads at once
 
 /**
- * Rows of a table [V, H] as float32 [n, H], in the order asked for, repeats allowed; only these rows are read, near ones together.
- * Throws `InputError` for a row outside the table.
+ * Rows of a table [V, H] as float32 [n, H], in the order asked for, repeats allowed; only these
+ * rows are read, near ones together. Throws `InputError` for a row outside the table.
  */
 export async function readRows(table: TensorRef, rows: ArrayLike<number>): Promise<Float32Array<ArrayBuffer>> {
   const size = itemSize(table);
@@ -98,7 +116,9 @@ export async function readRows(table: TensorRef, rows: ArrayLike<number>): Promi
   for (let i = 0; i < rows.length; i++) {
     const row = rows[i]!;
     if (!Number.isInteger(row) || row < 0 || row >= height) {
-      throw new InputError(`${table.name}: got row ${row}, expected one from 0 to ${height - 1}. Are these ids of this model's vocabulary?`);
+      throw new InputError(
+        `${table.name}: got row ${row}, expected one from 0 to ${height - 1}. Are these ids of this model's vocabulary?`,
+      );
     }
     const at = places.get(row);
     if (at) at.push(i);
@@ -136,10 +156,15 @@ function itemSize({ name, info }: TensorRef): number {
   if (info.dtype === 'F16' || info.dtype === 'BF16') return 2;
   if (info.dtype === 'F32') return 4;
   if (info.dtype === 'F64') return 8;
-  throw new WeightsError(`${name}: got dtype ${info.dtype}, expected F32, F16, BF16 or F64. Are these a model's weights?`);
+  throw new WeightsError(
+    `${name}: got dtype ${info.dtype}, expected F32, F16, BF16 or F64. Are these a model's weights?`,
+  );
 }
 
-/** Little-endian bytes as float32. Every host of WebGPU is little-endian, so typed arrays read them as they are. */
+/**
+ * Little-endian bytes as float32. Every host of WebGPU is little-endian, so typed arrays read them
+ * as they are.
+ */
 function toFloat32({ info }: TensorRef, bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
   const { buffer, byteOffset, byteLength } = byteOffsetAligned(bytes);
   if (info.dtype === 'F16') return float16ToFloat32(new Uint16Array(buffer, byteOffset, byteLength / 2));

@@ -1,11 +1,20 @@
-// Zip archives over a ByteSource: the directory, where a stored member's bytes lie, and whole small members, checked; and the
-// writing of archives of stored members. It does not extract to disk, and reads neither encrypted archives nor ones in parts.
-// The reading is zip.js's, without its workers and its wasm; here are the limits that it leaves to its caller: how much a
-// directory may make it read and hold, no overlap, no name twice, and nothing allocated that only a header claims.
-// Members read by range are not held against their CRC-32, since that would mean reading all of them; `bytes` does check.
+// Zip archives over a ByteSource: the directory, where a stored member's bytes lie, and whole small
+// members, checked; and the writing of archives of stored members. It does not extract to disk, and
+// reads neither encrypted archives nor ones in parts.
+// The reading is zip.js's, without its workers and its wasm; here are the limits that it leaves to
+// its caller: how much a directory may make it read and hold, no overlap, no name twice, and
+// nothing allocated that only a header claims.
+// Members read by range are not held against their CRC-32, since that would mean reading all of
+// them; `bytes` does check.
 // Reference: PKWARE's APPNOTE 6.3.10 (ZIP64 included).
 
-import { Reader, Uint8ArrayReader, Uint8ArrayWriter, ZipReader, ZipWriter } from '@zip.js/zip.js/lib/zip-core-custom.js';
+import {
+  Reader,
+  Uint8ArrayReader,
+  Uint8ArrayWriter,
+  ZipReader,
+  ZipWriter,
+} from '@zip.js/zip.js/lib/zip-core-custom.js';
 import type { Entry, FileEntry } from '@zip.js/zip.js/lib/zip-core-custom.js';
 import type { ByteSource } from './checkpoint.ts';
 import { WeightsError } from '../base/errors.ts';
@@ -13,7 +22,10 @@ import { shown } from '../base/messages.ts';
 
 export interface ZipMember {
   readonly name: string;
-  /** Bytes of its content, as the directory says; for a deflated one nothing has shown yet that this is true. */
+  /**
+   * Bytes of its content, as the directory says; for a deflated one nothing has shown yet that this
+   * is true.
+   */
   readonly size: number;
   /** Neither compressed nor encrypted: its bytes can be read in place. */
   readonly stored: boolean;
@@ -21,9 +33,15 @@ export interface ZipMember {
 
 export interface Zip {
   readonly members: ReadonlyMap<string, ZipMember>;
-  /** Where the bytes of a stored member begin in the file; all `size` of them lie inside it. Reads the member's local header. */
+  /**
+   * Where the bytes of a stored member begin in the file; all `size` of them lie inside it. Reads
+   * the member's local header.
+   */
   start(name: string): Promise<number>;
-  /** A whole member, inflated where it is deflated, of at most `limit` bytes and with the CRC-32 that the directory says. */
+  /**
+   * A whole member, inflated where it is deflated, of at most `limit` bytes and with the CRC-32
+   * that the directory says.
+   */
   bytes(name: string, limit: number): Promise<Uint8Array<ArrayBuffer>>;
 }
 
@@ -31,50 +49,91 @@ const MAX_MEMBERS = 10_000;
 const MAX_READ = 16 * 2 ** 20; // a directory of MAX_MEMBERS long names
 const MAX_READS = 300; // what searching for the directory may take; an ordinary file needs three
 const MAX_RATIO = 1032; // what deflate can reach
-// What zip.js remarks on in sound archives; the first because PyTorch always adds the ZIP64 records, needed or not.
-const harmless: ReadonlySet<string> = new Set(['trailing central directory data', 'unsorted central directory', 'unknown version needed to extract', 'malformed extra field']);
+// What zip.js remarks on in sound archives; the first because PyTorch always adds the ZIP64
+// records, needed or not.
+const harmless: ReadonlySet<string> = new Set([
+  'trailing central directory data',
+  'unsorted central directory',
+  'unknown version needed to extract',
+  'malformed extra field',
+]);
 const LOCAL_HEADER = 30;
 const STORED = 0;
 const DEFLATED = 8;
 
-/** Reads an archive's directory. Throws `WeightsError` for what is no sound zip; `file` stays the caller's to close. */
+/**
+ * Reads an archive's directory. Throws `WeightsError` for what is no sound zip; `file` stays the
+ * caller's to close.
+ */
 export async function openZip(file: ByteSource): Promise<Zip> {
   const { label } = file;
   const reader = new SourceReader(file);
-  const zip = new ZipReader(reader, { useWebWorkers: false, maxAppendedDataSize: 0, filenameValidation: 'tolerant', checkSignature: true });
+  const zip = new ZipReader(reader, {
+    useWebWorkers: false,
+    maxAppendedDataSize: 0,
+    filenameValidation: 'tolerant',
+    checkSignature: true,
+  });
   const entries = await readDirectory(label, zip);
   reader.inDirectory = false;
 
   const find = (name: string) => {
     const entry = entries.get(name);
-    if (!entry) throw new WeightsError(`${label}: got a zip archive without ${shown(name)}, expected it there. Fetch the file again.`);
+    if (!entry)
+      throw new WeightsError(
+        `${label}: got a zip archive without ${shown(name)}, expected it there. Fetch the file again.`,
+      );
     return entry;
   };
   return {
-    members: new Map([...entries].map(([name, { uncompressedSize, compressionMethod }]) => [name, { name, size: uncompressedSize, stored: compressionMethod === STORED }])),
+    members: new Map(
+      [...entries].map(([name, { uncompressedSize, compressionMethod }]) => [
+        name,
+        { name, size: uncompressedSize, stored: compressionMethod === STORED },
+      ]),
+    ),
     async start(name) {
       const entry = find(name);
-      if (entry.compressionMethod !== STORED) throw damaged(label, `${shown(name)} deflated`, 'it stored, to read it in place');
-      const header = await file.read(entry.offset, Math.min(entry.offset + LOCAL_HEADER + entry.rawFilename.length, file.size));
+      if (entry.compressionMethod !== STORED)
+        throw damaged(label, `${shown(name)} deflated`, 'it stored, to read it in place');
+      const header = await file.read(
+        entry.offset,
+        Math.min(entry.offset + LOCAL_HEADER + entry.rawFilename.length, file.size),
+      );
       const view = new DataView(header.buffer, header.byteOffset, header.length);
       const sameName = entry.rawFilename.every((byte, i) => byte === header[LOCAL_HEADER + i]);
-      if (header.length < LOCAL_HEADER || view.getUint32(0, true) !== 0x04034b50 || view.getUint16(26, true) !== entry.rawFilename.length || !sameName) {
+      if (
+        header.length < LOCAL_HEADER ||
+        view.getUint32(0, true) !== 0x04034b50 ||
+        view.getUint16(26, true) !== entry.rawFilename.length ||
+        !sameName
+      ) {
         throw damaged(label, `no local header of ${shown(name)} at byte ${entry.offset}`, 'one');
       }
       const start = entry.offset + LOCAL_HEADER + view.getUint16(26, true) + view.getUint16(28, true);
-      if (start + entry.uncompressedSize > entry.end) throw damaged(label, `${shown(name)} up to byte ${start + entry.uncompressedSize}`, `it to end by ${entry.end}`);
+      if (start + entry.uncompressedSize > entry.end)
+        throw damaged(
+          label,
+          `${shown(name)} up to byte ${start + entry.uncompressedSize}`,
+          `it to end by ${entry.end}`,
+        );
       return start;
     },
     async bytes(name, limit) {
       const entry = find(name);
       const { uncompressedSize: size, compressedSize } = entry;
       if (size > Math.min(limit, compressedSize * MAX_RATIO)) {
-        throw new WeightsError(`${label}/${name}: got a size of ${size} bytes, expected at most ${Math.min(limit, compressedSize * MAX_RATIO)}. Fetch the file again.`);
+        throw new WeightsError(
+          `${label}/${name}: got a size of ${size} bytes, expected at most ${Math.min(limit, compressedSize * MAX_RATIO)}. Fetch the file again.`,
+        );
       }
       const chunks: Uint8Array[] = [];
-      const sink = new WritableStream<Uint8Array>({ write: (chunk) => void chunks.push(chunk) }); // zip.js ends at the first byte beyond `size`
+      // zip.js ends at the first byte beyond `size`
+      const sink = new WritableStream<Uint8Array>({ write: (chunk) => void chunks.push(chunk) });
       await entry.getData(sink, {}).catch((cause: unknown) => {
-        throw cause instanceof WeightsError ? cause : damaged(`${label}/${name}`, `a member that is not read (${reasonOf(cause)})`, 'undamaged bytes', cause);
+        throw cause instanceof WeightsError
+          ? cause
+          : damaged(`${label}/${name}`, `a member that is not read (${reasonOf(cause)})`, 'undamaged bytes', cause);
       });
       const whole = new Uint8Array(size);
       let at = 0;
@@ -87,15 +146,27 @@ export async function openZip(file: ByteSource): Promise<Zip> {
   };
 }
 
-/** An archive of stored members with sizes in their headers and no date, so that the same members make the same bytes. */
+/**
+ * An archive of stored members with sizes in their headers and no date, so that the same members
+ * make the same bytes.
+ */
 export async function writeZip(members: Readonly<Record<string, Uint8Array>>): Promise<Uint8Array<ArrayBuffer>> {
-  const options = { level: 0, useWebWorkers: false, extendedTimestamp: false, dataDescriptor: false, lastModDate: new Date(1980, 0, 1) };
+  const options = {
+    level: 0,
+    useWebWorkers: false,
+    extendedTimestamp: false,
+    dataDescriptor: false,
+    lastModDate: new Date(1980, 0, 1),
+  };
   const zip = new ZipWriter(new Uint8ArrayWriter(), options);
   for (const [name, bytes] of Object.entries(members)) await zip.add(name, new Uint8ArrayReader(bytes));
   return (await zip.close()) as Uint8Array<ArrayBuffer>;
 }
 
-/** What zip.js reads through. While it looks for the directory, it may read this much and no more, whatever headers say. */
+/**
+ * What zip.js reads through. While it looks for the directory, it may read this much and no more,
+ * whatever headers say.
+ */
 class SourceReader extends Reader<ByteSource> {
   inDirectory = true;
   readonly #file: ByteSource;
@@ -110,13 +181,17 @@ class SourceReader extends Reader<ByteSource> {
   override async readUint8Array(offset: number, length: number): Promise<Uint8Array> {
     const { label, size } = this.#file;
     if (length > MAX_READ) throw damaged(label, `a zip directory of ${length} bytes`, `at most ${MAX_READ}`);
-    if (this.inDirectory && ++this.#reads > MAX_READS) throw damaged(label, 'a zip directory that points to many places', 'one that is found at once');
+    if (this.inDirectory && ++this.#reads > MAX_READS)
+      throw damaged(label, 'a zip directory that points to many places', 'one that is found at once');
     const end = Math.min(offset + length, size);
     return offset < 0 || end <= offset ? new Uint8Array(0) : this.#file.read(offset, end);
   }
 }
 
-interface Found extends Pick<FileEntry, 'offset' | 'rawFilename' | 'compressionMethod' | 'compressedSize' | 'uncompressedSize' | 'getData'> {
+interface Found extends Pick<
+  FileEntry,
+  'offset' | 'rawFilename' | 'compressionMethod' | 'compressedSize' | 'uncompressedSize' | 'getData'
+> {
   /** Where the next member, or the directory, begins. */
   end: number;
 }
@@ -141,7 +216,11 @@ async function readDirectory(label: string, zip: ZipReader<unknown>): Promise<Ma
   let end = zip.directoryOffset ?? 0;
   for (const [name, entry] of [...entries].toSorted(([, a], [, b]) => b.offset - a.offset)) {
     if (entry.offset + LOCAL_HEADER + entry.rawFilename.length + entry.compressedSize > end) {
-      throw damaged(label, `${shown(name)} of ${entry.compressedSize} bytes at byte ${entry.offset}`, `it to end by ${end}: members must not overlap`);
+      throw damaged(
+        label,
+        `${shown(name)} of ${entry.compressedSize} bytes at byte ${entry.offset}`,
+        `it to end by ${end}: members must not overlap`,
+      );
     }
     entry.end = end;
     end = entry.offset;
@@ -151,9 +230,14 @@ async function readDirectory(label: string, zip: ZipReader<unknown>): Promise<Ma
 
 function checkMember(label: string, entry: Entry): void {
   const { filename, compressionMethod, compressedSize, uncompressedSize, encrypted } = entry;
-  if (encrypted) throw new WeightsError(`${label}: got ${shown(filename)} encrypted, expected a plain archive. Unpack it and pack it again without a password.`);
+  if (encrypted)
+    throw new WeightsError(
+      `${label}: got ${shown(filename)} encrypted, expected a plain archive. Unpack it and pack it again without a password.`,
+    );
   if (compressionMethod !== STORED && compressionMethod !== DEFLATED) {
-    throw new WeightsError(`${label}: got ${shown(filename)} with zip compression ${compressionMethod}, expected stored or deflated. Save it again.`);
+    throw new WeightsError(
+      `${label}: got ${shown(filename)} with zip compression ${compressionMethod}, expected stored or deflated. Save it again.`,
+    );
   }
   if (compressionMethod === STORED && compressedSize !== uncompressedSize) {
     throw damaged(label, `${shown(filename)} stored in ${compressedSize} bytes`, `its size of ${uncompressedSize}`);
@@ -161,7 +245,14 @@ function checkMember(label: string, entry: Entry): void {
 }
 
 /** The few fields that are needed: what zip.js keeps of a member is large. */
-function pick({ offset, rawFilename, compressionMethod, compressedSize, uncompressedSize, getData }: FileEntry): Omit<Found, 'end'> {
+function pick({
+  offset,
+  rawFilename,
+  compressionMethod,
+  compressedSize,
+  uncompressedSize,
+  getData,
+}: FileEntry): Omit<Found, 'end'> {
   return { offset, rawFilename, compressionMethod, compressedSize, uncompressedSize, getData };
 }
 
@@ -171,5 +262,7 @@ function reasonOf(cause: unknown): string {
 }
 
 function damaged(label: string, got: string, expected: string, cause?: unknown): WeightsError {
-  return new WeightsError(`${label}: got ${got}, expected ${expected}. The file is damaged; fetch it again.`, { cause });
+  return new WeightsError(`${label}: got ${got}, expected ${expected}. The file is damaged; fetch it again.`, {
+    cause,
+  });
 }

@@ -1,7 +1,10 @@
-// A lock between processes on one folder, safe against kill -9 and usable from Node and Deno, which cannot flock.
-// A contender writes a file of its own, under a name that is never used again, and then looks who else is there: whoever sees no
-// other live file has the lock, the others withdraw. So a dead holder's file is removed without a race: it can only be that one.
-// A holder is dead when its process is gone, or when it has not touched its file for STALE ms of our watching.
+// A lock between processes on one folder, safe against kill -9 and usable from Node and Deno, which
+// cannot flock.
+// A contender writes a file of its own, under a name that is never used again, and then looks who
+// else is there: whoever sees no other live file has the lock, the others withdraw. So a dead
+// holder's file is removed without a race: it can only be that one.
+// A holder is dead when its process is gone, or when it has not touched its file for STALE ms of
+// our watching.
 
 import { sleep } from '../files/retry.ts';
 
@@ -32,10 +35,16 @@ interface Seen {
 }
 
 /**
- * Takes the lock `name` in `folder`, which is made where it is missing; undefined when `until` came true first.
- * Rejects with the signal's reason when that aborts, and with the file system's error where the folder cannot be written.
+ * Takes the lock `name` in `folder`, which is made where it is missing; undefined when `until` came
+ * true first.
+ * Rejects with the signal's reason when that aborts, and with the file system's error where the
+ * folder cannot be written.
  */
-export async function takeLock(folder: string, name: string, { signal, until }: LockOptions = {}): Promise<Lock | undefined> {
+export async function takeLock(
+  folder: string,
+  name: string,
+  { signal, until }: LockOptions = {},
+): Promise<Lock | undefined> {
   const fs = await import('node:fs/promises');
   const { join } = await import('node:path');
   const host = await hostName();
@@ -64,7 +73,8 @@ export async function takeLock(folder: string, name: string, { signal, until }: 
   async function others(): Promise<number> {
     let live = 0;
     for (const file of await fs.readdir(folder)) {
-      if (file === own || !file.startsWith(`${name}.`) || !/^[0-9a-f]{16}\.lock$/.test(file.slice(name.length + 1))) continue;
+      if (file === own || !file.startsWith(`${name}.`) || !/^[0-9a-f]{16}\.lock$/.test(file.slice(name.length + 1)))
+        continue;
       const found = await state(file);
       if (found === 'live') live++;
       else await fs.rm(join(folder, file), { force: true });
@@ -103,7 +113,11 @@ export async function takeLock(folder: string, name: string, { signal, until }: 
   return {
     id,
     usurped,
-    isHeld: () => fs.stat(path).then(() => true, () => false),
+    isHeld: () =>
+      fs.stat(path).then(
+        () => true,
+        () => false,
+      ),
     async release() {
       clearInterval(beat);
       await remove();
@@ -113,7 +127,10 @@ export async function takeLock(folder: string, name: string, { signal, until }: 
 
 const pid = () => (typeof process === 'object' ? process.pid : 0);
 
-/** This computer, and on Linux the name space that process numbers are valid in: containers can share a folder and a host name. */
+/**
+ * This computer, and on Linux the name space that process numbers are valid in: containers can
+ * share a folder and a host name.
+ */
 async function hostName(): Promise<string> {
   const { hostname } = await import('node:os');
   const { readlink } = await import('node:fs/promises');

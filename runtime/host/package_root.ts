@@ -1,5 +1,6 @@
-// Where this package lies: the folder of its package.json. The demo voice, the bench and the version are found from there, wherever the code that
-// asks was put: in the sources, in a bundle in dist/, or in a chunk that bundles share.
+// Where this package lies: the folder of its package.json. The demo voice, the bench and the
+// version are found from there, wherever the code that asks was put: in the sources, in a bundle in
+// dist/, or in a chunk that bundles share.
 
 import { host } from './platform.ts';
 
@@ -18,14 +19,19 @@ export interface OwnPackage {
 
 let found: Promise<OwnPackage | undefined> | undefined;
 
-/** Undefined where this code was bundled into another program, and in a browser, which has no package.json. */
+/**
+ * Undefined where this code was bundled into another program, and in a browser, which has no
+ * package.json.
+ */
 export const ownPackage = (): Promise<OwnPackage | undefined> => (found ??= find());
 
 async function find(): Promise<OwnPackage | undefined> {
   if (host === 'browser') return undefined;
   const { readFile } = await import('node:fs/promises');
   for (let folder = new URL('.', import.meta.url); ; folder = new URL('..', folder)) {
-    const json = JSON.parse(await readFile(new URL('package.json', folder), 'utf8').catch(() => '{}')) as Partial<PackageJson>;
+    const json = JSON.parse(
+      await readFile(new URL('package.json', folder), 'utf8').catch(() => '{}'),
+    ) as Partial<PackageJson>;
     if (json.name === NAME && json.version) return { root: folder, json: json as PackageJson };
     if (folder.pathname === new URL('..', folder).pathname) return undefined;
   }
@@ -37,8 +43,9 @@ export async function packageRoot(): Promise<URL | undefined> {
 }
 
 /**
- * A program of this package, from its path without an ending, such as 'bench/run': its TypeScript where the sources run, else what the build made of it.
- * Undefined where this code was bundled into another program.
+ * A program of this package, from its path without an ending, such as 'bench/run': its TypeScript
+ * where the sources run, else what the build made of it. Undefined where this code was bundled into
+ * another program.
  */
 export async function packageProgram(path: string): Promise<URL | undefined> {
   const root = await packageRoot();

@@ -1,12 +1,16 @@
-// The one place that knows whether this is Node, Deno or a browser: where WebGPU comes from, and the environment variables.
+// The one place that knows whether this is Node, Deno or a browser: where WebGPU comes from, and
+// the environment variables.
 
 import { UnsupportedError } from '../base/errors.ts';
 
 export type Host = 'node' | 'deno' | 'browser';
 
-export const host: Host = 'Deno' in globalThis ? 'deno' : typeof process === 'object' && process.versions?.node ? 'node' : 'browser';
+export const host: Host =
+  'Deno' in globalThis ? 'deno' : typeof process === 'object' && process.versions?.node ? 'node' : 'browser';
 
-/** An environment variable; undefined in a browser, and in Deno without the permission to read it. */
+/**
+ * An environment variable; undefined in a browser, and in Deno without the permission to read it.
+ */
 export function env(name: string): string | undefined {
   try {
     return typeof process === 'object' ? process.env?.[name] : undefined;
@@ -15,12 +19,16 @@ export function env(name: string): string | undefined {
   }
 }
 
-// Dawn refuses f16 on NVIDIA's Vulkan driver and hides subgroup matrices unless asked. The same toggles do nothing elsewhere.
+// Dawn refuses f16 on NVIDIA's Vulkan driver and hides subgroup matrices unless asked. The same
+// toggles do nothing elsewhere.
 const DAWN_FEATURES = 'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia';
 
 let provider: Promise<GPU> | undefined;
 
-/** WebGPU of this host. In Node it is npm `webgpu` (Dawn); its object is kept, because devices die with it. */
+/**
+ * WebGPU of this host. In Node it is npm `webgpu` (Dawn); its object is kept, because devices die
+ * with it.
+ */
 export function webgpu(): Promise<GPU> {
   provider ??= findWebgpu();
   return provider;
@@ -29,10 +37,18 @@ export function webgpu(): Promise<GPU> {
 async function findWebgpu(): Promise<GPU> {
   if (typeof navigator === 'object' && navigator.gpu) return navigator.gpu;
   if (host === 'browser') {
-    const why = globalThis.isSecureContext === false ? 'this page is not a secure context (use https or localhost)' : 'this browser has no WebGPU';
-    throw new UnsupportedError(`WebGPU: got none, expected navigator.gpu: ${why}. Use a current Chrome, Edge, Safari 26 or Firefox.`);
+    const why =
+      globalThis.isSecureContext === false
+        ? 'this page is not a secure context (use https or localhost)'
+        : 'this browser has no WebGPU';
+    throw new UnsupportedError(
+      `WebGPU: got none, expected navigator.gpu: ${why}. Use a current Chrome, Edge, Safari 26 or Firefox.`,
+    );
   }
-  if (host === 'deno') throw new UnsupportedError('WebGPU: Deno has no navigator.gpu here, expected Deno 2.x. Update Deno, or run with --unstable-webgpu on old versions.');
+  if (host === 'deno')
+    throw new UnsupportedError(
+      'WebGPU: Deno has no navigator.gpu here, expected Deno 2.x. Update Deno, or run with --unstable-webgpu on old versions.',
+    );
   try {
     const name = 'webgpu'; // a variable, so that bundlers for the browser leave it alone
     const { create } = (await import(name)) as typeof import('webgpu');
@@ -52,5 +68,5 @@ export function noAdapterAdvice(): string {
   if (typeof process === 'object' && process.platform === 'linux') {
     return "Install a Vulkan driver: your GPU vendor's, or the software one with 'apt-get install mesa-vulkan-drivers libvulkan1' (Mesa 25 or newer; on Debian 12 from bookworm-backports). In a container, pass the GPU through.";
   }
-  return "Update the graphics driver.";
+  return 'Update the graphics driver.';
 }

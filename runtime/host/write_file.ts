@@ -1,22 +1,29 @@
-// Writing a file whole or not at all, in Node and Deno. A browser has no files: there this says so, and loads nothing.
+// Writing a file whole or not at all, in Node and Deno. A browser has no files: there this says so,
+// and loads nothing.
 // Reading lies in source.ts.
 
 import { InputError, UnsupportedError } from '../base/errors.ts';
 import { host } from './platform.ts';
 
 /**
- * Writes bytes to a path under a temporary name next to it, then renames: readers see the old file or the new one.
- * Throws `InputError` where the folder is missing or the path cannot be written, `UnsupportedError` in a browser.
+ * Writes bytes to a path under a temporary name next to it, then renames: readers see the old file
+ * or the new one.
+ * Throws `InputError` where the folder is missing or the path cannot be written, `UnsupportedError`
+ * in a browser.
  */
 export async function writeFile(path: string | URL, bytes: Uint8Array): Promise<void> {
-  if (host === 'browser') throw new UnsupportedError(`${path}: got a path, expected none: a browser cannot write files. Use toBlob() and offer it as a download.`);
+  if (host === 'browser')
+    throw new UnsupportedError(
+      `${path}: got a path, expected none: a browser cannot write files. Use toBlob() and offer it as a download.`,
+    );
   const fs = await import('node:fs/promises');
   const { basename, dirname, join } = await import('node:path');
   const asked = typeof path === 'string' ? path : (await import('node:url')).fileURLToPath(path);
   if (asked === '') throw new InputError('save: got an empty path, expected a file name.');
 
   const found = await fs.stat(asked).catch(() => undefined);
-  if (found?.isDirectory()) throw new InputError(`${asked}: got a folder, expected the path of a file. Add a file name.`);
+  if (found?.isDirectory())
+    throw new InputError(`${asked}: got a folder, expected the path of a file. Add a file name.`);
   try {
     // Devices and pipes have nothing to rename over.
     if (found && !found.isFile()) return await fs.writeFile(asked, bytes);
@@ -32,8 +39,13 @@ export async function writeFile(path: string | URL, bytes: Uint8Array): Promise<
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
     if (code === 'ENOENT' || code === 'ENOTDIR') {
-      throw new InputError(`${asked}: got no folder ${dirname(asked)}, expected one to write into. Create it first.`, { cause });
+      throw new InputError(`${asked}: got no folder ${dirname(asked)}, expected one to write into. Create it first.`, {
+        cause,
+      });
     }
-    throw new InputError(`${asked}: got ${code} while writing, expected a writable file. Check its permissions and the free space.`, { cause });
+    throw new InputError(
+      `${asked}: got ${code} while writing, expected a writable file. Check its permissions and the free space.`,
+      { cause },
+    );
   }
 }

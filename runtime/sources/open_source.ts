@@ -1,5 +1,6 @@
-// Places a model lies in: a folder on disk (Node, Deno), a folder behind http(s) with byte ranges, or Blobs by name; the Hub is hub.ts's.
-// Reads ranges and nothing more: no cache, no retries, no download to disk.
+// Places a model lies in: a folder on disk (Node, Deno), a folder behind http(s) with byte ranges,
+// or Blobs by name; the Hub is hub.ts's. Reads ranges and nothing more: no cache, no retries, no
+// download to disk.
 
 import { blobBytes, checkedRanges, missingFile, openFile, pathParts, unreadable } from '../files/bytes.ts';
 import type { ModelSource } from '../formats/checkpoint.ts';
@@ -12,7 +13,10 @@ import { host } from '../host/platform.ts';
 
 export { blobBytes, pathParts } from '../files/bytes.ts';
 
-/** What `fromPretrained` accepts; a `Map` holds the folder's paths, a file list is what a browser's folder picker gives. */
+/**
+ * What `fromPretrained` accepts; a `Map` holds the folder's paths, a file list is what a browser's
+ * folder picker gives.
+ */
 export type ModelSourceLike = string | URL | ModelSource | ReadonlyMap<string, Blob> | ArrayLike<File>;
 
 /**
@@ -23,15 +27,19 @@ export async function openModelSource(source: ModelSourceLike, hub: HubOptions =
   if (source instanceof URL) return openUrl(source);
   if (typeof source === 'string') {
     if (/^(https?|file):/i.test(source)) return openUrl(parseUrl(source));
-    if (source.trim() === '') throw new InputError('Model: got an empty string, expected a folder or a URL. Pass the path of a model folder.');
+    if (source.trim() === '')
+      throw new InputError('Model: got an empty string, expected a folder or a URL. Pass the path of a model folder.');
     if (host !== 'browser') return openFolder(source, hub);
     if (/^\.{0,2}\//.test(source)) return openUrl(parseUrl(source, globalThis.location?.href));
     if (hubId.test(source)) return openHub(source, hub);
-    throw new InputError(`Model: got ${JSON.stringify(source)}, expected a URL. In a browser a served folder starts with https:, / or ./.`);
+    throw new InputError(
+      `Model: got ${JSON.stringify(source)}, expected a URL. In a browser a served folder starts with https:, / or ./.`,
+    );
   }
   if (source && 'open' in source && typeof source.open === 'function') return source;
   if (source instanceof Map) return blobSource(source);
-  if (source && typeof (source as ArrayLike<File>).length === 'number') return blobSource(blobsByPath(source as ArrayLike<File>));
+  if (source && typeof (source as ArrayLike<File>).length === 'number')
+    return blobSource(blobsByPath(source as ArrayLike<File>));
   throw new InputError('Model: got no folder, URL, Map of Blobs or list of files. Pass the path of a model folder.');
 }
 
@@ -44,9 +52,12 @@ async function openFolder(folder: string, hub?: HubOptions): Promise<ModelSource
   });
   if (!stat) {
     if (hub && hubId.test(folder)) return openHub(folder, hub);
-    throw new WeightsError(`${folder}: got no such folder, expected one with a model's files. Check the path${hub ? '; a model of the Hub is written org/name, such as suno/bark-small' : ''}.`);
+    throw new WeightsError(
+      `${folder}: got no such folder, expected one with a model's files. Check the path${hub ? '; a model of the Hub is written org/name, such as suno/bark-small' : ''}.`,
+    );
   }
-  if (!stat.isDirectory()) throw new WeightsError(`${folder}: got a file, expected the folder it lies in. Pass that folder.`);
+  if (!stat.isDirectory())
+    throw new WeightsError(`${folder}: got a file, expected the folder it lies in. Pass that folder.`);
   const label = folder.replace(/(?<=.)[/\\]+$/, '');
   const full = (path: string) => [label === '/' ? '' : label, ...pathParts(label, path)].join('/');
   const regular = async (path: string) => {
@@ -98,8 +109,14 @@ async function openUrl(url: URL): Promise<ModelSource> {
 // Blobs by name.
 
 function blobsByPath(files: ArrayLike<File>): Map<string, Blob> {
-  // A folder picker names files `folder/config.json`; the folder itself is not part of the model's paths.
-  return new Map(Array.from(files, (file) => [file.webkitRelativePath ? file.webkitRelativePath.replace(/^[^/]*\//, '') : file.name, file]));
+  // A folder picker names files `folder/config.json`; the folder itself is not part of the model's
+  // paths.
+  return new Map(
+    Array.from(files, (file) => [
+      file.webkitRelativePath ? file.webkitRelativePath.replace(/^[^/]*\//, '') : file.name,
+      file,
+    ]),
+  );
 }
 
 function blobSource(blobs: ReadonlyMap<string, Blob>): ModelSource {

@@ -1,5 +1,6 @@
-// Half precision in storage: with f16 weights and cache, teacher-forced logits stay within 5e-2 of transformers' f32 ones and point the same
-// way (cosine > 0.9999), on every fixture; and what f16 storage does to the numbers is rounding of the weights and nothing else.
+// Half precision in storage: with f16 weights and cache, teacher-forced logits stay within 5e-2 of
+// transformers' f32 ones and point the same way (cosine > 0.9999), on every fixture; and what f16
+// storage does to the numbers is rounding of the weights and nothing else.
 // Needs: a GPU, on default, gpu and subgroup_matrix.
 
 import { suite } from 'uvu';
@@ -20,9 +21,15 @@ test.before(async () => {
   device.pipeline = (shader, overrides) => (shaders.add(shader.name), pipeline(shader, overrides));
 });
 
-function picked({ data, shape }: HostTensor, positions: readonly number[], [from, to]: readonly [number, number]): number[][] {
+function picked(
+  { data, shape }: HostTensor,
+  positions: readonly number[],
+  [from, to]: readonly [number, number],
+): number[][] {
   const [B, T, V] = shape as [number, number, number];
-  return Array.from({ length: B }, (_, b) => positions.map((at) => [...data.subarray((b * T + at) * V + from, (b * T + at) * V + to)])).flat();
+  return Array.from({ length: B }, (_, b) =>
+    positions.map((at) => [...data.subarray((b * T + at) * V + from, (b * T + at) * V + to)]),
+  ).flat();
 }
 
 /** Position by position: a cosine over all of them would hide one that is off. */
@@ -39,14 +46,24 @@ for (const name of FIXTURES) {
   test(`${name}: f16 storage`, async () => {
     const fixture = readFixture(name);
     const { semantic, coarse, fine } = stagesOf(await testDevice(), fixture, 'f16');
-    for (const [model, forced] of [[semantic, fixture.forced.semantic], [coarse, fixture.forced.coarse_acoustics]] as const) {
+    for (const [model, forced] of [
+      [semantic, fixture.forced.semantic],
+      [coarse, fixture.forced.coarse_acoustics],
+    ] as const) {
       const ids = { data: forced.input_ids.flat(), shape: [forced.input_ids.length, forced.input_ids[0]!.length] };
       const { logits } = await model.forward({ inputIds: ids });
-      check(picked(logits, forced.positions, forced.columns), f32(forced.logits), `${name} ${forced === fixture.forced.semantic ? 'semantic' : 'coarse'}`);
+      check(
+        picked(logits, forced.positions, forced.columns),
+        f32(forced.logits),
+        `${name} ${forced === fixture.forced.semantic ? 'semantic' : 'coarse'}`,
+      );
     }
     const { codes, positions, by_codebook } = fixture.forced.fine_acoustics;
     for (const [codebook, wanted] of Object.entries(by_codebook)) {
-      const { logits } = await fine.forward(Number(codebook), { data: codes.flat(2), shape: [1, codes[0]!.length, codes[0]![0]!.length] });
+      const { logits } = await fine.forward(Number(codebook), {
+        data: codes.flat(2),
+        shape: [1, codes[0]!.length, codes[0]![0]!.length],
+      });
       check(picked(logits, positions, [0, logits.shape[2]!]), f32(wanted), `${name} fine ${codebook}`);
     }
     for (const stage of [semantic, coarse, fine]) stage.unload();
@@ -58,9 +75,15 @@ test('f16 storage is the rounding of matrices to f16 and nothing else: a file wi
   const device = await testDevice();
   const exact = checkpointOf(fixture);
   const rounded = stored(exact, 'F16');
-  const isMatrix = (name: string) => exact.info(name).shape.length === 2 && !name.endsWith('position_embeds_layer.weight'); // vectors and positions stay f32
+  const isMatrix = (name: string) =>
+    // vectors and positions stay f32
+    exact.info(name).shape.length === 2 && !name.endsWith('position_embeds_layer.weight');
   const of = (name: string) => (isMatrix(name) ? rounded : exact);
-  const file: Checkpoint = { ...exact, info: (name) => of(name).info(name), read: (name, start, end) => of(name).read(name, start, end) };
+  const file: Checkpoint = {
+    ...exact,
+    info: (name) => of(name).info(name),
+    read: (name, start, end) => of(name).read(name, start, end),
+  };
   const [cast, saved] = [stagesOf(device, fixture, 'f16').fine, stagesOf(device, fixture, 'f16', file).fine];
   const [T, C] = [37, cast.config.n_codes_total];
   const codes = { data: [...formulaIds('half', T * C, 64)], shape: [1, T, C] };
@@ -70,10 +93,15 @@ test('f16 storage is the rounding of matrices to f16 and nothing else: a file wi
   saved.unload();
 });
 
-// A form that does not suit gives way to another in silence, as it may for a size or two; if it always did, the above would have said nothing about it.
+// A form that does not suit gives way to another in silence, as it may for a size or two; if it
+// always did, the above would have said nothing about it.
 if (profile === 'subgroup_matrix') {
   test('it was the kernels for matrix units that were right', () => {
-    for (const base of ['linear', 'qkv', 'attention']) assert.ok([...shaders].some((name) => name.startsWith(`${base}_subgroup_matrix`)), `${base}: ${[...shaders].join(', ')}`);
+    for (const base of ['linear', 'qkv', 'attention'])
+      assert.ok(
+        [...shaders].some((name) => name.startsWith(`${base}_subgroup_matrix`)),
+        `${base}: ${[...shaders].join(', ')}`,
+      );
   });
 }
 

@@ -1,5 +1,6 @@
-// The ledger of a whole model: what half precision and offloading save, that nothing stays after dispose() or an abort, and that calls at
-// once take turns. Each test has a device of its own, so that the ledger is its own too.
+// The ledger of a whole model: what half precision and offloading save, that nothing stays after
+// dispose() or an abort, and that calls at once take turns. Each test has a device of its own, so
+// that the ledger is its own too.
 // Needs: a GPU.
 
 import { suite } from 'uvu';
@@ -19,7 +20,9 @@ const STAGES = ['semantic.weights', 'coarse_acoustics.weights', 'fine_acoustics.
 const fixture = readFixture('heads_128_40_64');
 const run = fixture.runs[0]!;
 
-async function on(body: (device: Device, open: (load?: LoadOptions) => Promise<Opened>) => Promise<void>): Promise<void> {
+async function on(
+  body: (device: Device, open: (load?: LoadOptions) => Promise<Opened>) => Promise<void>,
+): Promise<void> {
   const device = await Device.request({ portable: profile === 'portable' });
   const all: Opened[] = [];
   try {
@@ -67,7 +70,8 @@ test('f16 holds half of the weights and cache; after speaking only weights are h
     assert.ok(share > 0.5 && share < 0.6, `${stage}: ${share} of f32`); // vectors and positions stay f32
   }
   assert.is(held(half, 'codec.weights'), held(full, 'codec.weights'), 'the codec is f32 always');
-  for (const cache of ['semantic.cache', 'coarse_acoustics.cache']) assert.is(peak(half, cache) * 2, peak(full, cache), cache);
+  for (const cache of ['semantic.cache', 'coarse_acoustics.cache'])
+    assert.is(peak(half, cache) * 2, peak(full, cache), cache);
 });
 
 test('offloading keeps the weights of one stage at a time, in either precision, and says the same', async () => {
@@ -96,11 +100,15 @@ test('offloading keeps the weights of one stage at a time, in either precision, 
       assert.ok(most < all, `${most} of ${all} bytes`);
       assert.is(weights(report), 0, 'after the sentence');
       assert.is(besides(report), 0);
-      assert.equal(output.tokens.map(({ fine }) => [...fine]), spoken);
+      assert.equal(
+        output.tokens.map(({ fine }) => [...fine]),
+        spoken,
+      );
       if (dtype === 'float32') assertRow(output, 0, run, 0, opened);
       const again = await speak(opened);
       assert.equal(again.tokens, output.tokens);
-      for (const [owner, entry] of Object.entries(device.memory().owners)) if (owner !== 'staging') assert.is(entry.peak, report.owners[owner]!.peak, owner);
+      for (const [owner, entry] of Object.entries(device.memory().owners))
+        if (owner !== 'staging') assert.is(entry.peak, report.owners[owner]!.peak, owner);
       opened.model.dispose();
       assert.is(device.memory().current, held(device.memory(), 'staging'));
     });
@@ -138,12 +146,19 @@ test('an abort in any stage gives its reason, leaks nothing, and the model stays
       const stages = ['semantic', 'coarse', 'fine'] as const;
       for (const stage of stages) {
         const control = new AbortController();
-        const onProgress = (event: ProgressEvent) => event.stage === stage && control.abort(new Error(`enough of ${stage}`));
-        const error = await speak(opened, { ...GREEDY, signal: control.signal, onProgress }).then(() => undefined, (caught: Error) => caught);
+        const onProgress = (event: ProgressEvent) =>
+          event.stage === stage && control.abort(new Error(`enough of ${stage}`));
+        const error = await speak(opened, { ...GREEDY, signal: control.signal, onProgress }).then(
+          () => undefined,
+          (caught: Error) => caught,
+        );
         assert.is(error?.message, `enough of ${stage}`);
         assert.is(device.memory().current, before, `after an abort in ${stage}`);
       }
-      const error = await speak(opened, { ...GREEDY, signal: AbortSignal.abort() }).then(() => undefined, (caught: Error) => caught);
+      const error = await speak(opened, { ...GREEDY, signal: AbortSignal.abort() }).then(
+        () => undefined,
+        (caught: Error) => caught,
+      );
       assert.is(error?.name, 'AbortError', 'aborted before it began');
       assertRow(await speak(opened), 0, run, 0, opened);
       assert.is(device.memory().current, before);
@@ -155,8 +170,12 @@ test('an abort while loading frees what was loaded', async () => {
   await on(async (device, open) => {
     for (const at of [1, 6, 20]) {
       const control = new AbortController();
-      const onProgress = ({ stage, done }: ProgressEvent) => stage === 'load' && done === at && control.abort(new Error('no more'));
-      const error = await open({ signal: control.signal, onProgress }).then(() => undefined, (caught: Error) => caught);
+      const onProgress = ({ stage, done }: ProgressEvent) =>
+        stage === 'load' && done === at && control.abort(new Error('no more'));
+      const error = await open({ signal: control.signal, onProgress }).then(
+        () => undefined,
+        (caught: Error) => caught,
+      );
       assert.is(error?.message, 'no more', `at tensor ${at}`);
       assert.is(device.memory().current, held(device.memory(), 'staging'), `at tensor ${at}`);
     }
@@ -167,14 +186,24 @@ test('calls at once run one after the other, also behind one that fails', async 
   await on(async (device, open) => {
     const opened = await open({ offload: true }); // where a second one would pull the weights away
     const order: string[] = [];
-    const noting = (name: string) => ({ ...GREEDY, onProgress: ({ stage }: ProgressEvent) => void order.push(`${name} ${stage}`) });
+    const noting = (name: string) => ({
+      ...GREEDY,
+      onProgress: ({ stage }: ProgressEvent) => void order.push(`${name} ${stage}`),
+    });
     const control = new AbortController();
-    const failing = speak(opened, { ...noting('a'), signal: control.signal, onProgress: () => control.abort(new Error('stop')) }).catch((error: Error) => error.message);
+    const failing = speak(opened, {
+      ...noting('a'),
+      signal: control.signal,
+      onProgress: () => control.abort(new Error('stop')),
+    }).catch((error: Error) => error.message);
     const [b, c] = [speak(opened, noting('b')), speak(opened, noting('c'))];
     assert.is(await failing, 'stop');
     for (const output of [await b, await c]) assertRow(output, 0, run, 0, opened);
     const seen = order.filter((event, i) => event !== order[i - 1]);
-    assert.equal(seen, ['b', 'c'].flatMap((name) => ['semantic', 'coarse', 'fine', 'codec'].map((stage) => `${name} ${stage}`)));
+    assert.equal(
+      seen,
+      ['b', 'c'].flatMap((name) => ['semantic', 'coarse', 'fine', 'codec'].map((stage) => `${name} ${stage}`)),
+    );
     assert.is(weights(device.memory()), 0);
   });
 });
@@ -223,7 +252,10 @@ test("a model's own device goes with it", async () => {
   assert.ok(device.memory().current > 0);
   opened.model.dispose();
   assert.is(device.memory().current, 0);
-  const error = await speak(opened).then(() => undefined, (caught: Error) => caught);
+  const error = await speak(opened).then(
+    () => undefined,
+    (caught: Error) => caught,
+  );
   assert.match(error!.message, /BarkModel: it was disposed/, error!.stack);
 });
 

@@ -1,5 +1,6 @@
-// Every fixture through the public door (a folder, BarkProcessor, BarkModel), f32, fully greedy: semantic, coarse and fine tokens are those
-// of transformers, lengths too, and the audio is within 1e-4 of full scale.
+// Every fixture through the public door (a folder, BarkProcessor, BarkModel), f32, fully greedy:
+// semantic, coarse and fine tokens are those of transformers, lengths too, and the audio is within
+// 1e-4 of full scale.
 // Needs: a GPU, on default and gpu.
 
 import { suite } from 'uvu';
@@ -9,15 +10,33 @@ import { VoicePreset } from '../../bark/processor/voice_preset.ts';
 import { WeightsError } from '../../runtime/base/errors.ts';
 import { testDevice } from '../device.ts';
 import { readFixture, type FixtureRun, type StagesFixture } from '../formula.ts';
-import { assertAudio, assertFine, assertRow, encodeRun, FIXTURES, greedyOptions, openFixture, stagesOf, type Opened } from './models.ts';
+import {
+  assertAudio,
+  assertFine,
+  assertRow,
+  encodeRun,
+  FIXTURES,
+  greedyOptions,
+  openFixture,
+  stagesOf,
+  type Opened,
+} from './models.ts';
 
 const test = suite('parity');
 
 const LIKELIEST = { temperature: null, topK: null, topP: null } as const;
 const SEED = [1, 2] as const; // draws nothing where the likeliest wins
 
-/** suno's rules refuse these voices, whose frames are not 1.5 a semantic token, and so does the library's door. transformers takes them. */
-const REFUSED = new Set(['fine_windows/four', 'histories/limited_by_even', 'histories/limited_by_frames', 'histories/odd_coarse']);
+/**
+ * suno's rules refuse these voices, whose frames are not 1.5 a semantic token, and so does the
+ * library's door. transformers takes them.
+ */
+const REFUSED = new Set([
+  'fine_windows/four',
+  'histories/limited_by_even',
+  'histories/limited_by_frames',
+  'histories/odd_coarse',
+]);
 
 for (const name of FIXTURES) {
   const fixture = readFixture(name);
@@ -49,14 +68,25 @@ async function checkRun(opened: Opened, run: FixtureRun): Promise<void> {
   await checkStrict(opened, run, inputs);
 }
 
-/** suno's mask. Without a `strict` in the fixture it changes nothing: transformers never drew an id that suno's forbids. */
+/**
+ * suno's mask. Without a `strict` in the fixture it changes nothing: transformers never drew an id
+ * that suno's forbids.
+ */
 async function checkStrict(opened: Opened, run: FixtureRun, inputs: BarkInputs): Promise<void> {
   const { model, fixture } = opened;
   const voice = run.history && VoicePreset.from(run.history);
   const semantic = run.expected.semantic.map((row) => Int32Array.from(row));
-  const ids = await model.coarse_acoustics.generate({ semantic, history: semantic.map(() => voice) }, { ...LIKELIEST, seeds: semantic.map(() => SEED), strictMask: true });
-  assert.equal(ids.map((row) => [...row]), (run.strict ?? run.expected).coarse, `${fixture.name}/${run.name} strict: coarse ids`);
-  if (!run.strict || fixture.name === 'spec84') return; // whose fine window of 1024 frames was seen above, and takes seconds
+  const ids = await model.coarse_acoustics.generate(
+    { semantic, history: semantic.map(() => voice) },
+    { ...LIKELIEST, seeds: semantic.map(() => SEED), strictMask: true },
+  );
+  assert.equal(
+    ids.map((row) => [...row]),
+    (run.strict ?? run.expected).coarse,
+    `${fixture.name}/${run.name} strict: coarse ids`,
+  );
+  // whose fine window of 1024 frames was seen above, and takes seconds
+  if (!run.strict || fixture.name === 'spec84') return;
   const output = await model.generate(inputs, { ...greedyOptions(run), coarse: { strictMask: true } });
   for (const b of run.text.keys()) assertRow(output, b, run, b, opened, 'strict');
 }
@@ -77,16 +107,36 @@ async function checkStages(opened: Opened, run: FixtureRun): Promise<void> {
   const { model, fixture } = opened;
   const label = `${fixture.name}/${run.name}`;
   const voice = VoicePreset.from(run.history!);
-  await opened.processor.encode(run.text, { voicePreset: voice }).then(() => assert.unreachable(`${label}: was taken`), (error: Error) => assert.instance(error, WeightsError, error.stack));
+  await opened.processor.encode(run.text, { voicePreset: voice }).then(
+    () => assert.unreachable(`${label}: was taken`),
+    (error: Error) => assert.instance(error, WeightsError, error.stack),
+  );
   const inputs = await encodeRun(opened, run, null);
   const draw = { ...LIKELIEST, seeds: [SEED] };
   const { max_new_tokens } = model.generation_config.semantic_config;
-  const { tokens, ended } = await model.semantic.generate({ ...inputs, history: [voice.semantic_prompt] }, { ...draw, minEosP: null, maxNewTokens: run.options?.semantic_max_new_tokens ?? max_new_tokens });
-  assert.equal(tokens.map((row) => [...row]), run.expected.semantic, `${label}: semantic tokens`);
+  const { tokens, ended } = await model.semantic.generate(
+    { ...inputs, history: [voice.semantic_prompt] },
+    { ...draw, minEosP: null, maxNewTokens: run.options?.semantic_max_new_tokens ?? max_new_tokens },
+  );
+  assert.equal(
+    tokens.map((row) => [...row]),
+    run.expected.semantic,
+    `${label}: semantic tokens`,
+  );
   assert.equal(ended, run.expected.ended, label);
-  const coarse = await model.coarse_acoustics.generate({ semantic: tokens, history: [voice] }, { ...draw, strictMask: false });
-  assert.equal(coarse.map((row) => [...row]), run.expected.coarse, `${label}: coarse ids`);
-  const fine = await model.fine_acoustics.generate(model.coarse_acoustics.codes(coarse[0]!), voice.fine_prompt, { temperature: null, seed: SEED });
+  const coarse = await model.coarse_acoustics.generate(
+    { semantic: tokens, history: [voice] },
+    { ...draw, strictMask: false },
+  );
+  assert.equal(
+    coarse.map((row) => [...row]),
+    run.expected.coarse,
+    `${label}: coarse ids`,
+  );
+  const fine = await model.fine_acoustics.generate(model.coarse_acoustics.codes(coarse[0]!), voice.fine_prompt, {
+    temperature: null,
+    seed: SEED,
+  });
   assertFine(fine, run.expected.fine[0]!, label, run.expected.fine_margins?.[0]);
   const codebooks = run.expected.fine[0]!.length;
   const [audio] = await model.codec_model.decode({ data: fine, shape: [codebooks, fine.length / codebooks] });
@@ -97,12 +147,15 @@ async function checkStages(opened: Opened, run: FixtureRun): Promise<void> {
 /** All runs as the rows of one batch, each with its own voice. */
 async function checkOneBatch(opened: Opened, runs: readonly FixtureRun[]): Promise<void> {
   const order = runs.map((_, i) => (i + 1) % runs.length); // not the order of the file
-  const inputs = await opened.processor.encode(order.flatMap((i) => runs[i]!.text), { voicePreset: order.map((i) => runs[i]!.history) });
+  const inputs = await opened.processor.encode(
+    order.flatMap((i) => runs[i]!.text),
+    { voicePreset: order.map((i) => runs[i]!.history) },
+  );
   const output = await opened.model.generate(inputs, greedyOptions(runs[0]!));
   for (const [row, i] of order.entries()) assertRow(output, row, runs[i]!, 0, opened);
 }
 
-test('wide mask: coarse ids past the second codebook are transformers\' own', async () => {
+test("wide mask: coarse ids past the second codebook are transformers' own", async () => {
   const fixture = readFixture('wide_mask');
   const { model } = await openFixture(fixture, { device: await testDevice() });
   try {
@@ -111,10 +164,16 @@ test('wide mask: coarse ids past the second codebook are transformers\' own', as
     for (const strictMask of [false, true]) {
       for (const { history, expected, strict } of fixture.runs) {
         const wanted = strictMask ? strict!.coarse : expected.coarse;
-        const inputs = { semantic: expected.semantic.map((row) => Int32Array.from(row)), history: [history && VoicePreset.from(history)] };
+        const inputs = {
+          semantic: expected.semantic.map((row) => Int32Array.from(row)),
+          history: [history && VoicePreset.from(history)],
+        };
         const ids = await model.coarse_acoustics.generate(inputs, { ...LIKELIEST, seeds: [SEED], strictMask });
         assert.equal([...ids[0]!], wanted[0]);
-        assert.is(ids[0]!.some((id) => id >= past), !strictMask);
+        assert.is(
+          ids[0]!.some((id) => id >= past),
+          !strictMask,
+        );
       }
     }
   } finally {
@@ -129,10 +188,16 @@ test('spec84 stages: coarse and fine from the semantic tokens that the specifica
     const voice = run.history && VoicePreset.from(run.history);
     const inputs = { semantic: [Int32Array.from(run.semantic)], history: [voice] };
     const options = { ...LIKELIEST, seeds: [SEED] };
-    const [wide, strict] = [await coarse.generate(inputs, { ...options, strictMask: false }), await coarse.generate(inputs, { ...options, strictMask: true })];
+    const [wide, strict] = [
+      await coarse.generate(inputs, { ...options, strictMask: false }),
+      await coarse.generate(inputs, { ...options, strictMask: true }),
+    ];
     assert.equal([...wide[0]!], run.expected.coarse, `${run.name}: coarse ids`);
     assert.equal([...strict[0]!], run.strict.coarse, `${run.name} strict: coarse ids`);
-    const codes = await fine.generate(coarse.codes(strict[0]!), voice?.fine_prompt ?? null, { temperature: null, seed: SEED });
+    const codes = await fine.generate(coarse.codes(strict[0]!), voice?.fine_prompt ?? null, {
+      temperature: null,
+      seed: SEED,
+    });
     assertFine(codes, run.strict.fine, run.name, run.strict.fine_margins);
   }
   coarse.unload();

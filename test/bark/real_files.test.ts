@@ -1,6 +1,8 @@
-// The real files: the configs, tensor inventories and voices of suno/bark-small and suno/bark. Every tensor that the loaders ask for is in
-// the inventory with that shape, what they leave is what nothing needs, and no buffer passes 128 MiB. Needs ../shared, but no weights: they
-// are zeros that are never computed with. (The tokenizer's golden vectors are in processor.test.ts, the configs' values in config.test.ts.)
+// The real files: the configs, tensor inventories and voices of suno/bark-small and suno/bark.
+// Every tensor that the loaders ask for is in the inventory with that shape, what they leave is
+// what nothing needs, and no buffer passes 128 MiB. Needs ../shared, but no weights: they are zeros
+// that are never computed with. (The tokenizer's golden vectors are in processor.test.ts, the
+// configs' values in config.test.ts.)
 // Needs: no GPU.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -46,7 +48,10 @@ function inventory(path: string): { checkpoint: Checkpoint; read: Set<string>; i
     has: (name) => infos.has(name),
     info,
     async read(name, start = 0, end = info(name).byteLength) {
-      assert.ok(start >= 0 && end <= info(name).byteLength && end - start <= zeros.byteLength, `${name}: bytes ${start} to ${end}`);
+      assert.ok(
+        start >= 0 && end <= info(name).byteLength && end - start <= zeros.byteLength,
+        `${name}: bytes ${start} to ${end}`,
+      );
       read.add(name);
       return new Uint8Array(zeros, 0, end - start);
     },
@@ -55,25 +60,52 @@ function inventory(path: string): { checkpoint: Checkpoint; read: Set<string>; i
   return { checkpoint, read, infos };
 }
 
-/** A device that computes nothing and books the bytes that it is asked for: a real one would need gigabytes. */
+/**
+ * A device that computes nothing and books the bytes that it is asked for: a real one would need
+ * gigabytes.
+ */
 function paperDevice(): { device: Device; booked: Map<string, number>; largest: () => number } {
   const booked = new Map<string, number>();
   let largest = 0;
-  const anything: unknown = new Proxy(() => {}, { get: (_, key) => (key === 'then' ? undefined : key === Symbol.toPrimitive ? () => 1 : anything), apply: () => anything });
+  const anything: unknown = new Proxy(() => {}, {
+    get: (_, key) => (key === 'then' ? undefined : key === Symbol.toPrimitive ? () => 1 : anything),
+    apply: () => anything,
+  });
   const owned = (owner: string | { name: string }) => (typeof owner === 'string' ? owner : owner.name);
   const own: Record<string, unknown> = {
-    limits: { maxComputeWorkgroupsPerDimension: 65_535, maxStorageBufferBindingSize: 2 ** 27, maxBufferSize: 2 ** 28, maxComputeWorkgroupStorageSize: 16_384 },
-    capabilities: { subgroups: false, subgroupMinSize: 0, subgroupMaxSize: 0, subgroupSizeControl: false, f16: false, timestamps: false, subgroupMatrices: [] },
+    limits: {
+      maxComputeWorkgroupsPerDimension: 65_535,
+      maxStorageBufferBindingSize: 2 ** 27,
+      maxBufferSize: 2 ** 28,
+      maxComputeWorkgroupStorageSize: 16_384,
+    },
+    capabilities: {
+      subgroups: false,
+      subgroupMinSize: 0,
+      subgroupMaxSize: 0,
+      subgroupSizeControl: false,
+      f16: false,
+      timestamps: false,
+      subgroupMatrices: [],
+    },
     createBuffer(size: number, _usage: number, owner: string) {
       booked.set(owned(owner), (booked.get(owned(owner)) ?? 0) + size);
       largest = Math.max(largest, size);
       return { size };
     },
     createTensor(shape: number[], dtype: DType, owner: string, label: string) {
-      return { buffer: (own['createBuffer'] as (...a: unknown[]) => unknown)(byteSize(shape, dtype), 0, owner), offset: 0, shape, dtype, label };
+      return {
+        buffer: (own['createBuffer'] as (...a: unknown[]) => unknown)(byteSize(shape, dtype), 0, owner),
+        offset: 0,
+        shape,
+        dtype,
+        label,
+      };
     },
   };
-  const device = new Proxy(own, { get: (_, key) => (key in own ? own[key as string] : key === 'then' ? undefined : anything) }) as unknown as Device;
+  const device = new Proxy(own, {
+    get: (_, key) => (key in own ? own[key as string] : key === 'then' ? undefined : anything),
+  }) as unknown as Device;
   return { device, booked, largest: () => largest };
 }
 
@@ -90,7 +122,12 @@ for (const repository of ['bark-small', 'bark']) {
       const semantic = new BarkSemanticModel(at('semantic'), config.semantic_config, generation.semantic_config);
       const coarse = new BarkCoarseModel(at('coarse_acoustics'), config.coarse_acoustics_config, generation);
       const fine = new BarkFineModel(at('fine_acoustics'), config.fine_acoustics_config, generation);
-      const codec = new EncodecModel({ device, config: config.codec_config, weights: walkWeights(checkpoint, 'codec_model'), codebooks: generation.fine_acoustics_config.n_fine_codebooks });
+      const codec = new EncodecModel({
+        device,
+        config: config.codec_config,
+        weights: walkWeights(checkpoint, 'codec_model'),
+        codebooks: generation.fine_acoustics_config.n_fine_codebooks,
+      });
       for (const stage of [semantic, coarse, fine, codec]) {
         let told = 0;
         await stage.upload({ onTensor: () => told++ });
@@ -99,17 +136,33 @@ for (const repository of ['bark-small', 'bark']) {
       const text = await semantic.embed([0, 129_595, 129_599]); // the last rows of the table, for a prompt
       assert.is(text.length, 3 * config.semantic_config.hidden_size);
 
-      // Masks, the encoder, training statistics, and codebooks past the eighth. (The second names of tied tables are compared with the first.)
-      const unneeded = /\.attn\.bias$|^codec_model\.encoder\.|codebook\.(inited|cluster_size|embed_avg)$|quantizer\.layers\.(8|9|[123]\d)\./;
+      // Masks, the encoder, training statistics, and codebooks past the eighth. (The second names
+      // of tied tables are compared with the first.)
+      const unneeded =
+        /\.attn\.bias$|^codec_model\.encoder\.|codebook\.(inited|cluster_size|embed_avg)$|quantizer\.layers\.(8|9|[123]\d)\./;
       const left = [...infos.keys()].filter((name) => !read.has(name));
-      assert.equal(left.filter((name) => !unneeded.test(name)), [], 'left unread');
-      assert.equal([...read].filter((name) => unneeded.test(name)), [], 'read in vain');
+      assert.equal(
+        left.filter((name) => !unneeded.test(name)),
+        [],
+        'left unread',
+      );
+      assert.equal(
+        [...read].filter((name) => unneeded.test(name)),
+        [],
+        'read in vain',
+      );
       assert.ok(largest() <= 2 ** 27, `a buffer of ${largest()} bytes`);
 
-      // Nothing is uploaded twice or padded to more: at most the stored values, and two more rows of sums for each of a matrix's.
+      // Nothing is uploaded twice or padded to more: at most the stored values, and two more rows
+      // of sums for each of a matrix's.
       for (const stage of ['semantic', 'coarse_acoustics', 'fine_acoustics']) {
-        const stored = [...infos.values()].filter(({ name }) => read.has(name) && name.startsWith(`${stage}.`) && !name.includes('.lm_heads.')).reduce((sum, { byteLength }) => sum + byteLength, 0);
-        assert.ok(booked.get(`${stage}.weights`)! <= stored * (dtype === 'f16' ? 0.51 : 1.01), `${stage}: ${booked.get(`${stage}.weights`)} of ${stored} bytes`);
+        const stored = [...infos.values()]
+          .filter(({ name }) => read.has(name) && name.startsWith(`${stage}.`) && !name.includes('.lm_heads.'))
+          .reduce((sum, { byteLength }) => sum + byteLength, 0);
+        assert.ok(
+          booked.get(`${stage}.weights`)! <= stored * (dtype === 'f16' ? 0.51 : 1.01),
+          `${stage}: ${booked.get(`${stage}.weights`)} of ${stored} bytes`,
+        );
       }
     }
   });
@@ -118,11 +171,16 @@ for (const repository of ['bark-small', 'bark']) {
 test('every voice of suno loads, and is one by the rules of the real models', async () => {
   if (!isHere) return console.log('skipped: ../shared is not here');
   const folders = ['voices/', 'voices/v2/'].map((path) => new URL(path, shared));
-  const files = folders.flatMap((folder) => readdirSync(folder).filter((file) => file.endsWith('.npz')).map((file) => new URL(file, folder)));
+  const files = folders.flatMap((folder) =>
+    readdirSync(folder)
+      .filter((file) => file.endsWith('.npz'))
+      .map((file) => new URL(file, folder)),
+  );
   assert.ok(files.length >= 10);
   for (const file of files) {
     const voice = await VoicePreset.load(file);
-    for (const repository of ['bark-small', 'bark']) voice.validate(BarkGenerationConfig.fromJSON(json(`hub/${repository}/generation_config.json`)));
+    for (const repository of ['bark-small', 'bark'])
+      voice.validate(BarkGenerationConfig.fromJSON(json(`hub/${repository}/generation_config.json`)));
   }
 });
 

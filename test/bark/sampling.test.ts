@@ -1,5 +1,6 @@
-// Seeds and sampling options through the whole pipeline: the same seed says the same, alone or in a batch, whatever stands beside it; each
-// stage listens to its own options; what must be greedy is. The drawn distribution itself is tested in test/kernels/sample.test.ts.
+// Seeds and sampling options through the whole pipeline: the same seed says the same, alone or in a
+// batch, whatever stands beside it; each stage listens to its own options; what must be greedy is.
+// The drawn distribution itself is tested in test/kernels/sample.test.ts.
 // Needs: a GPU.
 
 import { suite } from 'uvu';
@@ -12,18 +13,39 @@ import { GREEDY, openFixture, type Opened } from './models.ts';
 
 const test = suite('sampling');
 
-const LIVELY: GenerateOptions = { temperature: 1, topK: null, topP: null, minEosP: null, fine: { temperature: 0.8 }, doSample: true };
+const LIVELY: GenerateOptions = {
+  temperature: 1,
+  topK: null,
+  topP: null,
+  minEosP: null,
+  fine: { temperature: 0.8 },
+  doSample: true,
+};
 const fixture = readFixture('batch');
 const { text, history } = fixture.runs.find((run) => run.name === 'three_voice')!;
-const plain = (tokens: RowTokens) => ({ semantic: [...tokens.semantic], coarse: [...tokens.coarse], fine: [...tokens.fine] });
+const plain = (tokens: RowTokens) => ({
+  semantic: [...tokens.semantic],
+  coarse: [...tokens.coarse],
+  fine: [...tokens.fine],
+});
 
 let opened: Promise<Opened> | undefined;
 const open = () => (opened ??= testDevice().then((device) => openFixture(fixture, { device })));
 
 /** What the model says of these rows, each with a voice or none. */
-async function speak(rows: readonly { text: string; voice?: boolean }[], options: GenerateOptions, from = open()): Promise<GenerateOutput> {
+async function speak(
+  rows: readonly { text: string; voice?: boolean }[],
+  options: GenerateOptions,
+  from = open(),
+): Promise<GenerateOutput> {
   const { model, processor } = await from;
-  return model.generate(await processor.encode(rows.map((row) => row.text), { voicePreset: rows.map((row) => (row.voice ? history : null)) }), options);
+  return model.generate(
+    await processor.encode(
+      rows.map((row) => row.text),
+      { voicePreset: rows.map((row) => (row.voice ? history : null)) },
+    ),
+    options,
+  );
 }
 
 const ROWS = text.map((row, b) => ({ text: row, voice: b === 1 }));
@@ -36,11 +58,19 @@ for (const dtype of ['float32', 'float16'] as const) {
     assert.equal(batch.seeds, SEEDS);
     const again = await speak(ROWS, { ...LIVELY, seed: SEEDS }, model);
     assert.equal(again.tokens.map(plain), batch.tokens.map(plain));
-    assert.equal(again.audio.map(({ data }) => data), batch.audio.map(({ data }) => data));
+    assert.equal(
+      again.audio.map(({ data }) => data),
+      batch.audio.map(({ data }) => data),
+    );
 
     const order = [2, 0, 1];
-    const turned = await speak(order.map((b) => ROWS[b]!), { ...LIVELY, seed: order.map((b) => SEEDS[b]!) }, model);
-    for (const [row, b] of order.entries()) assert.equal(plain(turned.tokens[row]!), plain(batch.tokens[b]!), `row ${b} in another order`);
+    const turned = await speak(
+      order.map((b) => ROWS[b]!),
+      { ...LIVELY, seed: order.map((b) => SEEDS[b]!) },
+      model,
+    );
+    for (const [row, b] of order.entries())
+      assert.equal(plain(turned.tokens[row]!), plain(batch.tokens[b]!), `row ${b} in another order`);
 
     for (const [b, row] of ROWS.entries()) {
       const alone = await speak([row], { ...LIVELY, seed: SEEDS[b]! }, model);
@@ -53,7 +83,8 @@ for (const dtype of ['float32', 'float16'] as const) {
 
 test('a batch that is larger than one program holds is the same rows, in order', async () => {
   const many = Array.from({ length: 19 }, (_, i) => ROWS[i % 3]!);
-  const seeds = many.map((_, i) => 100 + (i % 17)); // rows 17 and 18 repeat the seeds of rows 0 and 1, but not their texts
+  // rows 17 and 18 repeat the seeds of rows 0 and 1, but not their texts
+  const seeds = many.map((_, i) => 100 + (i % 17));
   const batch = await speak(many, { ...LIVELY, seed: seeds, semantic: { maxNewTokens: 4 } });
   assert.is(batch.tokens.length, 19);
   assert.equal(batch.seeds, seeds);
@@ -68,10 +99,15 @@ test('a batch that is larger than one program holds is the same rows, in order',
 
 test('other seeds say other things, and one seed for all rows makes equal rows equal', async () => {
   const seeds = Array.from({ length: 16 }, (_, i) => i);
-  const spoken = await speak(seeds.map(() => ROWS[0]!), { ...LIVELY, seed: seeds });
-  const long = spoken.tokens.filter(({ semantic }) => semantic.length > 3); // some end at once, and then they are the same
+  const spoken = await speak(
+    seeds.map(() => ROWS[0]!),
+    { ...LIVELY, seed: seeds },
+  );
+  // some end at once, and then they are the same
+  const long = spoken.tokens.filter(({ semantic }) => semantic.length > 3);
   assert.ok(long.length >= 5);
-  for (const stage of ['semantic', 'coarse', 'fine'] as const) assert.is(new Set(long.map((tokens) => tokens[stage].join())).size, long.length, stage);
+  for (const stage of ['semantic', 'coarse', 'fine'] as const)
+    assert.is(new Set(long.map((tokens) => tokens[stage].join())).size, long.length, stage);
   const same = await speak([ROWS[0]!, ROWS[0]!], { ...LIVELY, seed: 5 });
   assert.equal(plain(same.tokens[0]!), plain(same.tokens[1]!));
   assert.equal(plain(same.tokens[0]!), plain(spoken.tokens[5]!));
@@ -83,7 +119,8 @@ test('other seeds say other things, and one seed for all rows makes equal rows e
 });
 
 test("a stage's options reach that stage and no other", async () => {
-  const tokens = async (options: GenerateOptions) => plain((await speak([ROWS[1]!], { ...LIVELY, seed: 3, ...options })).tokens[0]!);
+  const tokens = async (options: GenerateOptions) =>
+    plain((await speak([ROWS[1]!], { ...LIVELY, seed: 3, ...options })).tokens[0]!);
   const base = await tokens({});
   const fine = await tokens({ fine: { temperature: null } });
   assert.equal([fine.semantic, fine.coarse], [base.semantic, base.coarse]);
@@ -93,7 +130,11 @@ test("a stage's options reach that stage and no other", async () => {
   assert.not.equal(coarse.coarse, base.coarse);
   const semantic = await tokens({ semantic: { topK: 2 } });
   assert.not.equal(semantic.semantic, base.semantic);
-  assert.equal(await tokens({ temperature: 0.2, semantic: { temperature: 1 }, coarse: { temperature: 1 } }), base, 'over the bare one');
+  assert.equal(
+    await tokens({ temperature: 0.2, semantic: { temperature: 1 }, coarse: { temperature: 1 } }),
+    base,
+    'over the bare one',
+  );
 });
 
 test('no temperature, the least temperature, the first of k and the least of p are greedy', async () => {
@@ -105,7 +146,12 @@ test('no temperature, the least temperature, the first of k and the least of p a
     'topP 1e-9': { doSample: true, topP: 1e-9, topK: null, temperature: 1 },
   };
   for (const [name, setting] of Object.entries(settings)) {
-    const { tokens } = await speak(ROWS, { ...setting, minEosP: null, seed: 9, fine: { temperature: name === 'temperature 1e-6' ? 1e-6 : null } });
+    const { tokens } = await speak(ROWS, {
+      ...setting,
+      minEosP: null,
+      seed: 9,
+      fine: { temperature: name === 'temperature 1e-6' ? 1e-6 : null },
+    });
     assert.equal(tokens.map(plain), greedy, name);
   }
   const one = (await speak(ROWS, { ...GREEDY, fine: { temperature: 1 } })).tokens.map(plain);
@@ -130,12 +176,31 @@ test('minEosP ends the speech where the end token becomes likelier than that; 0.
   const said = run.expected.semantic[0]!;
 
   // The probability of the end after each token, from teacher-forced logits over what can be drawn.
-  const { max_input_semantic_length: L, text_encoding_offset, text_pad_token, semantic_pad_token, semantic_infer_token, semantic_vocab_size, eos_token_id } = model.generation_config.semantic_config;
-  const ids = Array.from({ length: L }, (_, i) => (inputs.attentionMask[i] ? inputs.inputIds[i]! + text_encoding_offset : text_pad_token));
+  const {
+    max_input_semantic_length: L,
+    text_encoding_offset,
+    text_pad_token,
+    semantic_pad_token,
+    semantic_infer_token,
+    semantic_vocab_size,
+    eos_token_id,
+  } = model.generation_config.semantic_config;
+  const ids = Array.from({ length: L }, (_, i) =>
+    inputs.attentionMask[i] ? inputs.inputIds[i]! + text_encoding_offset : text_pad_token,
+  );
   const H = model.semantic.config.hidden_size;
-  const rows = await model.semantic.embed([...ids, ...ids.map(() => semantic_pad_token), semantic_infer_token, ...said]);
-  const embeds = Array.from({ length: (L + 1 + said.length) * H }, (_, i) => (i < L * H ? rows[i]! + rows[L * H + i]! : rows[L * H + i]!));
-  const { logits } = await model.semantic.forward({ inputsEmbeds: { data: embeds, shape: [1, L + 1 + said.length, H] } });
+  const rows = await model.semantic.embed([
+    ...ids,
+    ...ids.map(() => semantic_pad_token),
+    semantic_infer_token,
+    ...said,
+  ]);
+  const embeds = Array.from({ length: (L + 1 + said.length) * H }, (_, i) =>
+    i < L * H ? rows[i]! + rows[L * H + i]! : rows[L * H + i]!,
+  );
+  const { logits } = await model.semantic.forward({
+    inputsEmbeds: { data: embeds, shape: [1, L + 1 + said.length, H] },
+  });
   const ends = [...said, 0].map((_, step) => {
     const row = logits.data.subarray((L + step) * logits.shape[2]!);
     const weights = [...row.subarray(0, semantic_vocab_size), row[eos_token_id]!].map(Math.exp);
@@ -144,8 +209,15 @@ test('minEosP ends the speech where the end token becomes likelier than that; 0.
 
   const lengthAt = (p: number) => Math.min(...[...ends.keys()].filter((step) => ends[step]! > p), said.length);
   for (const p of [0.01, 0.05, 0.2, 0.9]) {
-    assert.ok(ends.every((end) => Math.abs(end - p) > 1e-4), `${p} is clear of all steps`);
-    const { tokens } = await model.generate(inputs, { ...GREEDY, minEosP: p, ...(p === 0.2 ? { minEosP: undefined } : {}) });
+    assert.ok(
+      ends.every((end) => Math.abs(end - p) > 1e-4),
+      `${p} is clear of all steps`,
+    );
+    const { tokens } = await model.generate(inputs, {
+      ...GREEDY,
+      minEosP: p,
+      ...(p === 0.2 ? { minEosP: undefined } : {}),
+    });
     assert.equal([...tokens[0]!.semantic], said.slice(0, lengthAt(p)), `minEosP ${p}`);
   }
   assert.ok(lengthAt(0.05) < said.length, 'it fires before the end is drawn');

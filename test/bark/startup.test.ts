@@ -1,5 +1,6 @@
-// Starting: which pipelines are asked for, when, and what happens where compiling, loading or patience ends early. Each test has a device of
-// its own, because a device compiles a pipeline once.
+// Starting: which pipelines are asked for, when, and what happens where compiling, loading or
+// patience ends early. Each test has a device of its own, because a device compiles a pipeline
+// once.
 // Needs: a GPU.
 
 import { suite } from 'uvu';
@@ -20,7 +21,10 @@ const fixture = readFixture('heads_64_128_16');
 const folder = temporaryFolder();
 await writeModelFolder(folder, fixture);
 
-/** A device, the shaders of pipelines in the order in which they are asked for, and how many were under way at once; each comes `late` milliseconds late. */
+/**
+ * A device, the shaders of pipelines in the order in which they are asked for, and how many were
+ * under way at once; each comes `late` milliseconds late.
+ */
 async function watched(late = 0): Promise<{ device: Device; asked: string[]; together: { most: number } }> {
   const device = await Device.request({ tuning: {}, ...currentProfile().device });
   const asked: string[] = [];
@@ -33,7 +37,9 @@ async function watched(late = 0): Promise<{ device: Device; asked: string[]; tog
     if (late) await new Promise((resolve) => setTimeout(resolve, late));
     return compile(descriptor).finally(() => underWay--);
   };
-  await checkSubgroupMatrix(device); // once a device, and before all else: where there is a matrix unit, what is looked at here begins behind it
+  // once a device, and before all else: where there is a matrix unit, what is looked at here begins
+  // behind it
+  await checkSubgroupMatrix(device);
   together.most = 0;
   return { device, asked, together };
 }
@@ -44,7 +50,11 @@ function assertFreed(device: Device, label: string): void {
   assert.is(current, owners['staging']?.current ?? 0, label);
 }
 
-const rejection = (promise: Promise<unknown>): Promise<Error | undefined> => promise.then(() => undefined, (error: Error) => error);
+const rejection = (promise: Promise<unknown>): Promise<Error | undefined> =>
+  promise.then(
+    () => undefined,
+    (error: Error) => error,
+  );
 
 const sentence = async () => (await BarkProcessor.fromPretrained(folder)).encode(fixture.runs[0]!.text);
 
@@ -55,10 +65,17 @@ test('all that a sentence needs is asked for before the first weight has come, a
   for (const dtype of ['float16', 'float32'] as const) {
     const { device, asked } = await watched();
     let first: string[] | undefined;
-    const model = await BarkModel.fromPretrained(folder, { device, dtype, onProgress: ({ stage }) => void (stage === 'load' && (first ??= [...asked])) });
+    const model = await BarkModel.fromPretrained(folder, {
+      device,
+      dtype,
+      onProgress: ({ stage }) => void (stage === 'load' && (first ??= [...asked])),
+    });
     const loaded = [...asked];
     assert.ok(device.counters.pipelines === asked.length && new Set(first).size > 10, `${asked}`);
-    assert.equal(loaded.filter((name) => name !== 'cast'), first!.filter((name) => name !== 'cast'));
+    assert.equal(
+      loaded.filter((name) => name !== 'cast'),
+      first!.filter((name) => name !== 'cast'),
+    );
     const output = await model.generate(await sentence(), { seed: 1 });
     assert.ok(output.audio[0]!.data.length > 0);
     assert.equal(asked, loaded);
@@ -74,7 +91,10 @@ test('with offloading too, though no weight is loaded', async () => {
   const loaded = [...asked];
   assert.is(device.memory().peak, peak);
   const { timings } = await model.generate(await sentence(), { seed: 1 });
-  assert.equal(asked.filter((name) => name !== 'cast'), loaded);
+  assert.equal(
+    asked.filter((name) => name !== 'cast'),
+    loaded,
+  );
   assert.ok(timings.firstToken > 0 && timings.firstToken <= timings.semantic);
   model.dispose();
   device.dispose();
@@ -91,10 +111,16 @@ test('they are compiled side by side, beside the upload', async () => {
 });
 
 test('a shader that does not compile ends loading with its place, also where weights are on their way', async () => {
-  for (const [name, options] of [['sample', {}], ['embedding', {}], ['sample_codes', { offload: true }], ['codebook_sum', { dtype: 'float32' }]] as [string, LoadOptions][]) {
+  for (const [name, options] of [
+    ['sample', {}],
+    ['embedding', {}],
+    ['sample_codes', { offload: true }],
+    ['codebook_sum', { dtype: 'float32' }],
+  ] as [string, LoadOptions][]) {
     const { device } = await watched();
     const pipeline = device.pipeline.bind(device);
-    device.pipeline = (shader, overrides) => pipeline(shader.name === name ? { ...shader, code: `${shader.code}\nthis is not WGSL` } : shader, overrides);
+    device.pipeline = (shader, overrides) =>
+      pipeline(shader.name === name ? { ...shader, code: `${shader.code}\nthis is not WGSL` } : shader, overrides);
     const error = await rejection(BarkModel.fromPretrained(folder, { device, ...options }));
     assert.instance(error, UnsupportedError);
     assert.match(error!.message, new RegExp(`^kernels/(\\w+/)?${name}\\.wgsl does not compile on this adapter`));
@@ -122,7 +148,12 @@ test('an abort while pipelines compile gives its reason and frees what had come'
 test('a device that goes while pipelines compile ends loading', async () => {
   for (const late of [0, 100]) {
     const { device } = await watched(late);
-    const loading = rejection(BarkModel.fromPretrained(folder, { device, onProgress: ({ done }: ProgressEvent) => void (done === 3 && device.dispose()) }));
+    const loading = rejection(
+      BarkModel.fromPretrained(folder, {
+        device,
+        onProgress: ({ done }: ProgressEvent) => void (done === 3 && device.dispose()),
+      }),
+    );
     assert.match((await loading)?.message ?? 'it loaded', /Device: it was disposed|WebGPU|lost/);
   }
 });
@@ -130,7 +161,9 @@ test('a device that goes while pipelines compile ends loading', async () => {
 test('of more rows than one go takes, the first token is that of the first go', async () => {
   const { device } = await watched();
   const model = await BarkModel.fromPretrained(folder, { device });
-  const inputs = await (await BarkProcessor.fromPretrained(folder)).encode(Array.from({ length: 17 }, () => fixture.runs[0]!.text[0]!));
+  const inputs = await (
+    await BarkProcessor.fromPretrained(folder)
+  ).encode(Array.from({ length: 17 }, () => fixture.runs[0]!.text[0]!));
   const { timings } = await model.generate(inputs, { seed: 1, semantic: { maxNewTokens: 2 } });
   const { total, firstToken, ...stages } = timings;
   assert.ok(firstToken > 0 && firstToken < stages.semantic);

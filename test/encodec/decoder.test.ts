@@ -1,5 +1,6 @@
-// EnCodec's decoder against transformers: audio and stages of many codecs, from one frame on; the specification's table for the real
-// architecture; slices of time, batches, spellings of weight norm, errors, and memory that is given back.
+// EnCodec's decoder against transformers: audio and stages of many codecs, from one frame on; the
+// specification's table for the real architecture; slices of time, batches, spellings of weight
+// norm, errors, and memory that is given back.
 // Needs: a GPU.
 
 import { suite } from 'uvu';
@@ -31,7 +32,10 @@ function open(codec: Pick<CodecFixture, 'config' | 'formula'>, codebooks: number
 
 const rows = (codes: number[][]): Int32Array[] => codes.map((row) => Int32Array.from(row));
 
-/** Within 1e-4 of full scale, which is 1 or, for formula weights that are louder, the largest sample. */
+/**
+ * Within 1e-4 of full scale, which is 1 or, for formula weights that are louder, the largest
+ * sample.
+ */
 function assertAudio(actual: Float32Array, expected: Float32Array, label: string): void {
   assertClose(actual, expected, { atol: 1e-4 * expected.reduce((most, v) => Math.max(most, Math.abs(v)), 1) }, label);
 }
@@ -39,10 +43,19 @@ function assertAudio(actual: Float32Array, expected: Float32Array, label: string
 const OWNER = { name: 'codec.weights' };
 
 /** Decodes with every stage's output kept, as [C, T'] like transformers'. */
-async function stagesOf(codec: Pick<CodecFixture, 'config' | 'formula'>, codes: number[][], options: { sliceFrames?: number } = {}): Promise<Map<string, Float32Array>> {
+async function stagesOf(
+  codec: Pick<CodecFixture, 'config' | 'formula'>,
+  codes: number[][],
+  options: { sliceFrames?: number } = {},
+): Promise<Map<string, Float32Array>> {
   const config = EncodecConfig.fromJSON(codec.config.codec_config);
   const uploads = new Uploads(device, OWNER);
-  const decoder = await loadDecoder(uploads, config, walkWeights(formulaWeights(codec.config, codec.formula)).at('codec_model'), codes.length);
+  const decoder = await loadDecoder(
+    uploads,
+    config,
+    walkWeights(formulaWeights(codec.config, codec.formula)).at('codec_model'),
+    codes.length,
+  );
   const kept = new Map<string, Tensor>();
   let ids!: Tensor;
   const program = await record(
@@ -59,7 +72,10 @@ async function stagesOf(codec: Pick<CodecFixture, 'config' | 'formula'>, codes: 
   for (const [stage, value] of kept) {
     const [, frames, channels] = value.shape as readonly [number, number, number];
     const data = await device.readFloat32(value);
-    stages.set(stage, data.map((_, i) => data[(i % frames) * channels + Math.floor(i / frames)]!));
+    stages.set(
+      stage,
+      data.map((_, i) => data[(i % frames) * channels + Math.floor(i / frames)]!),
+    );
   }
   program.dispose();
   device.destroyOwned(OWNER);
@@ -80,7 +96,11 @@ for (const codec of codecs.filter(({ name }) => !refused.includes(name))) {
       assert.equal([...stages.keys()].map(before).sort(), Object.keys(run.stages!).sort());
       for (const [stage, value] of stages) {
         const expected = f32(run.stages![before(stage)]!);
-        assertAudio(value, fused.has(stage) ? expected.map(elu) : expected, `${run.codes[0]!.length} frames, stage ${stage}`);
+        assertAudio(
+          value,
+          fused.has(stage) ? expected.map(elu) : expected,
+          `${run.codes[0]!.length} frames, stage ${stage}`,
+        );
       }
     }
   });
@@ -101,7 +121,12 @@ test('EnCodec 24 kHz at full size: every stage of the specification', async () =
       const label = `${frames} frames, stage ${stage}`;
       assertClose(value.slice(0, first.length), first, { atol: 3e-4 }, label);
       assertClose(value.slice(-last.length), last, { atol: 3e-4 }, label);
-      assertClose([Math.sqrt(value.reduce((sum, v) => sum + v * v, 0) / value.length)], [rms], { atol: 2e-4 }, `${label}, rms`);
+      assertClose(
+        [Math.sqrt(value.reduce((sum, v) => sum + v * v, 0) / value.length)],
+        [rms],
+        { atol: 2e-4 },
+        `${label}, rms`,
+      );
     }
     assertAudio(stages.get('15')!, f32(run.audio), `${frames} frames`);
   }
@@ -110,19 +135,33 @@ test('EnCodec 24 kHz at full size: every stage of the specification', async () =
 test('slices of time give what the whole gives', async () => {
   for (const name of ['filters_10_compress_4', 'residual_3_growth_3', 'not_causal', 'trim_half', 'no_shortcut']) {
     const codec = fixture(name);
-    const codes = Array.from({ length: 8 }, (_, q) => [...formulaIds(`slices.${q}`, 211, codec.config.codec_config.codebook_size)]);
+    const codes = Array.from({ length: 8 }, (_, q) => [
+      ...formulaIds(`slices.${q}`, 211, codec.config.codec_config.codebook_size),
+    ]);
     const last = (stages: Map<string, Float32Array>) => [...stages.values()].at(-1)!;
     const whole = last(await stagesOf(codec, codes));
-    for (const sliceFrames of [1, 70]) assertClose(last(await stagesOf(codec, codes, { sliceFrames })), whole, { atol: 1e-6 }, `${name}, slices of ${sliceFrames}`);
+    for (const sliceFrames of [1, 70])
+      assertClose(
+        last(await stagesOf(codec, codes, { sliceFrames })),
+        whole,
+        { atol: 1e-6 },
+        `${name}, slices of ${sliceFrames}`,
+      );
   }
 });
 
 test('a batch gives what its clips give alone, in order', async () => {
   const codec = fixture('residual_2');
   const model = open(codec, 8);
-  const clips = [3, 5, 3, 1, 5, 3].map((frames, i) => ({ data: formulaIds(`clip.${i}`, 8 * frames, 64), shape: [8, frames] }));
+  const clips = [3, 5, 3, 1, 5, 3].map((frames, i) => ({
+    data: formulaIds(`clip.${i}`, 8 * frames, 64),
+    shape: [8, frames],
+  }));
   const together = await model.decode(clips);
-  assert.equal(together.map((audio) => audio.length), clips.map(({ shape }) => shape[1]! * hopLength(model.config)));
+  assert.equal(
+    together.map((audio) => audio.length),
+    clips.map(({ shape }) => shape[1]! * hopLength(model.config)),
+  );
   for (const [i, clip] of clips.entries()) {
     const [alone] = await model.decode(clip);
     assert.equal(together[i], alone, `clip ${i}`);
@@ -155,8 +194,14 @@ test('fewer codebooks than there are', async () => {
 test('codes that are none are refused, and name what is wrong', async () => {
   const model = open(fixture('ratios_3_2'), 4);
   const refuse = (codes: Parameters<EncodecModel['decode']>[0], pattern: RegExp) =>
-    model.decode(codes).then(() => assert.unreachable(`${pattern}`), (error: Error) => assert.match(error.message, pattern));
-  await refuse({ data: Int32Array.of(1, 2, 64, 4), shape: [2, 2] }, /got id 64 in codebook 1, frame 0, expected 0 to 63/);
+    model.decode(codes).then(
+      () => assert.unreachable(`${pattern}`),
+      (error: Error) => assert.match(error.message, pattern),
+    );
+  await refuse(
+    { data: Int32Array.of(1, 2, 64, 4), shape: [2, 2] },
+    /got id 64 in codebook 1, frame 0, expected 0 to 63/,
+  );
   await refuse({ data: Int32Array.of(-1), shape: [1, 1] }, /got id -1/);
   await refuse({ data: new Int32Array(10), shape: [5, 2] }, /got 5 codebooks, expected 1 to 4/);
   await refuse({ data: new Int32Array(9), shape: [2, 5] }, /got 9 ids of shape \(2, 5\)/);
@@ -173,7 +218,10 @@ test('weights of another shape name the config keys', async () => {
   const wrong = { ...codec.config.codec_config, num_filters: 16 };
   const weights = walkWeights(formulaWeights(codec.config)).at('codec_model');
   const model = new EncodecModel({ device, config: EncodecConfig.fromJSON(wrong), weights, codebooks: 4 });
-  await model.upload().then(() => assert.unreachable(), (error: Error) => assert.match(error.message, /decoder\.layers\.0\.conv\.weight_g.*num_filters/));
+  await model.upload().then(
+    () => assert.unreachable(),
+    (error: Error) => assert.match(error.message, /decoder\.layers\.0\.conv\.weight_g.*num_filters/),
+  );
   model.dispose();
 });
 
@@ -203,10 +251,16 @@ test('memory: uploaded once, given back, and brought again', async () => {
   assert.equal(await model.decode(codes), first);
   const stop = new AbortController();
   stop.abort();
-  await model.decode(codes, { signal: stop.signal }).then(() => assert.unreachable(), (error: Error) => assert.is(error.name, 'AbortError'));
+  await model.decode(codes, { signal: stop.signal }).then(
+    () => assert.unreachable(),
+    (error: Error) => assert.is(error.name, 'AbortError'),
+  );
   model.dispose();
   assert.equal(held(), before);
-  await model.decode(codes).then(() => assert.unreachable(), (error: Error) => assert.match(error.message, /disposed/));
+  await model.decode(codes).then(
+    () => assert.unreachable(),
+    (error: Error) => assert.match(error.message, /disposed/),
+  );
 });
 
 test.run();

@@ -1,12 +1,29 @@
-// Attacks made by hand, as bytes: pickles that call, pickles and archives that claim or unfold more than they are. Each must be refused
-// with a WeightsError, the calls by the name of what they call, all within the same bounds as the fuzzer's cases.
+// Attacks made by hand, as bytes: pickles that call, pickles and archives that claim or unfold more
+// than they are. Each must be refused with a WeightsError, the calls by the name of what they call,
+// all within the same bounds as the fuzzer's cases.
 // Needs: no GPU.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { stateDict, torchLegacy, torchZip } from './corpus.ts';
 import { Fuzzer } from './fuzzer.ts';
-import { bytesOf, dict, global, int, list, little, ordered, orderedDict, pickle, reduce, short, stackGlobal, tensorCode, tuple, unicode } from './pickle_code.ts';
+import {
+  bytesOf,
+  dict,
+  global,
+  int,
+  list,
+  little,
+  ordered,
+  orderedDict,
+  pickle,
+  reduce,
+  short,
+  stackGlobal,
+  tensorCode,
+  tuple,
+  unicode,
+} from './pickle_code.ts';
 import { zipOf } from './zip_code.ts';
 
 const test = suite('attacks');
@@ -49,22 +66,54 @@ function calls(): File[] {
     return [
       [`${full}, protocol 0`, bytesOf(`c${module}\n${name}\n(S'touch /tmp/owned'\ntR.`), expected],
       [`${full}, protocol 2`, pickle(reduce(global(module, name), command)), expected],
-      [`${full}, protocol 4`, pickle(bytesOf([0x95], little(40, 8), stackGlobal(module, name), [0x94], command, [0x85], 'R'), 4), expected],
+      [
+        `${full}, protocol 4`,
+        pickle(bytesOf([0x95], little(40, 8), stackGlobal(module, name), [0x94], command, [0x85], 'R'), 4),
+        expected,
+      ],
       [`${full}, INST`, bytesOf(`(S'touch /tmp/owned'\ni${module}\n${name}\n.`), expected],
       [`${full}, OBJ`, bytesOf('(', global(module, name), command, 'o.'), expected],
       [`${full}, NEWOBJ`, pickle(bytesOf(global(module, name), command, [0x85, 0x81])), expected],
       [`${full}, NEWOBJ_EX`, pickle(bytesOf(global(module, name), command, [0x85], '}', [0x92]), 4), expected],
       [`${full}, only named`, pickle(dict({ a: global(module, name) })), expected],
-      [`${full}, within a tensor`, pickle(ordered({ weight: reduce(global('torch._utils', '_rebuild_tensor_v2'), reduce(global(module, name), command)) })), expected],
-      [`${full}, as the arguments of an allowed one`, pickle(bytesOf(global('collections', 'OrderedDict'), reduce(global(module, name), command), 'R')), expected],
+      [
+        `${full}, within a tensor`,
+        pickle(
+          ordered({
+            weight: reduce(global('torch._utils', '_rebuild_tensor_v2'), reduce(global(module, name), command)),
+          }),
+        ),
+        expected,
+      ],
+      [
+        `${full}, as the arguments of an allowed one`,
+        pickle(bytesOf(global('collections', 'OrderedDict'), reduce(global(module, name), command), 'R')),
+        expected,
+      ],
       [`${full}, as state`, pickle(bytesOf(orderedDict, reduce(global(module, name), command), 'b')), expected],
-      [`${full}, in a persistent id`, pickle(bytesOf(tuple(unicode('storage'), reduce(global(module, name), command), unicode('0'), unicode('cpu'), int(1)), 'Q')), expected],
+      [
+        `${full}, in a persistent id`,
+        pickle(
+          bytesOf(
+            tuple(unicode('storage'), reduce(global(module, name), command), unicode('0'), unicode('cpu'), int(1)),
+            'Q',
+          ),
+        ),
+        expected,
+      ],
     ];
   });
 }
 
 /** Doubling `levels` times by the memo: 2^levels values from a few bytes each. */
-const laughs = (levels: number, open = '](', close = 'e') => bytesOf(open, unicode('ha'), close, 'q\x00', ...Array.from({ length: levels }, () => bytesOf(open, 'h\x00h\x00h\x00h\x00', close, 'q\x00')));
+const laughs = (levels: number, open = '](', close = 'e') =>
+  bytesOf(
+    open,
+    unicode('ha'),
+    close,
+    'q\x00',
+    ...Array.from({ length: levels }, () => bytesOf(open, 'h\x00h\x00h\x00h\x00', close, 'q\x00')),
+  );
 const BIG = 1_000_000;
 
 const pickles: readonly File[] = [
@@ -76,10 +125,30 @@ const pickles: readonly File[] = [
   ['OrderedDict of an int', pickle(reduce(global('collections', 'OrderedDict'), int(3))), REFUSED],
   ['OrderedDict of no tuple', pickle(bytesOf(global('collections', 'OrderedDict'), int(3), 'R')), REFUSED],
   ['_rebuild_tensor_v2 of nothing', pickle(reduce(global('torch._utils', '_rebuild_tensor_v2'))), REFUSED],
-  ['_rebuild_tensor_v2 of text', pickle(reduce(global('torch._utils', '_rebuild_tensor_v2'), unicode('a'), unicode('b'), unicode('c'), unicode('d'))), REFUSED],
-  ['_rebuild_parameter of a dict', pickle(reduce(global('torch._utils', '_rebuild_parameter'), dict({}), bytesOf(0x89), orderedDict)), REFUSED],
+  [
+    '_rebuild_tensor_v2 of text',
+    pickle(
+      reduce(global('torch._utils', '_rebuild_tensor_v2'), unicode('a'), unicode('b'), unicode('c'), unicode('d')),
+    ),
+    REFUSED,
+  ],
+  [
+    '_rebuild_parameter of a dict',
+    pickle(reduce(global('torch._utils', '_rebuild_parameter'), dict({}), bytesOf(0x89), orderedDict)),
+    REFUSED,
+  ],
   ['storage called', pickle(reduce(global('torch', 'FloatStorage'), int(1))), REFUSED],
-  ['state for a tensor', pickle(bytesOf(tensorCode({ storage: 'FloatStorage', key: '0', count: 12, shape: [3] }), dict({ __setstate__: unicode('x'), __class__: unicode('os.system') }), 'b')), REFUSED],
+  [
+    'state for a tensor',
+    pickle(
+      bytesOf(
+        tensorCode({ storage: 'FloatStorage', key: '0', count: 12, shape: [3] }),
+        dict({ __setstate__: unicode('x'), __class__: unicode('os.system') }),
+        'b',
+      ),
+    ),
+    REFUSED,
+  ],
   ['state for a list', pickle(bytesOf(']', dict({ a: int(1) }), 'b')), REFUSED],
   ['state for a number', pickle(bytesOf(int(1), '}b')), REFUSED],
   ['EXT1', pickle(bytesOf([0x82, 1])), REFUSED],
@@ -89,7 +158,13 @@ const pickles: readonly File[] = [
   ['READONLY_BUFFER', pickle(bytesOf('N', [0x98]), 5), REFUSED],
   ['PERSID', bytesOf('Pos.system\n.'), REFUSED],
   ['a persistent id that is a number', pickle(bytesOf(int(7), 'Q')), REFUSED],
-  ['a persistent id of other things', pickle(bytesOf(tuple(unicode('module'), global('torch', 'FloatStorage'), unicode('0'), unicode('cpu'), int(1)), 'Q')), REFUSED],
+  [
+    'a persistent id of other things',
+    pickle(
+      bytesOf(tuple(unicode('module'), global('torch', 'FloatStorage'), unicode('0'), unicode('cpu'), int(1)), 'Q'),
+    ),
+    REFUSED,
+  ],
   ['GLOBAL over lines', bytesOf('cos\nsystem\nfoo\n.'), named('os.system')],
   ['GLOBAL of no ASCII', bytesOf('c\u00f6s\nsyst\u00e9m\n.'), REFUSED],
   ['GLOBAL with a terminal escape', bytesOf('cos\u001b[2J\nsystem\n.'), REFUSED],
@@ -102,22 +177,103 @@ const pickles: readonly File[] = [
   ['STACK_GLOBAL of an empty stack', pickle(bytesOf([0x93]), 4), REFUSED],
   ['memo bomb of lists', pickle(laughs(60)), REFUSED],
   ['memo bomb of tuples', pickle(laughs(60, '(', 't')), REFUSED],
-  ['memo bomb of dict keys', pickle(bytesOf('}q\x00', ...Array.from({ length: 60 }, () => bytesOf('}(h\x00K\x01h\x00K\x02K\x03h\x00uq\x00')))), REFUSED],
+  [
+    'memo bomb of dict keys',
+    pickle(bytesOf('}q\x00', ...Array.from({ length: 60 }, () => bytesOf('}(h\x00K\x01h\x00K\x02K\x03h\x00uq\x00')))),
+    REFUSED,
+  ],
   ['memo bomb by DUP', pickle(bytesOf(']', times(60, '2a'))), REFUSED],
-  ['memo bomb in torch.device', pickle(bytesOf(laughs(40), global('torch', 'device'), 'h\x00', [0x85], 'R')), /WeightsError|loaded/], // devices are not looked at
+  [
+    'memo bomb in torch.device',
+    pickle(bytesOf(laughs(40), global('torch', 'device'), 'h\x00', [0x85], 'R')),
+    /WeightsError|loaded/,
+  ], // devices are not looked at
   ['memo bomb in torch.Size', pickle(bytesOf(laughs(40), global('torch', 'Size'), 'h\x00', [0x85], 'R')), REFUSED],
-  ['copies of large bytes', pickle(bytesOf(global('builtins', 'bytes'), 'q\x01', 'B', little(BIG, 4), new Uint8Array(BIG), 'q\x00', times(2000, 'h\x01h\x00', [0x85], 'R'))), REFUSED],
-  ['copies of a large list', pickle(bytesOf(global('builtins', 'set'), 'q\x01', '](', times(20_000, 'K\x01'), 'eq\x00', times(20_000, 'h\x01h\x00', [0x85], 'R0'), 'N')), REFUSED],
-  ['copies of a large OrderedDict', pickle(bytesOf(global('collections', 'OrderedDict'), 'q\x01', '](', times(20_000, '](K\x01K\x02e'), 'eq\x00', times(5_000, 'h\x01h\x00', [0x85], 'R'), 'N')), REFUSED],
-  ['copies of a large torch.Size', pickle(bytesOf(global('torch', 'Size'), 'q\x01(', times(20_000, 'K\x01'), 'tq\x00', times(5_000, 'h\x01h\x00', [0x85], 'R'), 'N')), REFUSED],
-  ['copies of large text', pickle(bytesOf(global('_codecs', 'encode'), 'q\x01', unicode('x'.repeat(BIG)), 'q\x00', unicode('latin1'), 'q\x02', times(1000, 'h\x01h\x00h\x02', [0x86], 'R'))), REFUSED],
+  [
+    'copies of large bytes',
+    pickle(
+      bytesOf(
+        global('builtins', 'bytes'),
+        'q\x01',
+        'B',
+        little(BIG, 4),
+        new Uint8Array(BIG),
+        'q\x00',
+        times(2000, 'h\x01h\x00', [0x85], 'R'),
+      ),
+    ),
+    REFUSED,
+  ],
+  [
+    'copies of a large list',
+    pickle(
+      bytesOf(
+        global('builtins', 'set'),
+        'q\x01',
+        '](',
+        times(20_000, 'K\x01'),
+        'eq\x00',
+        times(20_000, 'h\x01h\x00', [0x85], 'R0'),
+        'N',
+      ),
+    ),
+    REFUSED,
+  ],
+  [
+    'copies of a large OrderedDict',
+    pickle(
+      bytesOf(
+        global('collections', 'OrderedDict'),
+        'q\x01',
+        '](',
+        times(20_000, '](K\x01K\x02e'),
+        'eq\x00',
+        times(5_000, 'h\x01h\x00', [0x85], 'R'),
+        'N',
+      ),
+    ),
+    REFUSED,
+  ],
+  [
+    'copies of a large torch.Size',
+    pickle(
+      bytesOf(
+        global('torch', 'Size'),
+        'q\x01(',
+        times(20_000, 'K\x01'),
+        'tq\x00',
+        times(5_000, 'h\x01h\x00', [0x85], 'R'),
+        'N',
+      ),
+    ),
+    REFUSED,
+  ],
+  [
+    'copies of large text',
+    pickle(
+      bytesOf(
+        global('_codecs', 'encode'),
+        'q\x01',
+        unicode('x'.repeat(BIG)),
+        'q\x00',
+        unicode('latin1'),
+        'q\x02',
+        times(1000, 'h\x01h\x00h\x02', [0x86], 'R'),
+      ),
+    ),
+    REFUSED,
+  ],
   ['a list that holds itself', pickle(bytesOf(']q\x00h\x00a')), REFUSED],
   ['a dict that is its own key', pickle(bytesOf('}q\x00h\x00h\x00s')), REFUSED],
   ['lists nested 100,000 deep', pickle(bytesOf(times(100_000, ']'), times(99_999, 'a'))), REFUSED],
   ['tuples nested 100,000 deep', pickle(bytesOf(')', times(100_000, [0x85]))), REFUSED],
   ['dicts nested 100,000 deep', pickle(bytesOf(times(100_000, '}K\x01'), '}', times(100_000, 's'))), REFUSED],
   ['100,000 marks', pickle(bytesOf(times(100_000, '('), times(100_000, 't'))), REFUSED],
-  ['OrderedDicts nested by reduce', pickle(bytesOf(')', times(50_000, [0x85], 'ccollections\nOrderedDict\n0'), 'ccollections\nOrderedDict\n)R)R')), REFUSED],
+  [
+    'OrderedDicts nested by reduce',
+    pickle(bytesOf(')', times(50_000, [0x85], 'ccollections\nOrderedDict\n0'), 'ccollections\nOrderedDict\n)R)R')),
+    REFUSED,
+  ],
   ['a million marks', times(BIG, '('), REFUSED],
   ['a million empty lists', times(BIG, ']'), REFUSED],
   ['a million MEMOIZE', pickle(bytesOf(']', times(BIG, [0x94]))), REFUSED],
@@ -167,23 +323,44 @@ const harmless: readonly (readonly [name: string, bytes: Uint8Array])[] = [
   ['marks within the limit', pickle(bytesOf(times(50, '('), times(50, 't')))],
 ];
 
-async function outcomes(format: string, files: readonly (readonly [string, Uint8Array, ...unknown[]])[]): Promise<string[]> {
-  const { results } = await fuzzer.run({ format, seed: 0, from: 0, to: files.length, files: files.map(([name, bytes]) => ({ name, bytes })) });
+async function outcomes(
+  format: string,
+  files: readonly (readonly [string, Uint8Array, ...unknown[]])[],
+): Promise<string[]> {
+  const { results } = await fuzzer.run({
+    format,
+    seed: 0,
+    from: 0,
+    to: files.length,
+    files: files.map(([name, bytes]) => ({ name, bytes })),
+  });
   return results;
 }
 
 async function expectAll(format: string, files: readonly File[]): Promise<void> {
   const results = await outcomes(format, files);
-  const wrong = files.flatMap(([name, , expected], i) => (expected.test(results[i] ?? '') && !/\u001b/.test(results[i]!) ? [] : [`${name}: got ${results[i]?.slice(0, 300)}, expected ${expected}`]));
+  const wrong = files.flatMap(([name, , expected], i) =>
+    expected.test(results[i] ?? '') && !/\u001b/.test(results[i]!)
+      ? []
+      : [`${name}: got ${results[i]?.slice(0, 300)}, expected ${expected}`],
+  );
   assert.is(wrong.slice(0, 40).join('\n'), '');
 }
 
 test('pickles that attack are refused, calls by name', () => expectAll('pickle', pickles));
 
 test('the same as the data.pkl of a PyTorch file, and in the older format', async () => {
-  const some = pickles.filter(([name], i) => i % 12 < 2 || !/\.\w+, /.test(name)).filter(([, bytes]) => bytes.length < 100_000);
-  await expectAll('torch', some.map(([name, bytes, expected]): File => [name, torchZip(bytes), expected]));
-  await expectAll('legacy', some.map(([name, bytes, expected]): File => [name, torchLegacy(bytes), expected]));
+  const some = pickles
+    .filter(([name], i) => i % 12 < 2 || !/\.\w+, /.test(name))
+    .filter(([, bytes]) => bytes.length < 100_000);
+  await expectAll(
+    'torch',
+    some.map(([name, bytes, expected]): File => [name, torchZip(bytes), expected]),
+  );
+  await expectAll(
+    'legacy',
+    some.map(([name, bytes, expected]): File => [name, torchLegacy(bytes), expected]),
+  );
 });
 
 test('a call in each of the five pickles of the older format', async () => {
@@ -191,13 +368,21 @@ test('a call in each of the five pickles of the older format', async () => {
   const whole = torchLegacy(pickle(stateDict(true)));
   const files: File[] = [];
   // Each pickle begins with PROTO 2: cut there, put the call in front of what follows.
-  for (let at = 0; (at = Buffer.from(whole).indexOf(bytesOf([0x80, 2]), at)) >= 0 && files.length < 5; at++) files.push([`at ${at}`, bytesOf(whole.subarray(0, at), pickle(call), whole.subarray(at)), /WeightsError: .*(os\.system|did not write)/]);
+  for (let at = 0; (at = Buffer.from(whole).indexOf(bytesOf([0x80, 2]), at)) >= 0 && files.length < 5; at++)
+    files.push([
+      `at ${at}`,
+      bytesOf(whole.subarray(0, at), pickle(call), whole.subarray(at)),
+      /WeightsError: .*(os\.system|did not write)/,
+    ]);
   assert.is(files.length, 5);
   await expectAll('legacy', files);
 });
 
 test('plain data with odd names is plain data', async () => {
-  assert.equal(await outcomes('pickle', harmless), harmless.map(() => 'loaded'));
+  assert.equal(
+    await outcomes('pickle', harmless),
+    harmless.map(() => 'loaded'),
+  );
   assert.is((Object.prototype as { polluted?: unknown }).polluted, undefined);
 });
 
@@ -249,9 +434,16 @@ test('PyTorch files that lie are refused', () => expectAll('torch', torchArchive
 
 test('members named to leave the folder write nothing', async () => {
   const names = ['../../x.npy', '/etc/x.npy', 'C:\\x.npy', '..\\x.npy', 'a/../../x.npy', '\u0000.npy', '__proto__.npy'];
-  const results = await outcomes('npz', names.map((name) => [name, zipOf([member(name, zeros(0))])] as const));
-  for (const [i, result] of results.entries()) assert.match(result, /^(WeightsError|loaded)/, `${JSON.stringify(names[i])}: ${result}`);
-  await outcomes('zip', names.map((name) => [name, zipOf([member(name)])] as const)).then((all) => all.forEach((result) => assert.match(result, /^(WeightsError|loaded)/)));
+  const results = await outcomes(
+    'npz',
+    names.map((name) => [name, zipOf([member(name, zeros(0))])] as const),
+  );
+  for (const [i, result] of results.entries())
+    assert.match(result, /^(WeightsError|loaded)/, `${JSON.stringify(names[i])}: ${result}`);
+  await outcomes(
+    'zip',
+    names.map((name) => [name, zipOf([member(name)])] as const),
+  ).then((all) => all.forEach((result) => assert.match(result, /^(WeightsError|loaded)/)));
 });
 
 test.run();

@@ -1,5 +1,6 @@
-// Runs cases in a worker thread and watches it: a case that hangs, or that brings the thread down, is reported with its seed and number,
-// and the others go on in a new thread. Seeded: a case is the same whichever run it is part of.
+// Runs cases in a worker thread and watches it: a case that hangs, or that brings the thread down,
+// is reported with its seed and number, and the others go on in a new thread. Seeded: a case is the
+// same whichever run it is part of.
 
 import { Worker } from 'node:worker_threads';
 import type { Failure, FromWorker, Job } from './worker.ts';
@@ -42,8 +43,15 @@ export class Fuzzer {
   /** Runs cases from `from` up to `to`. */
   async run(job: Job): Promise<FuzzReport> {
     const began = performance.now();
-    const report: FuzzReport = { cases: job.to - job.from, loads: 0, refusals: {}, failures: [], results: [], seconds: 0 };
-    for (let from = job.from; from < job.to && report.failures.length < 50; ) {
+    const report: FuzzReport = {
+      cases: job.to - job.from,
+      loads: 0,
+      refusals: {},
+      failures: [],
+      results: [],
+      seconds: 0,
+    };
+    for (let from = job.from; from < job.to && report.failures.length < 50;) {
       this.#worker ??= await this.#start();
       const lost = await this.#part({ ...job, from }, report);
       if (!lost) break;
@@ -67,7 +75,14 @@ export class Fuzzer {
     const state = this.#state;
     Atomics.store(state, 0, job.from);
     return new Promise((resolve) => {
-      const lost = (kind: Failure['kind'], text: string): Failure => ({ format: job.format, seed: job.seed, n: Atomics.load(state, 0), kind, text, how: '' });
+      const lost = (kind: Failure['kind'], text: string): Failure => ({
+        format: job.format,
+        seed: job.seed,
+        n: Atomics.load(state, 0),
+        kind,
+        text,
+        how: '',
+      });
       let [seen, since] = [Atomics.load(state, 1), performance.now()];
       let ended = false;
       const end = (failure?: Failure) => {
@@ -87,7 +102,10 @@ export class Fuzzer {
         addTo(report, done);
         end();
       };
-      const onError = (error: NodeJS.ErrnoException) => end(lost(error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'memory' : 'crash', `${error.code ?? ''} ${error.message}`));
+      const onError = (error: NodeJS.ErrnoException) =>
+        end(
+          lost(error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'memory' : 'crash', `${error.code ?? ''} ${error.message}`),
+        );
       const onExit = (code: number) => end(lost('crash', `the thread ended with code ${code}`));
       worker.on('message', onMessage).on('error', onError).on('exit', onExit);
       worker.postMessage(job);

@@ -1,8 +1,11 @@
-// Watches what code under test does to its host: memory it asks for, files it writes, processes and connections it starts, code it makes.
-// Works by replacing constructors and functions of this thread, so it must be installed before the code under test is loaded.
-// It sees ArrayBuffers, typed arrays and Buffers when they are made from a number or a list, and looks at all memory each few of their
-// megabytes; the JavaScript heap and what native code takes (zlib, strings) between those looks only at the end of a case, and by the
-// heap limit of the worker. It does not see: copies that typed arrays make of themselves, which are no larger than what was counted.
+// Watches what code under test does to its host: memory it asks for, files it writes, processes and
+// connections it starts, code it makes. Works by replacing constructors and functions of this
+// thread, so it must be installed before the code under test is loaded.
+// It sees ArrayBuffers, typed arrays and Buffers when they are made from a number or a list, and
+// looks at all memory each few of their megabytes; the JavaScript heap and what native code takes
+// (zlib, strings) between those looks only at the end of a case, and by the heap limit of the
+// worker. It does not see: copies that typed arrays make of themselves, which are no larger than
+// what was counted.
 
 import fs from 'node:fs';
 import child from 'node:child_process';
@@ -16,14 +19,55 @@ import { runInNewContext } from 'node:vm';
 export interface Observed {
   /** Bytes of the largest buffer asked for, also where it was refused. */
   largest: number;
-  /** Bytes of heap and native memory at most, more than at the start; garbage counts at the end only: by then what was held may be garbage. */
+  /**
+   * Bytes of heap and native memory at most, more than at the start; garbage counts at the end
+   * only: by then what was held may be garbage.
+   */
   peak: number;
   /** What the code must not do, in words. */
   forbidden: string[];
 }
 
-const TYPED = ['Int8Array', 'Uint8Array', 'Uint8ClampedArray', 'Int16Array', 'Uint16Array', 'Int32Array', 'Uint32Array', 'Float32Array', 'Float64Array', 'BigInt64Array', 'BigUint64Array'] as const;
-const WRITERS = ['appendFile', 'chmod', 'chown', 'copyFile', 'cp', 'createWriteStream', 'fchmod', 'fchown', 'ftruncate', 'futimes', 'lchown', 'link', 'lutimes', 'mkdir', 'mkdtemp', 'rename', 'rm', 'rmdir', 'symlink', 'truncate', 'unlink', 'utimes', 'write', 'writeFile', 'writev'];
+const TYPED = [
+  'Int8Array',
+  'Uint8Array',
+  'Uint8ClampedArray',
+  'Int16Array',
+  'Uint16Array',
+  'Int32Array',
+  'Uint32Array',
+  'Float32Array',
+  'Float64Array',
+  'BigInt64Array',
+  'BigUint64Array',
+] as const;
+const WRITERS = [
+  'appendFile',
+  'chmod',
+  'chown',
+  'copyFile',
+  'cp',
+  'createWriteStream',
+  'fchmod',
+  'fchown',
+  'ftruncate',
+  'futimes',
+  'lchown',
+  'link',
+  'lutimes',
+  'mkdir',
+  'mkdtemp',
+  'rename',
+  'rm',
+  'rmdir',
+  'symlink',
+  'truncate',
+  'unlink',
+  'utimes',
+  'write',
+  'writeFile',
+  'writev',
+];
 
 let largest = 0;
 let unseen = 0;
@@ -116,25 +160,39 @@ function watchBuffers(): void {
   for (const name of ['ArrayBuffer', 'SharedArrayBuffer']) host[name] = watched(host[name], bufferSize);
   for (const name of TYPED) {
     const each: number = host[name].BYTES_PER_ELEMENT;
-    host[name] = watched(host[name], ([from]) => (typeof from === 'number' ? from * each : typeof from?.length === 'number' ? from.length * each : 0));
+    host[name] = watched(host[name], ([from]) =>
+      typeof from === 'number' ? from * each : typeof from?.length === 'number' ? from.length * each : 0,
+    );
   }
   for (const name of ['alloc', 'allocUnsafe', 'allocUnsafeSlow'] as const) {
     const original = Buffer[name] as (size: number, ...rest: any[]) => Buffer;
     (Buffer as Anything)[name] = (size: number, ...rest: any[]) => (note(size), original.call(Buffer, size, ...rest));
   }
-  if (host.WebAssembly) host.WebAssembly.Memory = watched(host.WebAssembly.Memory, ([descriptor]) => Number(descriptor?.initial ?? 0) * 65_536);
+  if (host.WebAssembly)
+    host.WebAssembly.Memory = watched(
+      host.WebAssembly.Memory,
+      ([descriptor]) => Number(descriptor?.initial ?? 0) * 65_536,
+    );
 }
 
 /** Installs the watch in this thread, for good; it looks only between `start` and `stop`. */
 export function installGuard(): { start(): void; stop(): Observed; collect(): void } {
   watchBuffers();
-  const reads = ([, flags]: unknown[]) => flags !== undefined && flags !== 'r' && flags !== fs.constants.O_RDONLY && typeof flags !== 'function' && typeof flags !== 'object';
+  const reads = ([, flags]: unknown[]) =>
+    flags !== undefined &&
+    flags !== 'r' &&
+    flags !== fs.constants.O_RDONLY &&
+    typeof flags !== 'function' &&
+    typeof flags !== 'object';
   for (const owner of [fs, fs.promises] as Anything[]) {
-    for (const key of Object.keys(owner)) if (WRITERS.includes(key.replace(/Sync$/, ''))) forbid(owner, key, `fs.${key}()`);
+    for (const key of Object.keys(owner))
+      if (WRITERS.includes(key.replace(/Sync$/, ''))) forbid(owner, key, `fs.${key}()`);
     for (const key of ['open', 'openSync']) forbid(owner, key, 'opening a file to write', reads);
   }
-  for (const key of ['exec', 'execFile', 'execFileSync', 'execSync', 'fork', 'spawn', 'spawnSync']) forbid(child, key, `${key}()`);
-  for (const owner of [http, https] as Anything[]) for (const key of ['request', 'get']) forbid(owner, key, 'a connection');
+  for (const key of ['exec', 'execFile', 'execFileSync', 'execSync', 'fork', 'spawn', 'spawnSync'])
+    forbid(child, key, `${key}()`);
+  for (const owner of [http, https] as Anything[])
+    for (const key of ['request', 'get']) forbid(owner, key, 'a connection');
   for (const key of ['connect', 'createConnection']) forbid(net, key, 'a connection');
   for (const key of ['exit', 'abort', 'kill', 'chdir', 'dlopen']) forbid(process, key, `process.${key}()`);
   for (const key of ['fetch', 'eval', 'Function', 'WebSocket']) forbid(globalThis, key, `${key}()`);

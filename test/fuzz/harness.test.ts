@@ -1,4 +1,5 @@
-// The fuzzer can fail: readers that are bad on purpose, one for each rule, are found out, and a good one is not.
+// The fuzzer can fail: readers that are bad on purpose, one for each rule, are found out, and a
+// good one is not.
 // Needs: no GPU.
 
 import { suite } from 'uvu';

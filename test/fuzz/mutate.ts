@@ -1,5 +1,7 @@
-// Seeded mutations of files: what a cut connection, a bad disk or someone with bad intentions makes of a good file.
-// Knows no format: a sample says where its parts begin (`cuts`) and where its integers lie (`fields`).
+// Seeded mutations of files: what a cut connection, a bad disk or someone with bad intentions makes
+// of a good file.
+// Knows no format: a sample says where its parts begin (`cuts`) and where its integers lie
+// (`fields`).
 
 /** Uniform numbers in [0, 1). */
 export type Random = () => number;
@@ -15,7 +17,10 @@ export interface Sample {
   readonly dataStart?: number;
   /** A text of JSON: some mutants change a value and stay JSON. */
   readonly json?: boolean;
-  /** A part whose mutants are packed soundly, with right lengths and checksums, so that they come past the outer format's checks. */
+  /**
+   * A part whose mutants are packed soundly, with right lengths and checksums, so that they come
+   * past the outer format's checks.
+   */
   readonly inner?: { readonly sample: Sample; pack(bytes: Uint8Array): Uint8Array };
 }
 
@@ -38,7 +43,8 @@ const below = (random: Random, n: number) => Math.floor(random() * n);
 const pick = <T>(random: Random, list: readonly T[]): T => list[below(random, list.length)]!;
 
 export function writeField(bytes: Uint8Array, { at, size, big }: Sample['fields'][number], value: bigint): void {
-  for (let i = 0; i < size && at + i < bytes.length; i++) bytes[at + (big ? size - 1 - i : i)] = Number((value >> BigInt(8 * i)) & 0xffn);
+  for (let i = 0; i < size && at + i < bytes.length; i++)
+    bytes[at + (big ? size - 1 - i : i)] = Number((value >> BigInt(8 * i)) & 0xffn);
 }
 
 /** Half of all places are where a part begins or ends, give or take one byte. */
@@ -59,7 +65,13 @@ function joined(...parts: Uint8Array[]): Uint8Array {
   return out;
 }
 
-type Step = (bytes: Uint8Array, sample: Sample, random: Random, others: readonly Sample[], tokens: readonly Uint8Array[]) => Mutant;
+type Step = (
+  bytes: Uint8Array,
+  sample: Sample,
+  random: Random,
+  others: readonly Sample[],
+  tokens: readonly Uint8Array[],
+) => Mutant;
 
 const steps: Readonly<Record<string, Step>> = {
   flip(bytes, sample, random) {
@@ -94,8 +106,15 @@ const steps: Readonly<Record<string, Step>> = {
     return { bytes: joined(bytes.subarray(0, to), bytes.subarray(from)), how: `double ${from} to ${to}` };
   },
   swap(bytes, sample, random) {
-    const [a, b, c] = [place(random, sample, bytes.length), place(random, sample, bytes.length), place(random, sample, bytes.length)].sort((x, y) => x - y) as [number, number, number];
-    return { bytes: joined(bytes.subarray(0, a), bytes.subarray(b, c), bytes.subarray(a, b), bytes.subarray(c)), how: `swap ${a} to ${b} with ${b} to ${c}` };
+    const [a, b, c] = [
+      place(random, sample, bytes.length),
+      place(random, sample, bytes.length),
+      place(random, sample, bytes.length),
+    ].sort((x, y) => x - y) as [number, number, number];
+    return {
+      bytes: joined(bytes.subarray(0, a), bytes.subarray(b, c), bytes.subarray(a, b), bytes.subarray(c)),
+      how: `swap ${a} to ${b} with ${b} to ${c}`,
+    };
   },
   insert(bytes, sample, random) {
     const at = place(random, sample, bytes.length);
@@ -108,18 +127,70 @@ const steps: Readonly<Record<string, Step>> = {
     const at = place(random, sample, bytes.length);
     const token = pick(random, tokens);
     const over = random() < 0.5 ? token.length : 0;
-    return { bytes: joined(bytes.subarray(0, at), token, bytes.subarray(Math.min(bytes.length, at + over))), how: `${over ? 'write' : 'insert'} token ${tokens.indexOf(token)} at ${at}` };
+    return {
+      bytes: joined(bytes.subarray(0, at), token, bytes.subarray(Math.min(bytes.length, at + over))),
+      how: `${over ? 'write' : 'insert'} token ${tokens.indexOf(token)} at ${at}`,
+    };
   },
   splice(bytes, sample, random, others) {
     const other = pick(random, others);
     const [at, from] = [place(random, sample, bytes.length), place(random, other, other.bytes.length)];
-    return { bytes: joined(bytes.subarray(0, at), other.bytes.subarray(from)), how: `up to ${at}, then ${other.name} from ${from}` };
+    return {
+      bytes: joined(bytes.subarray(0, at), other.bytes.subarray(from)),
+      how: `up to ${at}, then ${other.name} from ${from}`,
+    };
   },
 };
 
-const STEP_NAMES = ['flip', 'flip', 'set', 'set', 'field', 'field', 'field', 'truncate', 'remove', 'duplicate', 'swap', 'insert', 'token', 'token', 'splice'];
+const STEP_NAMES = [
+  'flip',
+  'flip',
+  'set',
+  'set',
+  'field',
+  'field',
+  'field',
+  'truncate',
+  'remove',
+  'duplicate',
+  'swap',
+  'insert',
+  'token',
+  'token',
+  'splice',
+];
 
-const ODD_VALUES: readonly unknown[] = [null, true, false, 0, -1, 1, 0.5, 1e308, -0, 2 ** 31, 2 ** 53, 2 ** 53 + 2, -(2 ** 63), '', 'F32', 'x'.repeat(300), '../../x', '/etc/passwd', '__proto__', '\u0000', '\ud800', [], {}, [[]], [0, 0], [-1], [2 ** 53], Array(40).fill(1), { content: '' }];
+const ODD_VALUES: readonly unknown[] = [
+  null,
+  true,
+  false,
+  0,
+  -1,
+  1,
+  0.5,
+  1e308,
+  -0,
+  2 ** 31,
+  2 ** 53,
+  2 ** 53 + 2,
+  -(2 ** 63),
+  '',
+  'F32',
+  'x'.repeat(300),
+  '../../x',
+  '/etc/passwd',
+  '__proto__',
+  '\u0000',
+  '\ud800',
+  [],
+  {},
+  [[]],
+  [0, 0],
+  [-1],
+  [2 ** 53],
+  Array(40).fill(1),
+  { content: '' },
+];
 const ODD_KEYS = ['__proto__', 'constructor', '', '\u0000', 'dtype', 'x'.repeat(300), '\u001b[31m'];
 
 /** Changes one to three values or keys of a JSON text, anywhere in it. */
@@ -128,15 +199,28 @@ function mutateJson(bytes: Uint8Array, random: Random): Mutant {
   let how = '';
   for (let times = 1 + below(random, 3); times > 0; times--) {
     let [parent, key, path] = [root as Record<string, unknown>, 'value', ''];
-    for (let value = parent[key]; typeof value === 'object' && value !== null && Object.keys(value).length > 0 && random() < 0.85; value = parent[key]) {
+    for (
+      let value = parent[key];
+      typeof value === 'object' && value !== null && Object.keys(value).length > 0 && random() < 0.85;
+      value = parent[key]
+    ) {
       parent = value as Record<string, unknown>;
       key = pick(random, Object.keys(parent));
       path += `/${key}`;
     }
-    const odd = random() < 0.3 && typeof parent[key] === 'number' ? (parent[key] as number) + pick(random, [-1, 1, 0.5, 2 ** 32, 2 ** 53]) : pick(random, ODD_VALUES);
+    const odd =
+      random() < 0.3 && typeof parent[key] === 'number'
+        ? (parent[key] as number) + pick(random, [-1, 1, 0.5, 2 ** 32, 2 ** 53])
+        : pick(random, ODD_VALUES);
     const move = below(random, 5);
     if (move === 0 && parent !== root) delete parent[key];
-    else if (move === 1 && !Array.isArray(parent) && parent !== root) Object.defineProperty(parent, pick(random, ODD_KEYS), { value: random() < 0.5 ? parent[key] : odd, enumerable: true, configurable: true, writable: true });
+    else if (move === 1 && !Array.isArray(parent) && parent !== root)
+      Object.defineProperty(parent, pick(random, ODD_KEYS), {
+        value: random() < 0.5 ? parent[key] : odd,
+        enumerable: true,
+        configurable: true,
+        writable: true,
+      });
     else parent[key] = structuredClone(odd);
     how += `; ${['remove', 'add a key at'][move] ?? 'change'} ${path}`;
   }
@@ -144,7 +228,12 @@ function mutateJson(bytes: Uint8Array, random: Random): Mutant {
 }
 
 /** One to five mutations of a copy of the sample, one most often. */
-export function mutate(sample: Sample, random: Random, others: readonly Sample[], tokens: readonly Uint8Array[]): Mutant {
+export function mutate(
+  sample: Sample,
+  random: Random,
+  others: readonly Sample[],
+  tokens: readonly Uint8Array[],
+): Mutant {
   if (sample.inner && random() < 0.5) {
     const inside = mutate(sample.inner.sample, random, others, tokens);
     return { bytes: sample.inner.pack(inside.bytes), how: `${sample.name}, inside ${inside.how}` };
@@ -161,7 +250,10 @@ export function mutate(sample: Sample, random: Random, others: readonly Sample[]
   return mutant;
 }
 
-/** How many cases `systematic` has for a sample: itself, cut at each part's edge, and each integer set to each odd value. */
+/**
+ * How many cases `systematic` has for a sample: itself, cut at each part's edge, and each integer
+ * set to each odd value.
+ */
 export function systematicCount({ cuts, fields, bytes }: Sample): number {
   return 1 + cuts.length + fields.length * oddIntegers(bytes.length).length;
 }

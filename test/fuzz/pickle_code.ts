@@ -1,20 +1,32 @@
-// Pickles by hand: an assembler for the fuzz corpus and the attacks, and a splitter that finds opcodes in bytes. Runs nothing.
-// Reference: CPython Lib/pickletools.py (the opcodes), torch/serialization.py (what tensors look like).
+// Pickles by hand: an assembler for the fuzz corpus and the attacks, and a splitter that finds
+// opcodes in bytes. Runs nothing. Reference: CPython Lib/pickletools.py (the opcodes),
+// torch/serialization.py (what tensors look like).
 
 const encoder = new TextEncoder();
 
 export function bytesOf(...parts: (string | number | Uint8Array | readonly number[])[]): Uint8Array<ArrayBuffer> {
-  const list = parts.map((part) => (typeof part === 'string' ? encoder.encode(part) : typeof part === 'number' ? Uint8Array.of(part) : Uint8Array.from(part)));
+  const list = parts.map((part) =>
+    typeof part === 'string'
+      ? encoder.encode(part)
+      : typeof part === 'number'
+        ? Uint8Array.of(part)
+        : Uint8Array.from(part),
+  );
   const out = new Uint8Array(list.reduce((sum, part) => sum + part.length, 0));
   list.reduce((at, part) => (out.set(part, at), at + part.length), 0);
   return out;
 }
 
 export function little(value: number | bigint, size: number): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from({ length: size }, (_, i) => Number((BigInt.asUintN(64, BigInt(value)) >> BigInt(8 * i)) & 0xffn));
+  return Uint8Array.from({ length: size }, (_, i) =>
+    Number((BigInt.asUintN(64, BigInt(value)) >> BigInt(8 * i)) & 0xffn),
+  );
 }
 
-/** Bytes of argument by opcode: a number, lines of text, or a length of so many bytes and then that much. */
+/**
+ * Bytes of argument by opcode: a number, lines of text, or a length of so many bytes and then that
+ * much.
+ */
 const ARGUMENTS: Readonly<Record<string, number | 'line' | 'lines' | 'counted1' | 'counted4' | 'counted8'>> = {
   I: 'line', L: 'line', F: 'line', S: 'line', V: 'line', P: 'line', p: 'line', g: 'line', c: 'lines', i: 'lines',
   J: 4, K: 1, M: 2, G: 8, q: 1, r: 4, h: 1, j: 4, '\x80': 1, '\x82': 1, '\x83': 2, '\x84': 4, '\x95': 8,
@@ -22,7 +34,10 @@ const ARGUMENTS: Readonly<Record<string, number | 'line' | 'lines' | 'counted1' 
 }; // prettier-ignore
 
 /** Where each opcode begins, and the integers among the arguments; stops at what is no pickle. */
-export function splitPickle(bytes: Uint8Array, from = 0): { cuts: number[]; fields: { at: number; size: number }[]; end: number } {
+export function splitPickle(
+  bytes: Uint8Array,
+  from = 0,
+): { cuts: number[]; fields: { at: number; size: number }[]; end: number } {
   const cuts: number[] = [];
   const fields: { at: number; size: number }[] = [];
   let at = from;
@@ -55,12 +70,19 @@ export const global = (module: string, name: string) => bytesOf(`c${module}\n${n
 export const stackGlobal = (module: string, name: string) => bytesOf(short(module), short(name), 0x93);
 export const unicode = (text: string) => bytesOf('X', little(encoder.encode(text).length, 4), text);
 export const short = (text: string) => bytesOf(0x8c, encoder.encode(text).length, text);
-export const int = (value: number) => (value >= 0 && value < 256 ? bytesOf('K', value) : value >= 0 && value < 65_536 ? bytesOf('M', little(value, 2)) : bytesOf('J', little(value, 4)));
+export const int = (value: number) =>
+  value >= 0 && value < 256
+    ? bytesOf('K', value)
+    : value >= 0 && value < 65_536
+      ? bytesOf('M', little(value, 2))
+      : bytesOf('J', little(value, 4));
 export const tuple = (...parts: Uint8Array[]) => bytesOf('(', ...parts, 't');
 export const reduce = (callable: Uint8Array, ...args: Uint8Array[]) => bytesOf(callable, tuple(...args), 'R');
 export const orderedDict = bytesOf('ccollections\nOrderedDict\n)R');
-export const dict = (entries: Readonly<Record<string, Uint8Array>>) => bytesOf('}(', ...Object.entries(entries).map(([key, value]) => bytesOf(unicode(key), value)), 'u');
-export const ordered = (entries: Readonly<Record<string, Uint8Array>>) => bytesOf(orderedDict, '(', ...Object.entries(entries).map(([key, value]) => bytesOf(unicode(key), value)), 'u');
+export const dict = (entries: Readonly<Record<string, Uint8Array>>) =>
+  bytesOf('}(', ...Object.entries(entries).map(([key, value]) => bytesOf(unicode(key), value)), 'u');
+export const ordered = (entries: Readonly<Record<string, Uint8Array>>) =>
+  bytesOf(orderedDict, '(', ...Object.entries(entries).map(([key, value]) => bytesOf(unicode(key), value)), 'u');
 export const list = (...items: Uint8Array[]) => bytesOf('](', ...items, 'e');
 export const pickle = (body: Uint8Array, version = 2) => bytesOf(version >= 2 ? proto(version) : '', body, '.');
 
@@ -76,8 +98,35 @@ export interface TensorCode {
 }
 
 /** `torch._utils._rebuild_tensor_v2(storage, offset, shape, strides, False, OrderedDict())`. */
-export function tensorCode({ storage, key, count, offset = 0, shape, strides, legacy }: TensorCode): Uint8Array<ArrayBuffer> {
-  const steps = strides ?? shape.map((_, axis) => shape.slice(axis + 1).reduce((product, length) => product * length, 1));
-  const persistent = bytesOf(tuple(unicode('storage'), global('torch', storage), unicode(key), unicode('cpu'), int(count), ...(legacy ? [bytesOf('N')] : [])), 'Q');
-  return reduce(global('torch._utils', '_rebuild_tensor_v2'), persistent, int(offset), tuple(...shape.map(int)), tuple(...steps.map(int)), bytesOf(0x89), orderedDict);
+export function tensorCode({
+  storage,
+  key,
+  count,
+  offset = 0,
+  shape,
+  strides,
+  legacy,
+}: TensorCode): Uint8Array<ArrayBuffer> {
+  const steps =
+    strides ?? shape.map((_, axis) => shape.slice(axis + 1).reduce((product, length) => product * length, 1));
+  const persistent = bytesOf(
+    tuple(
+      unicode('storage'),
+      global('torch', storage),
+      unicode(key),
+      unicode('cpu'),
+      int(count),
+      ...(legacy ? [bytesOf('N')] : []),
+    ),
+    'Q',
+  );
+  return reduce(
+    global('torch._utils', '_rebuild_tensor_v2'),
+    persistent,
+    int(offset),
+    tuple(...shape.map(int)),
+    tuple(...steps.map(int)),
+    bytesOf(0x89),
+    orderedDict,
+  );
 }

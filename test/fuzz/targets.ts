@@ -1,5 +1,6 @@
-// The readers under test, by format. Each target takes a file's bytes and returns what is wrong with what it loaded, or undefined;
-// a refusal is what it throws. Those marked as bad are for the test of the harness itself.
+// The readers under test, by format. Each target takes a file's bytes and returns what is wrong
+// with what it loaded, or undefined; a refusal is what it throws. Those marked as bad are for the
+// test of the harness itself.
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -25,14 +26,20 @@ export type Target = (bytes: Uint8Array<ArrayBuffer>) => Promise<string | undefi
 const READ_AGAIN = 80; // times the file's size that a reader and the check together may ask for
 const READ_ANYWAY = 8 * 2 ** 20;
 
-/** Thrown where a reader asks for more than a sound one needs: not one of the library's errors, so it is a failure. */
+/**
+ * Thrown where a reader asks for more than a sound one needs: not one of the library's errors, so
+ * it is a failure.
+ */
 class GreedyError extends Error {}
 
 export interface CountedSource extends ByteSource {
   closed: number;
 }
 
-/** Bytes as a file that refuses what is not in it, as all of the library's sources do, and counts what is asked for. */
+/**
+ * Bytes as a file that refuses what is not in it, as all of the library's sources do, and counts
+ * what is asked for.
+ */
 export function countedSource(bytes: Uint8Array, label = 'file'): CountedSource {
   let asked = 0;
   return {
@@ -41,10 +48,13 @@ export function countedSource(bytes: Uint8Array, label = 'file'): CountedSource 
     closed: 0,
     async read(start, end) {
       if (this.closed) throw new GreedyError('it reads a file that it closed');
-      if (!(Number.isSafeInteger(start) && Number.isSafeInteger(end) && 0 <= start && start <= end)) throw new WeightsError(`${label}: got the byte range [${start}, ${end}), expected whole numbers in order.`);
-      if (end > bytes.length) throw new WeightsError(`${label}: got a file of ${bytes.length} bytes, expected at least ${end}.`);
+      if (!(Number.isSafeInteger(start) && Number.isSafeInteger(end) && 0 <= start && start <= end))
+        throw new WeightsError(`${label}: got the byte range [${start}, ${end}), expected whole numbers in order.`);
+      if (end > bytes.length)
+        throw new WeightsError(`${label}: got a file of ${bytes.length} bytes, expected at least ${end}.`);
       asked += end - start;
-      if (asked > READ_ANYWAY + READ_AGAIN * bytes.length) throw new GreedyError(`it reads ${asked} bytes of a file of ${bytes.length}`);
+      if (asked > READ_ANYWAY + READ_AGAIN * bytes.length)
+        throw new GreedyError(`it reads ${asked} bytes of a file of ${bytes.length}`);
       return new Uint8Array(bytes.subarray(start, end));
     },
     async close() {
@@ -53,8 +63,15 @@ export function countedSource(bytes: Uint8Array, label = 'file'): CountedSource 
   };
 }
 
-/** Opens by `open`, which owns the file from then on, and checks the checkpoint; the file must be closed whatever happens. */
-async function checkpointTarget(bytes: Uint8Array, open: (source: ByteSource) => Promise<Checkpoint>, more?: (checkpoint: Checkpoint) => Promise<string | undefined>): Promise<string | undefined> {
+/**
+ * Opens by `open`, which owns the file from then on, and checks the checkpoint; the file must be
+ * closed whatever happens.
+ */
+async function checkpointTarget(
+  bytes: Uint8Array,
+  open: (source: ByteSource) => Promise<Checkpoint>,
+  more?: (checkpoint: Checkpoint) => Promise<string | undefined>,
+): Promise<string | undefined> {
   const source = countedSource(bytes);
   let checkpoint: Checkpoint;
   try {
@@ -73,7 +90,9 @@ async function checkpointTarget(bytes: Uint8Array, open: (source: ByteSource) =>
 
 const shardFolder = new URL('../fixtures/safetensors/sharded/', import.meta.url);
 const SHARDS = [1, 2, 3].map((n) => `model-0000${n}-of-00003.safetensors`);
-const shardBytes = new Map(SHARDS.map((name) => [name, new Uint8Array(readFileSync(fileURLToPath(new URL(name, shardFolder))))]));
+const shardBytes = new Map(
+  SHARDS.map((name) => [name, new Uint8Array(readFileSync(fileURLToPath(new URL(name, shardFolder))))]),
+);
 
 /** A folder of these files. */
 function folderOf(files: ReadonlyMap<string, Uint8Array>, opened: CountedSource[] = []): ModelSource {
@@ -97,7 +116,9 @@ const jsonFile = (name: string, bytes: Uint8Array) => readJson(folderOf(new Map(
 async function goodArrays(): Promise<Set<string>> {
   const all = new Set<string>();
   for (const { bytes } of (await corpusOf('npz')).samples) {
-    const arrays = await Promise.resolve().then(() => parseNpz(bytes as Uint8Array<ArrayBuffer>, 'good')).catch(() => new Map<string, IntegerArray>()); // some are refused
+    const arrays = await Promise.resolve()
+      .then(() => parseNpz(bytes as Uint8Array<ArrayBuffer>, 'good'))
+      .catch(() => new Map<string, IntegerArray>()); // some are refused
     for (const array of arrays.values()) all.add(fingerprint(array));
   }
   return all;
@@ -109,7 +130,8 @@ async function arraysFault(arrays: Iterable<IntegerArray>): Promise<string | und
   for (const array of arrays) {
     const count = array.shape.reduce((product, length) => product * length, 1);
     if (count !== array.data.length) return `${array.data.length} values for shape [${array.shape.join(', ')}]`;
-    if (!(await good).has(fingerprint(array))) return `an array that no good file has, [${array.shape.join(', ')}]: damaged bytes passed`;
+    if (!(await good).has(fingerprint(array)))
+      return `an array that no good file has, [${array.shape.join(', ')}]: damaged bytes passed`;
   }
   return undefined;
 }
@@ -122,7 +144,8 @@ async function zipTarget(bytes: Uint8Array): Promise<string | undefined> {
       if (error instanceof WeightsError) return undefined;
       throw error;
     });
-    if (whole && (whole.length !== member.size || crc32(whole) < 0)) return `${JSON.stringify(name)} gave ${whole.length} of ${member.size} bytes`;
+    if (whole && (whole.length !== member.size || crc32(whole) < 0))
+      return `${JSON.stringify(name)} gave ${whole.length} of ${member.size} bytes`;
     if (!member.stored) continue;
     const start = await zip.start(name).catch((error: unknown) => {
       if (error instanceof WeightsError) return undefined;
@@ -130,7 +153,8 @@ async function zipTarget(bytes: Uint8Array): Promise<string | undefined> {
     });
     if (start === undefined) continue;
     if (start + member.size > bytes.length) return `${JSON.stringify(name)} ends behind the file`;
-    if (whole && crc32(bytes.subarray(start, start + member.size)) !== crc32(whole)) return `${JSON.stringify(name)} is not where start() says`;
+    if (whole && crc32(bytes.subarray(start, start + member.size)) !== crc32(whole))
+      return `${JSON.stringify(name)} is not where start() says`;
   }
   return undefined;
 }
@@ -141,7 +165,8 @@ function valueFault(root: PickleValue): string | undefined {
   const open: unknown[] = [root];
   while (open.length) {
     const value = open.pop();
-    if (typeof value === 'function' || typeof value === 'symbol' || value === undefined) return `a ${typeof value} in what was read`;
+    if (typeof value === 'function' || typeof value === 'symbol' || value === undefined)
+      return `a ${typeof value} in what was read`;
     if (typeof value !== 'object' || value === null || value instanceof Uint8Array || seen.has(value)) continue;
     seen.add(value);
     if (value instanceof Map) for (const [key, item] of value) open.push(key, item);
@@ -175,18 +200,30 @@ export const targets: Readonly<Record<string, Target>> = {
   async voice(bytes) {
     const { VoicePreset } = await import('../../bark/processor/voice_preset.ts');
     const voice = await VoicePreset.load(new Blob([bytes]));
-    return arraysFault((['semantic_prompt', 'coarse_prompt', 'fine_prompt'] as const).map((key) => ({ data: voice[key], shape: [...voice.shapes[key]] })));
+    return arraysFault(
+      (['semantic_prompt', 'coarse_prompt', 'fine_prompt'] as const).map((key) => ({
+        data: voice[key],
+        shape: [...voice.shapes[key]],
+      })),
+    );
   },
   async checkpoint(bytes) {
     const { openCheckpoint } = await import('../../runtime/formats/open_checkpoint.ts');
-    const checkpoint = await openCheckpoint(await blobs(bytes[0] === 0x50 && bytes[1] === 0x4b ? 'pytorch_model.bin' : 'model.safetensors', bytes));
+    const checkpoint = await openCheckpoint(
+      await blobs(bytes[0] === 0x50 && bytes[1] === 0x4b ? 'pytorch_model.bin' : 'model.safetensors', bytes),
+    );
     const fault = await checkpointFault(checkpoint, bytes.length);
     await checkpoint.close();
     return fault;
   },
   zip: zipTarget,
   async pickle(bytes) {
-    const { value, end } = unpickle(bytes, { label: 'file.pkl', globals: torchGlobals, refused: refusedTorchName, persistent: storageOf });
+    const { value, end } = unpickle(bytes, {
+      label: 'file.pkl',
+      globals: torchGlobals,
+      refused: refusedTorchName,
+      persistent: storageOf,
+    });
     return end > bytes.length || bytes[end - 1] !== 0x2e ? `an end at ${end}, which is no STOP` : valueFault(value);
   },
   torch: (bytes) => checkpointTarget(bytes, openTorchCheckpoint),
@@ -211,7 +248,8 @@ export const targets: Readonly<Record<string, Target>> = {
   async tokenizer(bytes) {
     const { loadTokenizer } = await import('../../bark/processor/tokenizer.ts');
     const tokenizer = await loadTokenizer(folderOf(new Map([['tokenizer.json', bytes]])));
-    for (const text of encoded) if (!tokenizer.encode(text).every(Number.isSafeInteger)) return `${tokenizer.encode(text).join(', ')} as ids`;
+    for (const text of encoded)
+      if (!tokenizer.encode(text).every(Number.isSafeInteger)) return `${tokenizer.encode(text).join(', ')} as ids`;
     return undefined;
   },
 
@@ -238,7 +276,7 @@ export const targets: Readonly<Record<string, Target>> = {
   },
   'bad: never': () => new Promise(() => undefined),
   'bad: slow': async () => {
-    for (const end = performance.now() + 1100; performance.now() < end; );
+    for (const end = performance.now() + 1100; performance.now() < end;);
     return undefined;
   },
   'bad: write': async () => {

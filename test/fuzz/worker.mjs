@@ -1,4 +1,5 @@
-// Starts worker.ts in a thread: tsx loads TypeScript in the main thread alone unless it is asked to.
+// Starts worker.ts in a thread: tsx loads TypeScript in the main thread alone unless it is asked
+// to.
 
 import { register } from 'tsx/esm/api';
 

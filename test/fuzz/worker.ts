@@ -1,5 +1,7 @@
-// The thread that runs cases, one after the other: makes a mutant, gives it to its reader, and judges what became of it.
-// The parent (fuzzer.ts) watches the shared numbers and ends this thread where a case does not end by itself.
+// The thread that runs cases, one after the other: makes a mutant, gives it to its reader, and
+// judges what became of it.
+// The parent (fuzzer.ts) watches the shared numbers and ends this thread where a case does not end
+// by itself.
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { installGuard } from './guard.ts';
@@ -42,7 +44,9 @@ export interface FromWorker {
 
 /** Shared with the parent: the case that runs, and a number that grows with each try. */
 const state = new Int32Array((workerData as { state: SharedArrayBuffer }).state);
-const typed = Object.values(errors).filter((value): value is new () => Error => typeof value === 'function' && value.prototype instanceof Error);
+const typed = Object.values(errors).filter(
+  (value): value is new () => Error => typeof value === 'function' && value.prototype instanceof Error,
+);
 
 function hash(text: string): number {
   let sum = 2166136261;
@@ -50,13 +54,21 @@ function hash(text: string): number {
   return sum >>> 0;
 }
 
-/** The bytes of case n: first the good files and what can be gone through one by one, then what chance makes. */
-async function mutantOf({ format, seed, files }: Job, n: number): Promise<{ bytes: Uint8Array; how: string; intact: boolean }> {
+/**
+ * The bytes of case n: first the good files and what can be gone through one by one, then what
+ * chance makes.
+ */
+async function mutantOf(
+  { format, seed, files }: Job,
+  n: number,
+): Promise<{ bytes: Uint8Array; how: string; intact: boolean }> {
   if (files) return { bytes: files[n]!.bytes, how: files[n]!.name, intact: false };
   if (/^(bad|good):/.test(format)) return { bytes: new Uint8Array(1), how: format, intact: false };
   const { samples, tokens } = await corpusOf(format);
-  if (n < samples.length) return { ...systematic(samples[n]!, 0), intact: !/^bad|refused|clone/.test(samples[n]!.name) };
-  // Every other case goes through the cuts and integers of all samples, in leaps so that a short run sees some of each.
+  if (n < samples.length)
+    return { ...systematic(samples[n]!, 0), intact: !/^bad|refused|clone/.test(samples[n]!.name) };
+  // Every other case goes through the cuts and integers of all samples, in leaps so that a short
+  // run sees some of each.
   const counts = samples.map((sample) => systematicCount(sample) - 1);
   const all = counts.reduce((sum, count) => sum + count, 0);
   const turn = (n - samples.length) / 2;
@@ -71,7 +83,11 @@ async function mutantOf({ format, seed, files }: Job, n: number): Promise<{ byte
   const sample = samples[Math.floor(random() * samples.length)]!;
   const mutant = mutate(sample, random, samples, tokens);
   const { dataStart } = sample;
-  const intact = dataStart !== undefined && mutant.bytes.length === sample.bytes.length && mutant.bytes.subarray(0, dataStart).every((byte, i) => byte === sample.bytes[i]) && format === 'safetensors';
+  const intact =
+    dataStart !== undefined &&
+    mutant.bytes.length === sample.bytes.length &&
+    mutant.bytes.subarray(0, dataStart).every((byte, i) => byte === sample.bytes[i]) &&
+    format === 'safetensors';
   return { ...mutant, intact };
 }
 
@@ -112,9 +128,12 @@ function tooMuch({ largest, peak }: Observed, size: number): string | undefined 
 
 async function judge(job: Job, n: number): Promise<{ failure?: Failure; refusal?: Error }> {
   const { bytes, how, intact } = await mutantOf(job, n);
-  const fail = (kind: Failure['kind'], text: string) => ({ failure: { format: job.format, seed: job.seed, n, kind, text, how } });
+  const fail = (kind: Failure['kind'], text: string) => ({
+    failure: { format: job.format, seed: job.seed, n, kind, text, how },
+  });
   let outcome = await tryOnce(job.format, bytes.slice());
-  // A busy machine or a collection at the wrong moment: what is slow or large by itself is so again.
+  // A busy machine or a collection at the wrong moment: what is slow or large by itself is so
+  // again.
   for (let again = 0; again < 2 && (outcome.ms > CASE_MS || tooMuch(outcome.observed, bytes.length)); again++) {
     guard.collect();
     outcome = await tryOnce(job.format, bytes.slice());
@@ -126,10 +145,19 @@ async function judge(job: Job, n: number): Promise<{ failure?: Failure; refusal?
   if (ms > CASE_MS) return fail('slow', `${ms.toFixed(0)} ms`);
   if (late.length) return fail('untyped error', `later: ${String((late[0] as Error)?.stack ?? late[0])}`);
   if (error !== undefined) {
-    if (!typed.some((type) => error instanceof type)) return fail('untyped error', String((error as Error)?.stack ?? error).split('\n').slice(0, 6).join('\n'));
+    if (!typed.some((type) => error instanceof type))
+      return fail(
+        'untyped error',
+        String((error as Error)?.stack ?? error)
+          .split('\n')
+          .slice(0, 6)
+          .join('\n'),
+      );
     const { message } = error as Error;
-    if (!/got |is .*expected|missing/.test(message) || !message.includes(':')) return fail('message', message.slice(0, 300));
-    if (message.length > 1500 || /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/.test(message)) return fail('message', `${message.length} characters: ${JSON.stringify(message.slice(0, 300))}`);
+    if (!/got |is .*expected|missing/.test(message) || !message.includes(':'))
+      return fail('message', message.slice(0, 300));
+    if (message.length > 1500 || /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/.test(message))
+      return fail('message', `${message.length} characters: ${JSON.stringify(message.slice(0, 300))}`);
     if (intact) return fail('wrong load', `a good file refused: ${message}`);
     return { refusal: error as Error };
   }
@@ -150,7 +178,11 @@ async function run(job: Job): Promise<void> {
       const kind = refusal.message.replace(/"[^"]*"|'[^']*'|\d+/g, '#').slice(0, 70);
       refusals[kind] = (refusals[kind] ?? 0) + 1;
     } else loads++;
-    if (job.files || job.verbose) results.push([n, failure ? `${failure.kind}: ${failure.text}` : refusal ? `${refusal.name}: ${refusal.message}` : 'loaded']);
+    if (job.files || job.verbose)
+      results.push([
+        n,
+        failure ? `${failure.kind}: ${failure.text}` : refusal ? `${refusal.name}: ${refusal.message}` : 'loaded',
+      ]);
     // Timers and the parent's messages come only to a thread that rests.
     if (n % 64 === 0) await new Promise((done) => setImmediate(done));
   }
@@ -160,12 +192,14 @@ async function run(job: Job): Promise<void> {
 // What a module loads or makes when it is first used is not the doing of a case.
 for (const [format, target] of Object.entries(targets)) {
   if (/^(bad|good):/.test(format)) continue;
-  for (const { bytes } of (await corpusOf(format)).samples.slice(0, 3)) await target(bytes.slice()).catch(() => undefined);
+  for (const { bytes } of (await corpusOf(format)).samples.slice(0, 3))
+    await target(bytes.slice()).catch(() => undefined);
 }
 guard.collect();
 parentPort!.on('message', (job: Job) => {
   run(job).catch((error: unknown) => {
-    process.off('uncaughtException', keep).off('unhandledRejection', keep); // the harness itself is at fault: end the thread
+    // the harness itself is at fault: end the thread
+    process.off('uncaughtException', keep).off('unhandledRejection', keep);
     throw error;
   });
 });

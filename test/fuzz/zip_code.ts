@@ -1,5 +1,6 @@
-// Zip archives by hand, good and bad ones, for the fuzz corpus: stored or deflated, ZIP64 or not, with data descriptors, with lies.
-// Shares no code with the library. Reference: PKWARE APPNOTE 6.3.10, 4.3.
+// Zip archives by hand, good and bad ones, for the fuzz corpus: stored or deflated, ZIP64 or not,
+// with data descriptors, with lies. Shares no code with the library. Reference: PKWARE APPNOTE
+// 6.3.10, 4.3.
 
 import { deflateRawSync } from 'node:zlib';
 import { bytesOf, little } from './pickle_code.ts';
@@ -38,25 +39,95 @@ export function zipOf(members: readonly ZipMember[], { zip64End = false, comment
     const method = claims.method ?? (deflate ? 8 : 0);
     const flags = claims.flags ?? (descriptor ? 0x808 : 0x800);
     const crc = claims.crc ?? crc32(data);
-    const [size, packedSize, offset] = [claims.size ?? data.length, claims.packed ?? packed.length, claims.offset ?? at];
+    const [size, packedSize, offset] = [
+      claims.size ?? data.length,
+      claims.packed ?? packed.length,
+      claims.offset ?? at,
+    ];
     const big = (n: number) => (zip64 ? 0xffffffff : n);
     const padding = pad > 0 ? bytesOf('FB', little(pad, 2), new Uint8Array(pad)) : new Uint8Array();
-    const extraLocal = bytesOf(zip64 ? bytesOf(little(1, 2), little(16, 2), little(data.length, 8), little(packed.length, 8)) : '', padding);
-    const extraCentral = zip64 ? bytesOf(little(1, 2), little(24, 2), little(size, 8), little(packedSize, 8), little(offset, 8)) : new Uint8Array();
-    const sizes = descriptor ? new Uint8Array(12) : bytesOf(little(crc, 4), little(big(packed.length), 4), little(big(data.length), 4));
-    const tail = descriptor ? bytesOf('PK\x07\x08', little(crc, 4), little(packed.length, zip64 ? 8 : 4), little(data.length, zip64 ? 8 : 4)) : new Uint8Array();
-    const record = bytesOf('PK\x03\x04', little(zip64 ? 45 : 20, 2), little(flags, 2), little(method, 2), little(0, 2), little(33, 2), sizes, little(nameBytes.length, 2), little(extraLocal.length, 2), nameBytes, extraLocal, packed, tail);
+    const extraLocal = bytesOf(
+      zip64 ? bytesOf(little(1, 2), little(16, 2), little(data.length, 8), little(packed.length, 8)) : '',
+      padding,
+    );
+    const extraCentral = zip64
+      ? bytesOf(little(1, 2), little(24, 2), little(size, 8), little(packedSize, 8), little(offset, 8))
+      : new Uint8Array();
+    const sizes = descriptor
+      ? new Uint8Array(12)
+      : bytesOf(little(crc, 4), little(big(packed.length), 4), little(big(data.length), 4));
+    const tail = descriptor
+      ? bytesOf('PK\x07\x08', little(crc, 4), little(packed.length, zip64 ? 8 : 4), little(data.length, zip64 ? 8 : 4))
+      : new Uint8Array();
+    const record = bytesOf(
+      'PK\x03\x04',
+      little(zip64 ? 45 : 20, 2),
+      little(flags, 2),
+      little(method, 2),
+      little(0, 2),
+      little(33, 2),
+      sizes,
+      little(nameBytes.length, 2),
+      little(extraLocal.length, 2),
+      nameBytes,
+      extraLocal,
+      packed,
+      tail,
+    );
     local.push(record);
-    central.push(bytesOf('PK\x01\x02', little(45, 2), little(zip64 ? 45 : 20, 2), little(flags, 2), little(method, 2), little(0, 2), little(33, 2), little(crc, 4), little(big(packedSize), 4), little(big(size), 4),
-      little(nameBytes.length, 2), little(extraCentral.length, 2), new Uint8Array(12 - 2), little(big(offset), 4), nameBytes, extraCentral)); // prettier-ignore
+    central.push(
+      bytesOf(
+        'PK\x01\x02',
+        little(45, 2),
+        little(zip64 ? 45 : 20, 2),
+        little(flags, 2),
+        little(method, 2),
+        little(0, 2),
+        little(33, 2),
+        little(crc, 4),
+        little(big(packedSize), 4),
+        little(big(size), 4),
+        // prettier-ignore
+        little(nameBytes.length, 2),
+        little(extraCentral.length, 2),
+        new Uint8Array(12 - 2),
+        little(big(offset), 4),
+        nameBytes,
+        extraCentral,
+      ),
+    );
     at += record.length;
   }
   const directory = bytesOf(...central);
   const count = members.length;
   const end64 = zip64End
-    ? bytesOf('PK\x06\x06', little(44, 8), little(45, 2), little(45, 2), little(0, 4), little(0, 4), little(count, 8), little(count, 8), little(directory.length, 8), little(at, 8), 'PK\x06\x07', little(0, 4), little(at + directory.length, 8), little(1, 4))
+    ? bytesOf(
+        'PK\x06\x06',
+        little(44, 8),
+        little(45, 2),
+        little(45, 2),
+        little(0, 4),
+        little(0, 4),
+        little(count, 8),
+        little(count, 8),
+        little(directory.length, 8),
+        little(at, 8),
+        'PK\x06\x07',
+        little(0, 4),
+        little(at + directory.length, 8),
+        little(1, 4),
+      )
     : new Uint8Array();
-  const end = bytesOf('PK\x05\x06', little(0, 4), little(zip64End ? 0xffff : count, 2), little(zip64End ? 0xffff : count, 2), little(zip64End ? 0xffffffff : directory.length, 4), little(zip64End ? 0xffffffff : at, 4), little(encoderLength(comment), 2), comment);
+  const end = bytesOf(
+    'PK\x05\x06',
+    little(0, 4),
+    little(zip64End ? 0xffff : count, 2),
+    little(zip64End ? 0xffff : count, 2),
+    little(zip64End ? 0xffffffff : directory.length, 4),
+    little(zip64End ? 0xffffffff : at, 4),
+    little(encoderLength(comment), 2),
+    comment,
+  );
   return bytesOf(...local, directory, end64, end);
 }
 
@@ -87,7 +158,8 @@ export function splitZip(bytes: Uint8Array): { cuts: number[]; fields: { at: num
     const nameEnd = at + record.length + u16(at + nameAt);
     const extraEnd = nameEnd + u16(at + nameAt + 2);
     cuts.add(nameEnd).add(extraEnd);
-    if (u16(nameEnd) === 1) for (let k = 0; k < Math.floor(u16(nameEnd + 2) / 8); k++) fields.push({ at: nameEnd + 4 + 8 * k, size: 8 });
+    if (u16(nameEnd) === 1)
+      for (let k = 0; k < Math.floor(u16(nameEnd + 2) / 8); k++) fields.push({ at: nameEnd + 4 + 8 * k, size: 8 });
   }
   return { cuts: [...cuts].filter((cut) => cut <= bytes.length).sort((a, b) => a - b), fields };
 }

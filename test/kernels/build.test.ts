@@ -1,4 +1,5 @@
-// The WGSL build: includes, bindings, and that every mistake is told with the file, line and column it was made in.
+// The WGSL build: includes, bindings, and that every mistake is told with the file, line and column
+// it was made in.
 // Needs: no GPU.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +13,10 @@ import { describeMessages, locate, type Shader } from '../../runtime/compute/sha
 
 const test = suite('build');
 
-const from = (files: Record<string, string>) => (file: string): string | undefined => files[file];
+const from =
+  (files: Record<string, string>) =>
+  (file: string): string | undefined =>
+    files[file];
 
 test('includes are expanded depth first, each once, and every line knows where it was written', () => {
   const files = {
@@ -30,7 +34,10 @@ test('includes are expanded depth first, each once, and every line knows where i
 });
 
 test('files that include each other end', () => {
-  const files = { 'a.wgsl': '#include "common/b.wgsl"\n// a', 'common/b.wgsl': '#include "common/b.wgsl"\n#include "a.wgsl"\n// b' };
+  const files = {
+    'a.wgsl': '#include "common/b.wgsl"\n// a',
+    'common/b.wgsl': '#include "common/b.wgsl"\n#include "a.wgsl"\n// b',
+  };
   assert.is(expand('a.wgsl', from(files)).code, '// b\n// a');
 });
 
@@ -47,8 +54,14 @@ test('bindings are listed in the order of their numbers, with what they are', ()
     { name: 'y', kind: 'storage' },
     { name: 'z', kind: 'read-only-storage' },
   ]);
-  assert.throws(() => bindingsOf('a.wgsl', '@group(0) @binding(1) var<uniform> p: P;'), /bindings are 1; expected 0, 1, 2, … each once/);
-  assert.throws(() => bindingsOf('a.wgsl', '@group(0) @binding(0) var<uniform> p: P; @group(0) @binding(0) var<uniform> q: P;'), /bindings are 0, 0;/);
+  assert.throws(
+    () => bindingsOf('a.wgsl', '@group(0) @binding(1) var<uniform> p: P;'),
+    /bindings are 1; expected 0, 1, 2, … each once/,
+  );
+  assert.throws(
+    () => bindingsOf('a.wgsl', '@group(0) @binding(0) var<uniform> p: P; @group(0) @binding(0) var<uniform> q: P;'),
+    /bindings are 0, 0;/,
+  );
 });
 
 /** What building these files tells; the first is the shader. `null`: no compiler to check with. */
@@ -56,7 +69,13 @@ async function errorsOf(files: Record<string, string>, device: GPUDevice | null)
   const folder = mkdtempSync(join(tmpdir(), 'wgsl-'));
   try {
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
-    await build({ entryPoints: [join(folder, Object.keys(files)[0]!)], write: false, outdir: folder, plugins: [wgsl(device)], logLevel: 'silent' });
+    await build({
+      entryPoints: [join(folder, Object.keys(files)[0]!)],
+      write: false,
+      outdir: folder,
+      plugins: [wgsl(device)],
+      logLevel: 'silent',
+    });
     return [];
   } catch (error) {
     return (error as BuildFailure).errors;
@@ -81,27 +100,44 @@ test('a missing include and an unknown directive name file, line and column', as
 
 const main = '@compute @workgroup_size(1) fn main() { _ = gelu(vec4<f32>(1.0)); }';
 /** Dawn's null backend, as the build uses it; absent where npm webgpu has no binary. */
-const gpu = await import('webgpu').then((m) => m.create(['backend=null']), () => null);
+const gpu = await import('webgpu').then(
+  (m) => m.create(['backend=null']),
+  () => null,
+);
 const adapter = await gpu?.requestAdapter();
 const device = (await adapter?.requestDevice()) ?? null;
 
 test('WGSL errors name the place before the includes were expanded', async () => {
   if (!device) return console.log('skip: npm webgpu does not load here, so WGSL is not checked');
   assert.equal(await errorsOf({ 'good.wgsl': `// one\n#include "common/gelu.wgsl"\n${main}\n` }, device), []);
-  const [after] = await errorsOf({ 'after.wgsl': `// one\n#include "common/gelu.wgsl"\n${main}\n  fn wrong() -> f32 { return nonsense; }\n` }, device);
+  const [after] = await errorsOf(
+    { 'after.wgsl': `// one\n#include "common/gelu.wgsl"\n${main}\n  fn wrong() -> f32 { return nonsense; }\n` },
+    device,
+  );
   assert.is(place(after!), 'after.wgsl:4:29');
   assert.match(after!.text, /unresolved value 'nonsense'/);
   assert.match(after!.location!.lineText, /return nonsense/);
   // common/weights.wgsl reads an array `w` that its includer declares
-  const [within] = await errorsOf({ 'within.wgsl': '// one\n// two\n#include "common/weights.wgsl"\n@compute @workgroup_size(1) fn main() { }\n' }, device);
+  const [within] = await errorsOf(
+    { 'within.wgsl': '// one\n// two\n#include "common/weights.wgsl"\n@compute @workgroup_size(1) fn main() { }\n' },
+    device,
+  );
   assert.is(basename(within!.location!.file), 'weights.wgsl');
   assert.match(within!.text, /unresolved value 'w'/);
   assert.match(within!.location!.lineText.slice(within!.location!.column), /^w\[/);
 });
 
-test('messages of a user\'s compiler point to the same place', () => {
-  const shader: Pick<Shader, 'code' | 'runs'> = { code: 'aaa\nbbb\nccc', runs: [{ at: 1, file: 'x.wgsl', line: 1 }, { at: 2, file: 'common/y.wgsl', line: 5 }] };
-  const text = describeMessages(shader, [{ lineNum: 3, linePos: 2, message: 'bad', type: 'error', offset: 0, length: 1 } as GPUCompilationMessage]);
+test("messages of a user's compiler point to the same place", () => {
+  const shader: Pick<Shader, 'code' | 'runs'> = {
+    code: 'aaa\nbbb\nccc',
+    runs: [
+      { at: 1, file: 'x.wgsl', line: 1 },
+      { at: 2, file: 'common/y.wgsl', line: 5 },
+    ],
+  };
+  const text = describeMessages(shader, [
+    { lineNum: 3, linePos: 2, message: 'bad', type: 'error', offset: 0, length: 1 } as GPUCompilationMessage,
+  ]);
   assert.is(text, 'kernels/common/y.wgsl:6:2: bad\n  ccc\n   ^');
   assert.equal(locate([], 4), { file: '?', line: 4 });
 });

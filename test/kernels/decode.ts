@@ -1,4 +1,5 @@
-// What the tests of row kernels share: the state of a batch, and the bound of a LayerNorm that is folded into a product.
+// What the tests of row kernels share: the state of a batch, and the bound of a LayerNorm that is
+// folded into a product.
 
 import type { Device } from '../../runtime/compute/device.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
@@ -12,7 +13,18 @@ import { free, ROUNDING, stored, sumError, upload } from './tensors.ts';
 /** A state buffer whose rows are `rows`; unnamed fields are 0. */
 export function stateOf(device: Device, rows: readonly Partial<RowState>[]): Tensor {
   const state = createState(device, 'test');
-  rows.forEach((row, i) => writeRow(device, state, i, { token: 0, position: 0, step: 0, done: false, seed: [0, 0], limit: 0, base: 0, ...row }));
+  rows.forEach((row, i) =>
+    writeRow(device, state, i, {
+      token: 0,
+      position: 0,
+      step: 0,
+      done: false,
+      seed: [0, 0],
+      limit: 0,
+      base: 0,
+      ...row,
+    }),
+  );
   return state;
 }
 
@@ -25,7 +37,13 @@ export interface HostLinear {
 }
 
 /** A random layer (N, K) with what `parts` names, on the host and on the GPU. */
-export async function randomLinear(device: Device, n: number, k: number, dtype: 'f16' | 'f32', parts: { bias?: boolean; norm?: boolean; beta?: boolean }): Promise<HostLinear> {
+export async function randomLinear(
+  device: Device,
+  n: number,
+  k: number,
+  dtype: 'f16' | 'f32',
+  parts: { bias?: boolean; norm?: boolean; beta?: boolean },
+): Promise<HostLinear> {
   const weight = stored(randomFloats(n * k, 2), dtype);
   const bias = parts.bias ? randomFloats(n, 3, 4) : null;
   const gain = parts.norm || parts.beta ? randomFloats(k, 5).map((v) => 1 + 0.5 * v) : null;
@@ -38,14 +56,21 @@ export async function randomLinear(device: Device, n: number, k: number, dtype: 
   return { weight, bias, gain, beta, gpu: { ...layer, terms: await linearTerms(device, layer, 'test') } };
 }
 
-export const freeLinear = ({ gpu }: HostLinear): Promise<void> => free(gpu.weight, gpu.bias, gpu.norm?.weight, gpu.norm?.bias, gpu.terms);
+export const freeLinear = ({ gpu }: HostLinear): Promise<void> =>
+  free(gpu.weight, gpu.bias, gpu.norm?.weight, gpu.norm?.bias, gpu.terms);
 
 /**
- * W · norm(x) + bias in f64, and what f32 may miss of it. Folded, y = rstd·(Σ W·g·x − mean·Σ W·g) + b: two sums that cancel where the mean is
- * large, and a variance Σx²/K − mean² that loses (mean² + variance)/variance of its digits, half of that in rstd. The kernel takes x less a
- * pivot, the mean of its first eight channels, so it is the mean and the x that are left that count.
+ * W · norm(x) + bias in f64, and what f32 may miss of it. Folded, y = rstd·(Σ W·g·x − mean·Σ W·g) +
+ * b: two sums that cancel where the mean is large, and a variance Σx²/K − mean² that loses (mean² +
+ * variance)/variance of its digits, half of that in rstd. The kernel takes x less a pivot, the mean
+ * of its first eight channels, so it is the mean and the x that are left that count.
  */
-export function folded(x: Float32Array, { weight, bias, gain, beta }: HostLinear, m: number, eps = 1e-5): { values: Float64Array; allowed: Float64Array } {
+export function folded(
+  x: Float32Array,
+  { weight, bias, gain, beta }: HostLinear,
+  m: number,
+  eps = 1e-5,
+): { values: Float64Array; allowed: Float64Array } {
   const k = x.length / m;
   const n = weight.length / k;
   if (!gain) {
@@ -71,7 +96,10 @@ export function folded(x: Float32Array, { weight, bias, gain, beta }: HostLinear
       constants += Math.abs(weight[row + c]! * (beta?.[c] ?? 0));
     }
     const lost = 1 + (left * left + variance) / (variance + eps) / 2;
-    return sumError(k) * (rstd * (products + 2 * Math.abs(left) * gains) + constants + lost * Math.abs(centred)) + ROUNDING * Math.abs(values[at]!);
+    return (
+      sumError(k) * (rstd * (products + 2 * Math.abs(left) * gains) + constants + lost * Math.abs(centred)) +
+      ROUNDING * Math.abs(values[at]!)
+    );
   });
   return { values, allowed };
 }

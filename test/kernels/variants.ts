@@ -11,6 +11,13 @@ export interface VariantCase {
   readonly exact: boolean;
 }
 
-/** Each form that works on this device; the matrix form with either tile, and on x that it has to round and that it has not. */
+/**
+ * Each form that works on this device; the matrix form with either tile, and on x that it has to
+ * round and that it has not.
+ */
 export const variantCases = (device: Device): VariantCase[] =>
-  variantsOf(device).flatMap((variant): VariantCase[] => (variant === 'subgroup_matrix' ? [0, 1 << 30].flatMap((largeTileFrom) => [false, true].map((exact) => ({ variant, largeTileFrom, exact }))) : [{ variant, exact: false }]));
+  variantsOf(device).flatMap((variant): VariantCase[] =>
+    variant === 'subgroup_matrix'
+      ? [0, 1 << 30].flatMap((largeTileFrom) => [false, true].map((exact) => ({ variant, largeTileFrom, exact })))
+      : [{ variant, exact: false }],
+  );

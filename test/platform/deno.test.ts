@@ -1,5 +1,6 @@
-// The same sources in Deno, on its own WebGPU (wgpu and naga: core WGSL, no subgroups): a tiny model's greedy tokens and audio are those of
-// transformers, and the built-in voice says its sentence. Deno comes from npm; where it is not installed this is skipped.
+// The same sources in Deno, on its own WebGPU (wgpu and naga: core WGSL, no subgroups): a tiny
+// model's greedy tokens and audio are those of transformers, and the built-in voice says its
+// sentence. Deno comes from npm; where it is not installed this is skipped.
 // Needs: a GPU.
 
 import { spawnSync } from 'node:child_process';
@@ -15,18 +16,39 @@ const test = suite('deno');
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const DENO = `${ROOT}node_modules/.bin/deno`;
 
-interface Said { deno: boolean; adapter: string; subgroups: boolean; rows: { semantic: number[]; coarse: number[]; fine: number[]; audio: number[] }[] }
+interface Said {
+  deno: boolean;
+  adapter: string;
+  subgroups: boolean;
+  rows: { semantic: number[]; coarse: number[]; fine: number[]; audio: number[] }[];
+}
 
 function sayInDeno(what: { model?: string; text: string[]; voicePreset: unknown; dtype: 'float16' | 'float32' }): Said {
-  const args = ['run', '--allow-all', '--quiet', '--no-config', '--no-lock', '--node-modules-dir=manual', 'test/platform/generate.ts', JSON.stringify(what)];
-  const child = spawnSync(DENO, args, { cwd: ROOT, encoding: 'utf8', timeout: 120_000, maxBuffer: 2 ** 26, env: { ...process.env, NO_COLOR: '1' } });
+  const args = [
+    'run',
+    '--allow-all',
+    '--quiet',
+    '--no-config',
+    '--no-lock',
+    '--node-modules-dir=manual',
+    'test/platform/generate.ts',
+    JSON.stringify(what),
+  ];
+  const child = spawnSync(DENO, args, {
+    cwd: ROOT,
+    encoding: 'utf8',
+    timeout: 120_000,
+    maxBuffer: 2 ** 26,
+    env: { ...process.env, NO_COLOR: '1' },
+  });
   assert.is(child.status, 0, `${child.error?.message ?? ''}${child.stderr}`);
   return JSON.parse(child.stdout.trim().split('\n').at(-1)!) as Said;
 }
 
 const works = existsSync(DENO) && spawnSync(DENO, ['--version'], { timeout: 30_000 }).status === 0;
 if (!works) {
-  test('not installed', () => console.log("skipped: there is no Deno in node_modules, expected the npm package 'deno'. 'npm ci' installs it."));
+  test('not installed', () =>
+    console.log("skipped: there is no Deno in node_modules, expected the npm package 'deno'. 'npm ci' installs it."));
 } else {
   test('a tiny model, with a voice, as transformers', async () => {
     const fixture = readFixture('base');
@@ -46,7 +68,9 @@ if (!works) {
   });
 
   test('the built-in voice', () => {
-    const run = readFixture<DemoFixture>('demo_voice').runs.find(({ text, preset }) => text === 'good morning.' && preset)!;
+    const run = readFixture<DemoFixture>('demo_voice').runs.find(
+      ({ text, preset }) => text === 'good morning.' && preset,
+    )!;
     const { rows } = sayInDeno({ text: [run.text], voicePreset: run.preset, dtype: 'float32' });
     assert.equal(rows[0]!.semantic, [...u16(run.semantic)]);
     assert.equal(rows[0]!.fine, [...u16(run.fine)]);

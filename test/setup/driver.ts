@@ -1,8 +1,10 @@
-// Installs a software Vulkan driver (Mesa's lavapipe) where Linux has no WebGPU adapter, through apt on Debian and its relatives; elsewhere
-// it says what to install. With --with-swiftshader it also gets SwiftShader, a second driver that the tests use: no shader-f16, subgroups of 4;
-// with --with-matrices a third, a newer Mesa beside the system's (matrix_driver.ts): subgroup matrices.
-// It never removes a package and never touches a source that it did not write. --dry-run prints what it would do; APT_ETC and OS_RELEASE
-// name another /etc/apt and another /etc/os-release (for the tests).
+// Installs a software Vulkan driver (Mesa's lavapipe) where Linux has no WebGPU adapter, through
+// apt on Debian and its relatives; elsewhere it says what to install. With --with-swiftshader it
+// also gets SwiftShader, a second driver that the tests use: no shader-f16, subgroups of 4; with
+// --with-matrices a third, a newer Mesa beside the system's (matrix_driver.ts): subgroup matrices.
+// It never removes a package and never touches a source that it did not write. --dry-run prints
+// what it would do; APT_ETC and OS_RELEASE name another /etc/apt and another /etc/os-release (for
+// the tests).
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
@@ -25,8 +27,14 @@ const say = (text: string): void => console.log(`setup: ${text}`);
 /** Prefix of a command that needs root; asks for a password only where somebody can type it. */
 function asRoot(): string[] {
   if (process.getuid?.() === 0) return [];
-  if (spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0 || (process.stdin.isTTY && spawnSync('sudo', ['-V'], { stdio: 'ignore' }).status === 0)) return ['sudo'];
-  throw new Stop(`got no root rights and no sudo, expected one of them to install a Vulkan driver. As root: apt-get install ${DRIVER.join(' ')} (on Debian 12 with '-t bookworm-backports'), then run this again.`);
+  if (
+    spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0 ||
+    (process.stdin.isTTY && spawnSync('sudo', ['-V'], { stdio: 'ignore' }).status === 0)
+  )
+    return ['sudo'];
+  throw new Stop(
+    `got no root rights and no sudo, expected one of them to install a Vulkan driver. As root: apt-get install ${DRIVER.join(' ')} (on Debian 12 with '-t bookworm-backports'), then run this again.`,
+  );
 }
 
 function root(command: string[], input?: string): { ok: boolean; output: string } {
@@ -35,7 +43,10 @@ function root(command: string[], input?: string): { ok: boolean; output: string 
   return { ok: result.status === 0, output: `${result.stdout ?? ''}${result.stderr ?? ''}` };
 }
 
-/** Refreshes the package lists and installs. A source that cannot be read, perhaps another vendor's, matters only if the install fails too. */
+/**
+ * Refreshes the package lists and installs. A source that cannot be read, perhaps another vendor's,
+ * matters only if the install fails too.
+ */
 function aptInstall(args: string[]): void {
   let trouble = '';
   try {
@@ -54,7 +65,19 @@ function aptInstall(args: string[]): void {
 
 /** Runs apt-get as root without questions, waiting while another apt holds a lock. */
 function aptGet(args: string[]): void {
-  const command = ['env', 'DEBIAN_FRONTEND=noninteractive', 'LC_ALL=C.UTF-8', 'apt-get', '-qq', '-y', '-o', `DPkg::Lock::Timeout=${LOCK_WAIT_S}`, '-o', 'Acquire::Retries=3', ...args];
+  const command = [
+    'env',
+    'DEBIAN_FRONTEND=noninteractive',
+    'LC_ALL=C.UTF-8',
+    'apt-get',
+    '-qq',
+    '-y',
+    '-o',
+    `DPkg::Lock::Timeout=${LOCK_WAIT_S}`,
+    '-o',
+    'Acquire::Retries=3',
+    ...args,
+  ];
   if (dryRun) return say(`would run: ${['apt-get', ...args].join(' ')}`);
   const start = Date.now();
   for (let told = false; ; told = true) {
@@ -62,7 +85,8 @@ function aptGet(args: string[]): void {
     if (ok) return;
     // DPkg::Lock::Timeout does not cover the lock of the package lists, which `update` takes.
     const locked = /could not get lock|unable to (acquire|lock)/i.test(output);
-    if (!locked || Date.now() - start > LOCK_WAIT_S * 1000) throw new Stop(`'apt-get ${args.join(' ')}' failed:\n${output.trim().split('\n').slice(-15).join('\n')}`);
+    if (!locked || Date.now() - start > LOCK_WAIT_S * 1000)
+      throw new Stop(`'apt-get ${args.join(' ')}' failed:\n${output.trim().split('\n').slice(-15).join('\n')}`);
     if (!told) say('waiting for another apt to finish');
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000);
   }
@@ -70,14 +94,26 @@ function aptGet(args: string[]): void {
 
 function readAptFiles(): AptFile[] {
   const folder = join(APT_ETC, 'sources.list.d');
-  const names = existsSync(folder) ? readdirSync(folder).filter((name) => /\.(list|sources)$/.test(name)).sort() : [];
-  return [join(APT_ETC, 'sources.list'), ...names.map((name) => join(folder, name))].filter((path) => existsSync(path)).map((path) => ({ path, text: readFileSync(path, 'utf8') }));
+  const names = existsSync(folder)
+    ? readdirSync(folder)
+        .filter((name) => /\.(list|sources)$/.test(name))
+        .sort()
+    : [];
+  return [join(APT_ETC, 'sources.list'), ...names.map((name) => join(folder, name))]
+    .filter((path) => existsSync(path))
+    .map((path) => ({ path, text: readFileSync(path, 'utf8') }));
 }
 
 function osRelease(): { id: string; like: string; version: number; codename: string; name: string } {
   const text = existsSync(OS_RELEASE) ? readFileSync(OS_RELEASE, 'utf8') : '';
   const field = (key: string): string => new RegExp(`^${key}="?([^"\\n]*)"?$`, 'm').exec(text)?.[1] ?? '';
-  return { id: field('ID'), like: field('ID_LIKE'), version: Number.parseFloat(field('VERSION_ID')), codename: field('VERSION_CODENAME'), name: field('PRETTY_NAME') || 'this Linux' };
+  return {
+    id: field('ID'),
+    like: field('ID_LIKE'),
+    version: Number.parseFloat(field('VERSION_ID')),
+    codename: field('VERSION_CODENAME'),
+    name: field('PRETTY_NAME') || 'this Linux',
+  };
 }
 
 const ELSEWHERE: Record<string, string> = {
@@ -94,7 +130,9 @@ function installVulkan(): void {
   const family = [os.id, ...os.like.split(/\s+/)];
   const advice = family.map((id) => ELSEWHERE[id]).find(Boolean);
   if (!family.includes('debian') && !family.includes('ubuntu')) {
-    throw new Stop(`got no WebGPU adapter on ${os.name}, expected a Vulkan driver. Install your GPU's, or Mesa's software one${advice ? `: ${advice}` : ' (lavapipe, Mesa 25 or newer) and the Vulkan loader'}.`);
+    throw new Stop(
+      `got no WebGPU adapter on ${os.name}, expected a Vulkan driver. Install your GPU's, or Mesa's software one${advice ? `: ${advice}` : ' (lavapipe, Mesa 25 or newer) and the Vulkan loader'}.`,
+    );
   }
   // Debian 12's own Mesa, 22.3, has no Vulkan that Dawn accepts; Debian 13 and Ubuntu 24.04 have.
   if (os.id === 'debian' && os.version === 12) return installFromBackports(os.codename || 'bookworm');
@@ -104,14 +142,18 @@ function installVulkan(): void {
 
 function installFromBackports(codename: string): void {
   const source = backportsSource(readAptFiles(), codename);
-  if (!source) throw new Stop(`${APT_ETC}: got no source of ${codename}, expected one to find ${codename}-backports beside. Add that suite, then: apt-get install -t ${codename}-backports ${DRIVER.join(' ')}.`);
+  if (!source)
+    throw new Stop(
+      `${APT_ETC}: got no source of ${codename}, expected one to find ${codename}-backports beside. Add that suite, then: apt-get install -t ${codename}-backports ${DRIVER.join(' ')}.`,
+    );
   say(`no WebGPU adapter: installing a software Vulkan driver (${DRIVER[0]} from ${codename}-backports)`);
   const added = source === 'enabled' ? undefined : join(APT_ETC, 'sources.list.d', source.path);
   if (added && source !== 'enabled') writeRoot(added, source.text);
   try {
     aptInstall(['-t', `${codename}-backports`, ...DRIVER]);
   } catch (error) {
-    if (added && !dryRun) root(['rm', '-f', added]); // a suite that cannot be read would break every later apt-get update
+    // a suite that cannot be read would break every later apt-get update
+    if (added && !dryRun) root(['rm', '-f', added]);
     throw error;
   }
 }
@@ -122,10 +164,16 @@ function writeRoot(path: string, text: string): void {
   if (!ok) throw new Stop(`${path}: cannot be written: ${output.trim()}`);
 }
 
-/** SwiftShader comes in Chromium's shared package on Debian. It is a wish, not a need: the profile is left out where it cannot be had. */
+/**
+ * SwiftShader comes in Chromium's shared package on Debian. It is a wish, not a need: the profile
+ * is left out where it cannot be had.
+ */
 function installSwiftshader(): void {
   if (swiftshaderDriver()) return;
-  if (osRelease().id !== 'debian') return say("SwiftShader: not found, and this distribution has no package of it; tests run without its profile. Chrome or Chromium brings it.");
+  if (osRelease().id !== 'debian')
+    return say(
+      'SwiftShader: not found, and this distribution has no package of it; tests run without its profile. Chrome or Chromium brings it.',
+    );
   say('installing SwiftShader (chromium-common)');
   try {
     aptInstall(['chromium-common']);
@@ -134,14 +182,20 @@ function installSwiftshader(): void {
   }
 }
 
-/** A Mesa with subgroup matrices, unpacked beside the system's. A wish too: the profile is left out where it cannot be had, in one line. */
+/**
+ * A Mesa with subgroup matrices, unpacked beside the system's. A wish too: the profile is left out
+ * where it cannot be had, in one line.
+ */
 function fetchMatrices(): void {
   if (profileAdapter('subgroup_matrix')) return;
   const without = 'tests run without the profile of subgroup matrices';
   const os = osRelease();
-  if (process.platform !== 'linux' || os.id !== 'debian') return say(`a driver with subgroup matrices is fetched on Debian only; ${without}`);
+  if (process.platform !== 'linux' || os.id !== 'debian')
+    return say(`a driver with subgroup matrices is fetched on Debian only; ${without}`);
   if (dryRun) return say(`would fetch Mesa from ${SUITES.at(-1)} into ${MATRIX_FOLDER}`);
-  say(`fetching a Mesa with subgroup matrices (${SUITES.at(-1)}, 73 MB) into ${MATRIX_FOLDER}; the system's own stays as it is`);
+  say(
+    `fetching a Mesa with subgroup matrices (${SUITES.at(-1)}, 73 MB) into ${MATRIX_FOLDER}; the system's own stays as it is`,
+  );
   const start = Date.now();
   try {
     fetchMatrixDriver(MATRIX_FOLDER, readAptFiles(), os.codename);
@@ -158,10 +212,13 @@ try {
     const start = Date.now();
     installVulkan();
     const adapter = dryRun ? undefined : findAdapter();
-    if (adapter) say(`'${adapter.description || adapter.device}' is there after ${((Date.now() - start) / 1000).toFixed(0)} s`);
+    if (adapter)
+      say(`'${adapter.description || adapter.device}' is there after ${((Date.now() - start) / 1000).toFixed(0)} s`);
     if (!dryRun && !adapter) {
       const set = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES'].find((name) => process.env[name]);
-      throw new Stop(`a software Vulkan driver is installed, but there is still no WebGPU adapter. ${set ? `${set} is set to '${process.env[set]}': unset it.` : 'Mesa 25 or newer is expected; see what `vulkaninfo --summary` says.'}`);
+      throw new Stop(
+        `a software Vulkan driver is installed, but there is still no WebGPU adapter. ${set ? `${set} is set to '${process.env[set]}': unset it.` : 'Mesa 25 or newer is expected; see what `vulkaninfo --summary` says.'}`,
+      );
     }
   }
   if (process.argv.includes('--with-swiftshader')) installSwiftshader();

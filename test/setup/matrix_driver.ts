@@ -1,10 +1,20 @@
-// Fetches a Mesa whose software Vulkan driver multiplies subgroup matrices (26 and newer) together with the C library that it was built for,
-// and puts them into one folder with a script that runs Node on them: `<folder>/node`. The system stays as it is: apt works on lists, a state
-// and a cache of its own, nothing is installed, no root is needed. It does not decide whether the driver is wanted (driver.ts does).
-// Reference: apt.conf(5), ld.so(8), Vulkan loader interface to drivers.
+// Fetches a Mesa whose software Vulkan driver multiplies subgroup matrices (26 and newer) together
+// with the C library that it was built for, and puts them into one folder with a script that runs
+// Node on them: `<folder>/node`. The system stays as it is: apt works on lists, a state and a cache
+// of its own, nothing is installed, no root is needed. It does not decide whether the driver is
+// wanted (driver.ts does). Reference: apt.conf(5), ld.so(8), Vulkan loader interface to drivers.
 
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { suitesSource, type AptFile } from './apt_sources.ts';
 
@@ -18,7 +28,10 @@ const ARCHITECTURES: Partial<Record<string, { debian: string; triplet: string; l
   arm64: { debian: 'arm64', triplet: 'aarch64-linux-gnu', loader: 'ld-linux-aarch64.so.1' },
 };
 
-/** apt's configuration: read after the system's own, whose proxy and certificates hold, and whose hooks and pins do not. */
+/**
+ * apt's configuration: read after the system's own, whose proxy and certificates hold, and whose
+ * hooks and pins do not.
+ */
 export function aptConfig(folder: string, architecture: string): string {
   const set = {
     'Dir::State': `${folder}/state`,
@@ -32,20 +45,39 @@ export function aptConfig(folder: string, architecture: string): string {
     'Acquire::Retries': '3',
     'Acquire::Languages': 'none',
   };
-  const clear = ['APT::Update::Pre-Invoke', 'APT::Update::Post-Invoke', 'APT::Update::Post-Invoke-Success', 'DPkg::Pre-Install-Pkgs', 'DPkg::Post-Invoke', 'APT::Architectures', 'APT::Default-Release'];
-  return [...clear.map((key) => `#clear ${key};`), `APT::Architectures { "${architecture}"; };`, ...Object.entries(set).map(([key, value]) => `${key} "${value}";`), ''].join('\n');
-}
-
-/** The driver's manifest with its library by full path: by name, the system's own could be found. */
-export function manifest(text: string, libraries: string): string {
-  const { ICD, ...rest } = JSON.parse(text) as { ICD: { library_path: string } };
-  return JSON.stringify({ ...rest, ICD: { ...ICD, library_path: join(libraries, ICD.library_path.split('/').at(-1)!) } });
+  const clear = [
+    'APT::Update::Pre-Invoke',
+    'APT::Update::Post-Invoke',
+    'APT::Update::Post-Invoke-Success',
+    'DPkg::Pre-Install-Pkgs',
+    'DPkg::Post-Invoke',
+    'APT::Architectures',
+    'APT::Default-Release',
+  ];
+  return [
+    ...clear.map((key) => `#clear ${key};`),
+    `APT::Architectures { "${architecture}"; };`,
+    ...Object.entries(set).map(([key, value]) => `${key} "${value}";`),
+    '',
+  ].join('\n');
 }
 
 /**
- * Runs Node (BARK_TEST_HOST_NODE, else the one in the path) with the folder's own loader, before whose libraries the system's do not come.
- * A variable like LD_LIBRARY_PATH would do that to the children too, among them programs of the system. Within, process.execPath is
- * the loader; BARK_TEST_NODE says what a child is to be started with (run_worker.ts).
+ * The driver's manifest with its library by full path: by name, the system's own could be found.
+ */
+export function manifest(text: string, libraries: string): string {
+  const { ICD, ...rest } = JSON.parse(text) as { ICD: { library_path: string } };
+  return JSON.stringify({
+    ...rest,
+    ICD: { ...ICD, library_path: join(libraries, ICD.library_path.split('/').at(-1)!) },
+  });
+}
+
+/**
+ * Runs Node (BARK_TEST_HOST_NODE, else the one in the path) with the folder's own loader, before
+ * whose libraries the system's do not come. A variable like LD_LIBRARY_PATH would do that to the
+ * children too, among them programs of the system. Within, process.execPath is the loader;
+ * BARK_TEST_NODE says what a child is to be started with (run_worker.ts).
  */
 export function nodeScript(triplet: string, loader: string): string {
   return `#!/bin/sh
@@ -55,7 +87,9 @@ exec "$here/root/usr/lib/${triplet}/${loader}" --library-path "$here/root/usr/li
 `;
 }
 
-/** Makes `folder`, whole or not at all. Throws an Error that says in one line why it cannot be had. */
+/**
+ * Makes `folder`, whole or not at all. Throws an Error that says in one line why it cannot be had.
+ */
 export function fetchMatrixDriver(folder: string, aptFiles: readonly AptFile[], codename: string): void {
   const architecture = ARCHITECTURES[process.arch];
   if (!architecture) throw new Error(`Debian's packages for '${process.arch}' are not known here`);
@@ -66,22 +100,39 @@ export function fetchMatrixDriver(folder: string, aptFiles: readonly AptFile[], 
   const part = `${folder}.part-${process.pid}`;
   const apt = join(part, 'apt');
   try {
-    for (const name of ['state/lists/partial', 'cache/archives/partial', 'sources']) mkdirSync(join(apt, name), { recursive: true });
+    for (const name of ['state/lists/partial', 'cache/archives/partial', 'sources'])
+      mkdirSync(join(apt, name), { recursive: true });
     writeFileSync(join(apt, 'sources', source.path), source.text);
     writeFileSync(join(apt, 'status'), '');
     writeFileSync(join(apt, 'apt.conf'), aptConfig(apt, debian));
     run('apt-get', ['-c', join(apt, 'apt.conf'), '-qq', '-o', 'APT::Update::Error-Mode=any', 'update']);
-    run('apt-get', ['-c', join(apt, 'apt.conf'), '-qq', '-y', '--download-only', '--no-install-recommends', '-t', SUITES.at(-1)!, 'install', ...PACKAGES]);
+    run('apt-get', [
+      '-c',
+      join(apt, 'apt.conf'),
+      '-qq',
+      '-y',
+      '--download-only',
+      '--no-install-recommends',
+      '-t',
+      SUITES.at(-1)!,
+      'install',
+      ...PACKAGES,
+    ]);
 
     const root = join(part, 'root');
     const archives = join(apt, 'cache/archives');
-    for (const name of readdirSync(archives).filter((name) => name.endsWith('.deb'))) run('dpkg-deb', ['-x', join(archives, name), root]);
+    for (const name of readdirSync(archives).filter((name) => name.endsWith('.deb')))
+      run('dpkg-deb', ['-x', join(archives, name), root]);
     const libraries = join(root, 'usr/lib', triplet);
     const icds = join(root, 'usr/share/vulkan/icd.d');
     const icd = readdirSync(icds).find((name) => /^lvp_icd.*\.json$/.test(name));
-    if (!icd || !existsSync(join(libraries, loader))) throw new Error(`the packages of ${SUITES.at(-1)} hold no ${icd ? loader : 'lavapipe'}`);
+    if (!icd || !existsSync(join(libraries, loader)))
+      throw new Error(`the packages of ${SUITES.at(-1)} hold no ${icd ? loader : 'lavapipe'}`);
     // Written for the place where the folder comes to lie.
-    writeFileSync(join(part, 'driver.json'), manifest(readFileSync(join(icds, icd), 'utf8'), join(folder, 'root/usr/lib', triplet)));
+    writeFileSync(
+      join(part, 'driver.json'),
+      manifest(readFileSync(join(icds, icd), 'utf8'), join(folder, 'root/usr/lib', triplet)),
+    );
     writeFileSync(join(part, 'node'), nodeScript(triplet, loader));
     chmodSync(join(part, 'node'), 0o755);
     rmSync(apt, { recursive: true });
@@ -95,8 +146,16 @@ export function fetchMatrixDriver(folder: string, aptFiles: readonly AptFile[], 
 }
 
 function run(name: string, args: readonly string[]): void {
-  const { status, error, stdout, stderr } = spawnSync(name, args, { encoding: 'utf8', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' }, stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 1 << 26, timeout: 180_000 });
+  const { status, error, stdout, stderr } = spawnSync(name, args, {
+    encoding: 'utf8',
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    maxBuffer: 1 << 26,
+    timeout: 180_000,
+  });
   if (status === 0) return;
   const lines = `${stdout ?? ''}${stderr ?? ''}`.split('\n').filter((line) => /^E:/.test(line));
-  throw new Error(`${name} ${args.find((arg) => arg === 'update' || arg === 'install') ?? '-x'}: ${error?.message ?? lines[0] ?? `exit code ${status}`}`);
+  throw new Error(
+    `${name} ${args.find((arg) => arg === 'update' || arg === 'install') ?? '-x'}: ${error?.message ?? lines[0] ?? `exit code ${status}`}`,
+  );
 }

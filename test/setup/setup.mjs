@@ -1,6 +1,8 @@
-// Makes a machine that has only Node ready for `npm run demo` and `npm test`: the packages (`npm ci`) and, on Linux without a WebGPU
-// adapter, a software Vulkan driver (driver.ts). It says nothing when nothing is missing, and may be run as often as one likes.
-// JavaScript, not TypeScript, and built-in modules only: it runs before anything is installed, under any shell, Windows included.
+// Makes a machine that has only Node ready for `npm run demo` and `npm test`: the packages (`npm
+// ci`) and, on Linux without a WebGPU adapter, a software Vulkan driver (driver.ts). It says
+// nothing when nothing is missing, and may be run as often as one likes. JavaScript, not
+// TypeScript, and built-in modules only: it runs before anything is installed, under any shell,
+// Windows included.
 //
 //   node test/setup/setup.mjs [--with-swiftshader] [--with-matrices] [--dry-run]
 
@@ -19,7 +21,10 @@ const unknown = flags.find((flag) => ![...MORE_DRIVERS, '--dry-run'].includes(fl
 if (unknown) stop(`got the flag '${unknown}', expected ${MORE_DRIVERS.join(', ')} or --dry-run.`, 2);
 
 const major = Number(process.versions.node.split('.')[0]);
-if (major < MIN_NODE) stop(`got Node ${process.versions.node}, expected ${MIN_NODE} or newer. Install it from your distribution or the Node.js site, then run this again.`);
+if (major < MIN_NODE)
+  stop(
+    `got Node ${process.versions.node}, expected ${MIN_NODE} or newer. Install it from your distribution or the Node.js site, then run this again.`,
+  );
 
 const missing = missingPackage();
 if (missing) {
@@ -30,16 +35,27 @@ if (missing) {
 }
 
 if (process.platform === 'linux' && existsSync(join(ROOT, 'node_modules', 'webgpu'))) {
-  const adapter = spawnSync(process.execPath, [join(HERE, 'adapter.mjs')], { cwd: ROOT, encoding: 'utf8', timeout: 60_000 });
+  const adapter = spawnSync(process.execPath, [join(HERE, 'adapter.mjs')], {
+    cwd: ROOT,
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
   if (adapter.status === 4) stop(adapter.stdout.trim()); // the npm package itself cannot run here; no driver would help
   if (adapter.status !== 0 || flags.some((flag) => MORE_DRIVERS.includes(flag))) {
-    // The driver script looks for itself; only its need is decided here, so that the usual run stays under half a second.
-    const driver = spawnSync(process.execPath, ['--import', 'tsx', join(HERE, 'driver.ts'), ...flags], { cwd: ROOT, stdio: 'inherit' });
+    // The driver script looks for itself; only its need is decided here, so that the usual run
+    // stays under half a second.
+    const driver = spawnSync(process.execPath, ['--import', 'tsx', join(HERE, 'driver.ts'), ...flags], {
+      cwd: ROOT,
+      stdio: 'inherit',
+    });
     if (driver.status !== 0) process.exit(driver.status ?? 1);
   }
 }
 
-/** Why `npm ci` is needed, or '' where node_modules holds what the lock file says. Contents, not dates: a checkout changes dates. */
+/**
+ * Why `npm ci` is needed, or '' where node_modules holds what the lock file says. Contents, not
+ * dates: a checkout changes dates.
+ */
 function missingPackage() {
   const installedFile = join(ROOT, 'node_modules', '.package-lock.json');
   if (!existsSync(installedFile)) return 'none are there yet';
@@ -47,7 +63,8 @@ function missingPackage() {
   const installed = JSON.parse(readFileSync(installedFile, 'utf8')).packages;
   for (const [path, entry] of Object.entries(wanted)) {
     if (path === '' || entry.optional) continue; // optional ones are other platforms' binaries
-    if (installed[path]?.version !== entry.version || !existsSync(join(ROOT, path))) return `${path.replace(/^.*node_modules\//, '')} ${entry.version} is missing`;
+    if (installed[path]?.version !== entry.version || !existsSync(join(ROOT, path)))
+      return `${path.replace(/^.*node_modules\//, '')} ${entry.version} is missing`;
   }
   return '';
 }
@@ -58,7 +75,8 @@ function npmCi() {
   const result = npm?.endsWith('.js')
     ? spawnSync(process.execPath, [npm, ...args], { cwd: ROOT, stdio: 'inherit' })
     : spawnSync('npm', args, { cwd: ROOT, stdio: 'inherit', shell: process.platform === 'win32' });
-  if (result.status !== 0) stop(`'npm ci' failed. Its message is above; check the network and the registry that npm is set to.`);
+  if (result.status !== 0)
+    stop(`'npm ci' failed. Its message is above; check the network and the registry that npm is set to.`);
 }
 
 function seconds(start) {

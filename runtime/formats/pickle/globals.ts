@@ -1,6 +1,8 @@
-// The globals of Python and NumPy that checkpoints hold besides tensors, each as a maker of plain data: ordered dicts, sets,
-// bytes, and NumPy's scalars. Nothing else of these modules is read; NumPy's arrays and object dtypes are not.
-// Reference: NumPy's numpy/core/src/multiarray (`scalar`, `dtype.__reduce__`, `dtype.__setstate__`).
+// The globals of Python and NumPy that checkpoints hold besides tensors, each as a maker of plain
+// data: ordered dicts, sets, bytes, and NumPy's scalars. Nothing else of these modules is read;
+// NumPy's arrays and object dtypes are not.
+// Reference: NumPy's numpy/core/src/multiarray (`scalar`, `dtype.__reduce__`,
+// `dtype.__setstate__`).
 
 import { float16ToFloat32 } from '../../base/half.ts';
 import type { PickleGlobal, PickleObject, PickleValue, Wrong } from './pickle.ts';
@@ -34,7 +36,11 @@ const scalarReaders: Readonly<Record<string, (view: DataView, little: boolean) =
 
 function dtype([code]: readonly PickleValue[], wrong: Wrong): NumpyDType {
   const plain = typeof code === 'string' ? code.replace(/^[<=|]/, '') : '';
-  if (!Object.hasOwn(scalarReaders, plain)) throw wrong(`the NumPy dtype ${JSON.stringify(typeof code === 'string' ? code.slice(0, 40) : null)}`, `one of ${Object.keys(scalarReaders).join(', ')}`);
+  if (!Object.hasOwn(scalarReaders, plain))
+    throw wrong(
+      `the NumPy dtype ${JSON.stringify(typeof code === 'string' ? code.slice(0, 40) : null)}`,
+      `one of ${Object.keys(scalarReaders).join(', ')}`,
+    );
   return {
     kind: 'numpy.dtype',
     code: plain,
@@ -42,7 +48,8 @@ function dtype([code]: readonly PickleValue[], wrong: Wrong): NumpyDType {
     build(state, wrong) {
       // (version, byte order, …); the rest is for structured dtypes.
       const order = Array.isArray(state) ? state[1] : undefined;
-      if (order !== '<' && order !== '>' && order !== '|' && order !== '=') throw wrong('state of a NumPy dtype without a byte order', 'one');
+      if (order !== '<' && order !== '>' && order !== '|' && order !== '=')
+        throw wrong('state of a NumPy dtype without a byte order', 'one');
       this.little = order !== '>';
     },
   };
@@ -52,7 +59,8 @@ function scalar([type, data]: readonly PickleValue[], wrong: Wrong): PickleValue
   if (!type || !isObject(type) || type.kind !== 'numpy.dtype') throw wrong('a NumPy scalar without its dtype', 'one');
   const { code, little } = type as NumpyDType;
   const bytes = typeof data === 'string' ? fromLatin1(data, wrong) : data; // Python 2 wrote text
-  if (!(bytes instanceof Uint8Array) || bytes.length !== Number(code[1])) throw wrong(`a NumPy scalar of ${code} without its bytes`, `${code[1]}`);
+  if (!(bytes instanceof Uint8Array) || bytes.length !== Number(code[1]))
+    throw wrong(`a NumPy scalar of ${code} without its bytes`, `${code[1]}`);
   return scalarReaders[code]!(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), little);
 }
 
@@ -67,7 +75,8 @@ function bytes(args: readonly PickleValue[], wrong: Wrong): Uint8Array {
   const [from, encoding] = args;
   if (args.length === 0) return new Uint8Array(0);
   if (from instanceof Uint8Array) return from.slice();
-  if (typeof from === 'string' && typeof encoding === 'string' && /^latin-?1$/i.test(encoding)) return fromLatin1(from, wrong);
+  if (typeof from === 'string' && typeof encoding === 'string' && /^latin-?1$/i.test(encoding))
+    return fromLatin1(from, wrong);
   if (Array.isArray(from) && from.every((byte) => typeof byte === 'number')) return Uint8Array.from(from);
   throw wrong('bytes in another encoding', 'latin1');
 }
@@ -79,7 +88,8 @@ function set([items]: readonly PickleValue[], wrong: Wrong): Set<PickleValue> {
 
 function orderedDict([pairs]: readonly PickleValue[], wrong: Wrong): Map<PickleValue, PickleValue> {
   if (pairs === undefined) return new Map();
-  if (!Array.isArray(pairs) || !pairs.every((pair) => Array.isArray(pair) && pair.length === 2)) throw wrong('an OrderedDict of something that is no list of pairs', 'pairs');
+  if (!Array.isArray(pairs) || !pairs.every((pair) => Array.isArray(pair) && pair.length === 2))
+    throw wrong('an OrderedDict of something that is no list of pairs', 'pairs');
   return new Map(pairs as [PickleValue, PickleValue][]);
 }
 

@@ -1,14 +1,41 @@
 // A restricted reader of Python pickles, protocols 0 to 5: bytes in, plain data out.
-// It calls nothing. A global is a name in a table that makes plain data of its arguments (pickle_globals.ts), and every other
-// name is refused; so are extension codes, old-style instances, out-of-band buffers, and state for anything but a few objects.
-// Time and memory are bounded by the limits below, whatever lengths, memo numbers and nestings the bytes claim.
+// It calls nothing. A global is a name in a table that makes plain data of its arguments
+// (pickle_globals.ts), and every other name is refused; so are extension codes, old-style
+// instances, out-of-band buffers, and state for anything but a few objects.
+// Time and memory are bounded by the limits below, whatever lengths, memo numbers and nestings the
+// bytes claim.
 // Reference: CPython's Lib/pickletools.py, which says what each opcode does.
 
 import { WeightsError } from '../../base/errors.ts';
-import { checkExtent, extentOf, floatOf, indexOf, intOf, isGlobal, isObject, latin1, longOf, stringOf, unescaped } from './values.ts';
+import {
+  checkExtent,
+  extentOf,
+  floatOf,
+  indexOf,
+  intOf,
+  isGlobal,
+  isObject,
+  latin1,
+  longOf,
+  stringOf,
+  unescaped,
+} from './values.ts';
 
-/** A dict is a Map, a list or tuple an array, an int a number (beyond 2^53 a bigint); the rest is named by its `kind`. */
-export type PickleValue = null | boolean | number | bigint | string | Uint8Array | PickleObject | PickleValue[] | Set<PickleValue> | Map<PickleValue, PickleValue>;
+/**
+ * A dict is a Map, a list or tuple an array, an int a number (beyond 2^53 a bigint); the rest is
+ * named by its `kind`.
+ */
+export type PickleValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | PickleObject
+  | PickleValue[]
+  | Set<PickleValue>
+  | Map<PickleValue, PickleValue>;
 
 /** Something that a global or a persistent id made. */
 export interface PickleObject {
@@ -54,11 +81,15 @@ const MAX_STACK = 500_000;
 const MAX_MARKS = 1_000;
 const MAX_INT_BYTES = 1_024;
 
-/** Reads one pickle of `bytes`; `end` is where it ends. Throws `WeightsError`, as `PickleCutError` where bytes are missing. */
+/**
+ * Reads one pickle of `bytes`; `end` is where it ends. Throws `WeightsError`, as `PickleCutError`
+ * where bytes are missing.
+ */
 export function unpickle(bytes: Uint8Array, options: PickleOptions): { value: PickleValue; end: number } {
   const { label, globals, persistent } = options;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const wrong: Wrong = (got, expected) => new WeightsError(`${label}: got ${got}, expected ${expected}. Do not use this file before you know who made it.`);
+  const wrong: Wrong = (got, expected) =>
+    new WeightsError(`${label}: got ${got}, expected ${expected}. Do not use this file before you know who made it.`);
   const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   const stack: PickleValue[] = [];
   const marks: number[] = [];
@@ -69,7 +100,10 @@ export function unpickle(bytes: Uint8Array, options: PickleOptions): { value: Pi
 
   /** Moves over `count` bytes and gives where they began. */
   const take = (count: number): number => {
-    if (count > bytes.length - at) throw new PickleCutError(`${label}: got a pickle that ends at byte ${bytes.length}, expected it to go on. The file is damaged; fetch it again.`);
+    if (count > bytes.length - at)
+      throw new PickleCutError(
+        `${label}: got a pickle that ends at byte ${bytes.length}, expected it to go on. The file is damaged; fetch it again.`,
+      );
     at += count;
     return at - count;
   };
@@ -107,7 +141,8 @@ export function unpickle(bytes: Uint8Array, options: PickleOptions): { value: Pi
     push(value);
   };
   const pop = () => {
-    if (stack.length <= (marks.at(-1) ?? 0)) throw wrong('a pickle that takes a value which is not there', 'a sound one');
+    if (stack.length <= (marks.at(-1) ?? 0))
+      throw wrong('a pickle that takes a value which is not there', 'a sound one');
     return stack.pop()!;
   };
   const top = () => {
@@ -161,12 +196,16 @@ export function unpickle(bytes: Uint8Array, options: PickleOptions): { value: Pi
     if (known) return known;
     const advice = options.refused?.(full);
     if (advice !== undefined) throw new WeightsError(`${label}: got ${full}, expected plain tensors. ${advice}`);
-    throw wrong(`the global ${JSON.stringify(full)}, which could run code`, 'only tensors, numbers, text, lists and dicts');
+    throw wrong(
+      `the global ${JSON.stringify(full)}, which could run code`,
+      'only tensors, numbers, text, lists and dicts',
+    );
   };
   const construct = () => {
     const args = pop();
     const callee = pop();
-    if (!isGlobal(callee) || !callee.construct) throw wrong(`a call of ${isGlobal(callee) ? callee.name : 'something that is no global'}`, 'plain data');
+    if (!isGlobal(callee) || !callee.construct)
+      throw wrong(`a call of ${isGlobal(callee) ? callee.name : 'something that is no global'}`, 'plain data');
     if (!Array.isArray(args)) throw wrong(`a call of ${callee.name} without arguments`, 'a tuple of them');
     for (const arg of args) count(extentOf(arg)); // of which a copy may be made, and the memo gives it again and again
     pushObject(callee.construct(args, wrong));
@@ -174,7 +213,8 @@ export function unpickle(bytes: Uint8Array, options: PickleOptions): { value: Pi
   const build = () => {
     const state = pop();
     const object = top();
-    // Attributes of a dict, such as a module's _metadata on its state_dict, hold nothing that is needed.
+    // Attributes of a dict, such as a module's _metadata on its state_dict, hold nothing that is
+    // needed.
     if (object instanceof Map && state instanceof Map) return;
     if (!isObject(object) || !object.build) throw wrong('state for an object that has none', 'plain data');
     object.build(state, wrong);
@@ -191,7 +231,8 @@ export function unpickle(bytes: Uint8Array, options: PickleOptions): { value: Pi
       case 0x28: // (  MARK
         if (marks.push(stack.length) > MAX_MARKS) throw wrong(`values nested more than ${MAX_MARKS} deep`, 'fewer');
         break;
-      case 0x2e: { // .  STOP
+      case 0x2e: {
+        // .  STOP
         const value = pop();
         checkExtent(value, wrong);
         return { value, end: at };
@@ -200,86 +241,186 @@ export function unpickle(bytes: Uint8Array, options: PickleOptions): { value: Pi
         if (marks.length > 0 && marks.at(-1) === stack.length) marks.pop();
         else pop();
         break;
-      case 0x31: popMark(); break; // 1  POP_MARK
-      case 0x32: push(top()); break; // 2  DUP
+      case 0x31:
+        popMark();
+        break; // 1  POP_MARK
+      case 0x32:
+        push(top());
+        break; // 2  DUP
       case 0x80: // PROTO
         if (u8() > 5) throw wrong(`pickle protocol ${bytes[at - 1]}`, 'one up to 5');
         break;
-      case 0x95: u64(); break; // FRAME
-      case 0x4e: push(null); break; // N  NONE
-      case 0x88: push(true); break; // NEWTRUE
-      case 0x89: push(false); break; // NEWFALSE
-      case 0x49: push(intOf(line(), wrong)); break; // I  INT
-      case 0x4c: push(intOf(line(), wrong)); break; // L  LONG
-      case 0x4a: push(view.getInt32(take(4), true)); break; // J  BININT
-      case 0x4b: push(u8()); break; // K  BININT1
-      case 0x4d: push(view.getUint16(take(2), true)); break; // M  BININT2
-      case 0x8a: push(longOf(slice(u8()))); break; // LONG1
-      case 0x8b: { // LONG4
+      case 0x95:
+        u64();
+        break; // FRAME
+      case 0x4e:
+        push(null);
+        break; // N  NONE
+      case 0x88:
+        push(true);
+        break; // NEWTRUE
+      case 0x89:
+        push(false);
+        break; // NEWFALSE
+      case 0x49:
+        push(intOf(line(), wrong));
+        break; // I  INT
+      case 0x4c:
+        push(intOf(line(), wrong));
+        break; // L  LONG
+      case 0x4a:
+        push(view.getInt32(take(4), true));
+        break; // J  BININT
+      case 0x4b:
+        push(u8());
+        break; // K  BININT1
+      case 0x4d:
+        push(view.getUint16(take(2), true));
+        break; // M  BININT2
+      case 0x8a:
+        push(longOf(slice(u8())));
+        break; // LONG1
+      case 0x8b: {
+        // LONG4
         const length = u32();
         if (length > MAX_INT_BYTES) throw wrong(`an int of ${length} bytes`, `at most ${MAX_INT_BYTES}`);
         push(longOf(slice(length)));
         break;
       }
-      case 0x46: push(floatOf(line(), wrong)); break; // F  FLOAT
-      case 0x47: push(view.getFloat64(take(8), false)); break; // G  BINFLOAT
-      case 0x53: push(stringOf(line(), wrong)); break; // S  STRING
-      case 0x54: push(latin1(slice(u32()))); break; // T  BINSTRING: Python 2's bytes
-      case 0x55: push(latin1(slice(u8()))); break; // U  SHORT_BINSTRING
-      case 0x56: push(unescaped(line(), wrong)); break; // V  UNICODE
-      case 0x58: push(text(u32())); break; // X  BINUNICODE
-      case 0x8c: push(text(u8())); break; // SHORT_BINUNICODE
-      case 0x8d: push(text(u64())); break; // BINUNICODE8
-      case 0x42: pushObject(slice(u32()).slice()); break; // B  BINBYTES
-      case 0x43: pushObject(slice(u8()).slice()); break; // C  SHORT_BINBYTES
+      case 0x46:
+        push(floatOf(line(), wrong));
+        break; // F  FLOAT
+      case 0x47:
+        push(view.getFloat64(take(8), false));
+        break; // G  BINFLOAT
+      case 0x53:
+        push(stringOf(line(), wrong));
+        break; // S  STRING
+      case 0x54:
+        push(latin1(slice(u32())));
+        break; // T  BINSTRING: Python 2's bytes
+      case 0x55:
+        push(latin1(slice(u8())));
+        break; // U  SHORT_BINSTRING
+      case 0x56:
+        push(unescaped(line(), wrong));
+        break; // V  UNICODE
+      case 0x58:
+        push(text(u32()));
+        break; // X  BINUNICODE
+      case 0x8c:
+        push(text(u8()));
+        break; // SHORT_BINUNICODE
+      case 0x8d:
+        push(text(u64()));
+        break; // BINUNICODE8
+      case 0x42:
+        pushObject(slice(u32()).slice());
+        break; // B  BINBYTES
+      case 0x43:
+        pushObject(slice(u8()).slice());
+        break; // C  SHORT_BINBYTES
       case 0x8e: // BINBYTES8
-      case 0x96: pushObject(slice(u64()).slice()); break; // BYTEARRAY8
-      case 0x5d: pushObject([]); break; // ]  EMPTY_LIST
-      case 0x29: pushObject([]); break; // )  EMPTY_TUPLE
+      case 0x96:
+        pushObject(slice(u64()).slice());
+        break; // BYTEARRAY8
+      case 0x5d:
+        pushObject([]);
+        break; // ]  EMPTY_LIST
+      case 0x29:
+        pushObject([]);
+        break; // )  EMPTY_TUPLE
       case 0x6c: // l  LIST
-      case 0x74: pushList(popMark()); break; // t  TUPLE
+      case 0x74:
+        pushList(popMark());
+        break; // t  TUPLE
       case 0x85: // TUPLE1
       case 0x86: // TUPLE2
-      case 0x87: pushList(lastItems(opcode - 0x84)); break; // TUPLE3
-      case 0x61: append([pop()]); break; // a  APPEND
-      case 0x65: append(popMark()); break; // e  APPENDS
-      case 0x7d: pushObject(new Map<PickleValue, PickleValue>()); break; // }  EMPTY_DICT
-      case 0x64: { // d  DICT
+      case 0x87:
+        pushList(lastItems(opcode - 0x84));
+        break; // TUPLE3
+      case 0x61:
+        append([pop()]);
+        break; // a  APPEND
+      case 0x65:
+        append(popMark());
+        break; // e  APPENDS
+      case 0x7d:
+        pushObject(new Map<PickleValue, PickleValue>());
+        break; // }  EMPTY_DICT
+      case 0x64: {
+        // d  DICT
         const items = popMark();
         pushObject(new Map<PickleValue, PickleValue>());
         setItems(items);
         break;
       }
-      case 0x73: setItems(lastItems(2)); break; // s  SETITEM
-      case 0x75: setItems(popMark()); break; // u  SETITEMS
-      case 0x8f: pushObject(new Set<PickleValue>()); break; // EMPTY_SET
-      case 0x90: { // ADDITEMS
+      case 0x73:
+        setItems(lastItems(2));
+        break; // s  SETITEM
+      case 0x75:
+        setItems(popMark());
+        break; // u  SETITEMS
+      case 0x8f:
+        pushObject(new Set<PickleValue>());
+        break; // EMPTY_SET
+      case 0x90: {
+        // ADDITEMS
         const items = popMark();
         const set = top();
         if (!(set instanceof Set)) throw wrong('elements for something that is no set', 'a set');
         toSet(set, items);
         break;
       }
-      case 0x91: pushObject(toSet(new Set(), popMark())); break; // FROZENSET
-      case 0x67: get(indexOf(line(), wrong)); break; // g  GET
-      case 0x68: get(u8()); break; // h  BINGET
-      case 0x6a: get(u32()); break; // j  LONG_BINGET
-      case 0x70: put(indexOf(line(), wrong)); break; // p  PUT
-      case 0x71: put(u8()); break; // q  BINPUT
-      case 0x72: put(u32()); break; // r  LONG_BINPUT
-      case 0x94: put(memo.size); break; // MEMOIZE
-      case 0x63: push(findGlobal(line(), line())); break; // c  GLOBAL
-      case 0x93: { // STACK_GLOBAL
+      case 0x91:
+        pushObject(toSet(new Set(), popMark()));
+        break; // FROZENSET
+      case 0x67:
+        get(indexOf(line(), wrong));
+        break; // g  GET
+      case 0x68:
+        get(u8());
+        break; // h  BINGET
+      case 0x6a:
+        get(u32());
+        break; // j  LONG_BINGET
+      case 0x70:
+        put(indexOf(line(), wrong));
+        break; // p  PUT
+      case 0x71:
+        put(u8());
+        break; // q  BINPUT
+      case 0x72:
+        put(u32());
+        break; // r  LONG_BINPUT
+      case 0x94:
+        put(memo.size);
+        break; // MEMOIZE
+      case 0x63:
+        push(findGlobal(line(), line()));
+        break; // c  GLOBAL
+      case 0x93: {
+        // STACK_GLOBAL
         const name = pop();
         push(findGlobal(pop(), name));
         break;
       }
-      case 0x69: findGlobal(line(), line()); throw wrong('an instance in the way of Python 2', 'plain data'); // i  INST
-      case 0x50: persist(line()); break; // P  PERSID
-      case 0x51: persist(pop()); break; // Q  BINPERSID
+      case 0x69:
+        findGlobal(line(), line());
+        throw wrong('an instance in the way of Python 2', 'plain data'); // i  INST
+      case 0x50:
+        persist(line());
+        break; // P  PERSID
+      case 0x51:
+        persist(pop());
+        break; // Q  BINPERSID
       case 0x52: // R  REDUCE
-      case 0x81: construct(); break; // NEWOBJ
-      case 0x62: build(); break; // b  BUILD
+      case 0x81:
+        construct();
+        break; // NEWOBJ
+      case 0x62:
+        build();
+        break; // b  BUILD
       default: // OBJ, NEWOBJ_EX, EXT1 to EXT4, NEXT_BUFFER, READONLY_BUFFER and what is no opcode
         throw wrong(`the pickle opcode 0x${opcode.toString(16)} at byte ${at - 1}`, 'one that makes plain data');
     }

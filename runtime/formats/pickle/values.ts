@@ -1,4 +1,5 @@
-// Single values of a pickle: numbers and text as its opcodes spell them, and how large what they make up is. For pickle.ts.
+// Single values of a pickle: numbers and text as its opcodes spell them, and how large what they
+// make up is. For pickle.ts.
 
 import type { PickleGlobal, PickleObject, PickleValue, Wrong } from './pickle.ts';
 
@@ -18,7 +19,8 @@ export function isGlobal(value: PickleValue): value is PickleGlobal {
 export function intOf(text: string, wrong: Wrong): boolean | number | bigint {
   if (text === '01' || text === '00') return text === '01';
   const digits = /^([+-]?\d+)L?$/.exec(text)?.[1];
-  if (digits === undefined || digits.length > MAX_INT_DIGITS) throw wrong(`the int ${text.slice(0, 40)}`, `digits, at most ${MAX_INT_DIGITS}`);
+  if (digits === undefined || digits.length > MAX_INT_DIGITS)
+    throw wrong(`the int ${text.slice(0, 40)}`, `digits, at most ${MAX_INT_DIGITS}`);
   return narrow(BigInt(digits));
 }
 
@@ -43,7 +45,8 @@ export function narrow(value: bigint): number | bigint {
 export function floatOf(text: string, wrong: Wrong): number {
   const special: Record<string, number> = { inf: Infinity, '-inf': -Infinity, nan: NaN, '-nan': NaN };
   if (Object.hasOwn(special, text)) return special[text]!;
-  if (text.length > 400 || !/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) throw wrong(`the float ${text.slice(0, 40)}`, 'digits');
+  if (text.length > 400 || !/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text))
+    throw wrong(`the float ${text.slice(0, 40)}`, 'digits');
   return Number(text);
 }
 
@@ -52,16 +55,21 @@ export function stringOf(literal: string, wrong: Wrong): string {
   const inside = /^(['"])(.*)\1$/s.exec(literal)?.[2];
   if (inside === undefined) throw wrong('a string without its quotes', 'them');
   const plain: Record<string, string> = { n: '\n', t: '\t', r: '\r' };
-  return inside.replace(/\\(?:x([0-9a-fA-F]{2})|(.))/g, (_, hex: string | undefined, char: string) => (hex === undefined ? (plain[char] ?? char) : String.fromCharCode(parseInt(hex, 16))));
+  return inside.replace(/\\(?:x([0-9a-fA-F]{2})|(.))/g, (_, hex: string | undefined, char: string) =>
+    hex === undefined ? (plain[char] ?? char) : String.fromCharCode(parseInt(hex, 16)),
+  );
 }
 
 /** Text in which only \uXXXX and \UXXXXXXXX are special (Python's raw-unicode-escape). */
 export function unescaped(text: string, wrong: Wrong): string {
-  return text.replace(/\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})/g, (_, four: string | undefined, eight: string | undefined) => {
-    const point = parseInt(four ?? eight!, 16);
-    if (point > 0x10ffff) throw wrong(`the character ${eight}`, 'one of Unicode');
-    return String.fromCodePoint(point);
-  });
+  return text.replace(
+    /\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})/g,
+    (_, four: string | undefined, eight: string | undefined) => {
+      const point = parseInt(four ?? eight!, 16);
+      if (point > 0x10ffff) throw wrong(`the character ${eight}`, 'one of Unicode');
+      return String.fromCodePoint(point);
+    },
+  );
 }
 
 /** A byte for each character. */
@@ -71,16 +79,23 @@ export function latin1(bytes: Uint8Array): string {
   return text;
 }
 
-/** How much a value by itself counts among all elements: its own, or its bytes or characters in fours. */
+/**
+ * How much a value by itself counts among all elements: its own, or its bytes or characters in
+ * fours.
+ */
 export function extentOf(value: PickleValue): number {
   if (value instanceof Uint8Array || typeof value === 'string') return Math.ceil(value.length / 4);
   if (value instanceof Map) return 2 * value.size;
   return Array.isArray(value) ? value.length : value instanceof Set ? value.size : 0;
 }
 
-/** Refuses values that hold themselves, are nested deeply, or grow enormous once what they share is written out. */
+/**
+ * Refuses values that hold themselves, are nested deeply, or grow enormous once what they share is
+ * written out.
+ */
 export function checkExtent(root: PickleValue, wrong: Wrong): void {
-  // For each container, once all of it has been seen: how many values it has when written out, and how deep it goes.
+  // For each container, once all of it has been seen: how many values it has when written out, and
+  // how deep it goes.
   const seen = new Map<object, { size: number; depth: number } | undefined>();
   const open: { value: object; children: Iterator<PickleValue>; size: number; depth: number }[] = [];
   const enter = (value: object) => {
@@ -106,7 +121,8 @@ export function checkExtent(root: PickleValue, wrong: Wrong): void {
       holder.size += extent.size;
       holder.depth = Math.max(holder.depth, extent.depth + 1);
     } else enter(child);
-    if (holder && (holder.size > MAX_EXPANDED || holder.depth > MAX_DEPTH)) throw wrong(`values that repeat into more than ${MAX_EXPANDED} or ${MAX_DEPTH} deep`, 'fewer');
+    if (holder && (holder.size > MAX_EXPANDED || holder.depth > MAX_DEPTH))
+      throw wrong(`values that repeat into more than ${MAX_EXPANDED} or ${MAX_DEPTH} deep`, 'fewer');
   }
 }
 

@@ -1,8 +1,11 @@
-// PyTorch's files, as torch.save writes them: zip archives, and the plain pickles of before 1.6. Opening reads the pickle that
-// names the tensors, and nothing of the tensors; those are read in place, by ranges, wherever their bytes lie.
-// No code in a file is run: what pickle.ts does not know is refused. Tensors are not held against the archive's CRC-32, as that
-// would mean reading each of them whole; the pickle is. TorchScript's code and the tar files of before 0.1.10 are not read.
-// Reference: torch/serialization.py (`_save`, `_legacy_save`), caffe2/serialize/inline_container.cc.
+// PyTorch's files, as torch.save writes them: zip archives, and the plain pickles of before 1.6.
+// Opening reads the pickle that names the tensors, and nothing of the tensors; those are read in
+// place, by ranges, wherever their bytes lie.
+// No code in a file is run: what pickle.ts does not know is refused. Tensors are not held against
+// the archive's CRC-32, as that would mean reading each of them whole; the pickle is. TorchScript's
+// code and the tar files of before 0.1.10 are not read.
+// Reference: torch/serialization.py (`_save`, `_legacy_save`),
+// caffe2/serialize/inline_container.cc.
 
 import { tensorRange } from '../../files/bytes.ts';
 import { itemBytes } from '../checkpoint.ts';
@@ -18,10 +21,14 @@ import { openTorchZip } from './archive.ts';
 
 export interface TorchFile {
   readonly label: string;
-  /** What was saved: a dict is a Map, a list or tuple an array, an int a number (beyond 2^53 a bigint), a tensor a `TorchTensor`. */
+  /**
+   * What was saved: a dict is a Map, a list or tuple an array, an int a number (beyond 2^53 a
+   * bigint), a tensor a `TorchTensor`.
+   */
   readonly root: PickleValue;
   /**
-   * The tensors of a dict by their names; whatever else it holds is left out. Closing it closes the file. Throws `WeightsError`
+   * The tensors of a dict by their names; whatever else it holds is left out. Closing it closes the
+   * file. Throws `WeightsError`
    * for what is no dict, and for a tensor that goes beyond its storage.
    */
   checkpoint(stateDict: PickleValue): Checkpoint;
@@ -30,7 +37,10 @@ export interface TorchFile {
 
 const EXPANDED = 64 * 2 ** 20; // a tensor whose elements share bytes may claim as much as the file has, or this
 
-/** Opens a file that torch.save wrote and owns it from then on. Throws `WeightsError` that says what else the file is. */
+/**
+ * Opens a file that torch.save wrote and owns it from then on. Throws `WeightsError` that says what
+ * else the file is.
+ */
 export async function openTorchFile(bytes: ByteSource): Promise<TorchFile> {
   const { label } = bytes;
   try {
@@ -39,7 +49,12 @@ export async function openTorchFile(bytes: ByteSource): Promise<TorchFile> {
     if (foreign) throw new WeightsError(`${label}: got ${foreign}`);
     const isZip = head[0] === 0x50 && head[1] === 0x4b;
     const contents = await (isZip ? openTorchZip(bytes) : openLegacyTorch(bytes));
-    return { label, root: contents.root, checkpoint: (stateDict) => checkpointOf(bytes, contents, stateDict), close: () => bytes.close() };
+    return {
+      label,
+      root: contents.root,
+      checkpoint: (stateDict) => checkpointOf(bytes, contents, stateDict),
+      close: () => bytes.close(),
+    };
   } catch (error) {
     await bytes.close();
     throw error;
@@ -60,7 +75,10 @@ export async function openTorchCheckpoint(bytes: ByteSource): Promise<Checkpoint
 
 function checkpointOf(bytes: ByteSource, contents: TorchContents, stateDict: PickleValue): Checkpoint {
   const { label } = bytes;
-  if (!(stateDict instanceof Map)) throw new WeightsError(`${label}: got ${kindOf(stateDict)}, expected a dict of tensors. Is this a checkpoint of weights?`);
+  if (!(stateDict instanceof Map))
+    throw new WeightsError(
+      `${label}: got ${kindOf(stateDict)}, expected a dict of tensors. Is this a checkpoint of weights?`,
+    );
   const entries = new Map<string, { info: TensorInfo; tensor: TorchTensor }>();
   for (const [name, tensor] of stateDict) {
     if (typeof name !== 'string' || !isTensor(tensor)) continue;
@@ -96,21 +114,34 @@ function infoOf(bytes: ByteSource, contents: TorchContents, name: string, tensor
   const most = Math.max(bytes.size, EXPANDED);
   if (!(needed <= size && byteLength <= most)) {
     const extent = needed <= size ? `${byteLength} bytes` : `bytes up to ${needed}`;
-    throw new WeightsError(`${bytes.label}: got ${extent} for ${shown(name)} of shape [${shape.join(', ')}], expected at most ${needed <= size ? most : `the ${size} of its storage`}. The file is damaged; fetch it again.`);
+    throw new WeightsError(
+      `${bytes.label}: got ${extent} for ${shown(name)} of shape [${shape.join(', ')}], expected at most ${needed <= size ? most : `the ${size} of its storage`}. The file is damaged; fetch it again.`,
+    );
   }
-  return { name, dtype, shape, byteLength, identity: `${storage.key}:${dtype}:${offset}:${shape.join(',')}:${stride.join(',')}` };
+  return {
+    name,
+    dtype,
+    shape,
+    byteLength,
+    identity: `${storage.key}:${dtype}:${offset}:${shape.join(',')}:${stride.join(',')}`,
+  };
 }
 
 /** What a file is that torch.save did not write, by how it begins, and what to do about it. */
 function foreignFile(head: Uint8Array): string | undefined {
   const text = String.fromCharCode(...head);
   if (head.length === 0) return 'an empty file, expected one that torch.save wrote. Fetch it again.';
-  if (text.startsWith('version https://git-lfs')) return 'a Git LFS pointer, expected the file itself. Run: git lfs pull';
-  if (/^\s*</.test(text)) return 'a web page, expected a file that torch.save wrote. Fetch it again; the address may ask for a login.';
-  if (text.slice(257, 262) === 'ustar') return 'a tar archive, as PyTorch before 0.1.10 wrote them, expected a newer file. Load it with torch.load and save it with torch.save.';
-  if (/^[^]{8}\{["}\s]/.test(text)) return 'a safetensors file, expected one that torch.save wrote. Name it model.safetensors.';
+  if (text.startsWith('version https://git-lfs'))
+    return 'a Git LFS pointer, expected the file itself. Run: git lfs pull';
+  if (/^\s*</.test(text))
+    return 'a web page, expected a file that torch.save wrote. Fetch it again; the address may ask for a login.';
+  if (text.slice(257, 262) === 'ustar')
+    return 'a tar archive, as PyTorch before 0.1.10 wrote them, expected a newer file. Load it with torch.load and save it with torch.save.';
+  if (/^[^]{8}\{["}\s]/.test(text))
+    return 'a safetensors file, expected one that torch.save wrote. Name it model.safetensors.';
   if (/^\x1f\x8b/.test(text)) return 'a gzip file, expected one that torch.save wrote. Unpack it with gunzip.';
-  if (text.startsWith('\x89HDF')) return 'an HDF5 file, expected one that torch.save wrote. Are these weights of another framework?';
+  if (text.startsWith('\x89HDF'))
+    return 'an HDF5 file, expected one that torch.save wrote. Are these weights of another framework?';
   if (/^\s*[{[]/.test(text)) return 'JSON, expected a file that torch.save wrote. Pass the file with the weights.';
   return undefined;
 }

@@ -1,5 +1,6 @@
-// PyTorch's files from before 1.6: five pickles (a magic number, a version, facts about the machine, what was saved, the keys of
-// its storages), then each storage as its number of elements and its bytes. Storages that are parts of others are not read.
+// PyTorch's files from before 1.6: five pickles (a magic number, a version, facts about the
+// machine, what was saved, the keys of its storages), then each storage as its number of elements
+// and its bytes. Storages that are parts of others are not read.
 // Reference: torch/serialization.py (`_legacy_save`, `_legacy_load`).
 
 import { readUsing } from '../../files/bytes.ts';
@@ -24,7 +25,8 @@ export async function openLegacyTorch(bytes: ByteSource): Promise<TorchContents>
   let at = end;
   for (const key of keys) {
     const storage = typeof key === 'string' ? storages.get(key) : undefined;
-    if (!storage || starts.has(storage.key)) throw damaged(label, 'keys of storages that no tensor has', 'those of its tensors');
+    if (!storage || starts.has(storage.key))
+      throw damaged(label, 'keys of storages that no tensor has', 'those of its tensors');
     starts.set(storage.key, at + 8);
     at += 8 + storage.size;
     if (at > bytes.size) throw damaged(label, `a file of ${bytes.size} bytes`, `at least ${at}, the end of a storage`);
@@ -34,7 +36,8 @@ export async function openLegacyTorch(bytes: ByteSource): Promise<TorchContents>
     const header = await bytes.read(start - 8, start);
     const count = new DataView(header.buffer, header.byteOffset, 8).getBigInt64(0, true);
     const expected = storage.size / (storage.dtype ? itemBytes[storage.dtype] : 1);
-    if (count !== BigInt(expected)) throw damaged(label, `a storage of ${count} values at byte ${start}`, `${expected}`);
+    if (count !== BigInt(expected))
+      throw damaged(label, `a storage of ${count} values at byte ${start}`, `${expected}`);
   };
   const startOf = ({ key }: TorchStorage) => {
     const start = starts.get(key);
@@ -76,7 +79,8 @@ async function readPickles(bytes: ByteSource): Promise<Pickles> {
       return parsePickles(bytes.label, head);
     } catch (error) {
       if (!(error instanceof PickleCutError) || head.length === bytes.size) throw error;
-      if (head.length === MAX_PICKLE) throw damaged(bytes.label, `a pickle of more than ${MAX_PICKLE} bytes`, 'one that only names tensors');
+      if (head.length === MAX_PICKLE)
+        throw damaged(bytes.label, `a pickle of more than ${MAX_PICKLE} bytes`, 'one that only names tensors');
     }
   }
 }
@@ -84,19 +88,27 @@ async function readPickles(bytes: ByteSource): Promise<Pickles> {
 function parsePickles(label: string, head: Uint8Array): Pickles {
   const plain = new Map();
   let at = 0;
-  const next = (options: { persistent?: (id: PickleValue, wrong: Wrong) => PickleObject } = {}, globals: typeof torchGlobals = plain) => {
+  const next = (
+    options: { persistent?: (id: PickleValue, wrong: Wrong) => PickleObject } = {},
+    globals: typeof torchGlobals = plain,
+  ) => {
     const { value, end } = unpickle(head, { label, globals, start: at, refused: refusedTorchName, ...options });
     at = end;
     return value;
   };
   if (!beginsLikePickle(head) || next({}, torchGlobals) !== MAGIC) {
-    throw new WeightsError(`${label}: got a file that torch.save did not write, expected one that it did. Is this a file of weights?`);
+    throw new WeightsError(
+      `${label}: got a file that torch.save did not write, expected one that it did. Is this a file of weights?`,
+    );
   }
   const version = next();
-  if (version !== VERSION) throw damaged(label, `format version ${typeof version === 'number' ? version : 'none'}`, `${VERSION}`);
+  if (version !== VERSION)
+    throw damaged(label, `format version ${typeof version === 'number' ? version : 'none'}`, `${VERSION}`);
   const facts = next();
   if (!(facts instanceof Map) || facts.get('little_endian') !== true) {
-    throw new WeightsError(`${label}: got big-endian numbers, expected little-endian ones. Load and save it with PyTorch on this machine.`);
+    throw new WeightsError(
+      `${label}: got big-endian numbers, expected little-endian ones. Load and save it with PyTorch on this machine.`,
+    );
   }
   const storages = new Map<string, TorchStorage>();
   const root = next({

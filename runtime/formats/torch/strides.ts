@@ -1,5 +1,6 @@
-// Bytes of tensors that are views: transposed, sliced, expanded. They are gathered in row-major order through windows of their
-// storage, so that memory stays bounded by the bytes asked for and one window. No element is converted.
+// Bytes of tensors that are views: transposed, sliced, expanded. They are gathered in row-major
+// order through windows of their storage, so that memory stays bounded by the bytes asked for and
+// one window. No element is converted.
 
 import type { StoredDType } from '../checkpoint.ts';
 import { itemBytes } from '../checkpoint.ts';
@@ -24,7 +25,10 @@ export function reach({ offset, shape, stride }: StridedView): number {
   return shape.reduce((last, size, axis) => last + (size - 1) * stride[axis]!, offset) + 1;
 }
 
-/** The same view with as few axes as possible: none of one element, and no two that one stride can walk. */
+/**
+ * The same view with as few axes as possible: none of one element, and no two that one stride can
+ * walk.
+ */
 export function merged({ shape, stride }: Pick<StridedView, 'shape' | 'stride'>): { size: number; stride: number }[] {
   const axes: { size: number; stride: number }[] = [];
   shape.forEach((size, axis) => {
@@ -43,10 +47,16 @@ export function isContiguous(view: StridedView): boolean {
 }
 
 /**
- * Bytes [start, end) of the view in row-major order. `read` gives bytes of the storage. A range that is spread over all of a
- * large storage, such as rows of a transposed matrix, reads all of it: ask for large ranges.
+ * Bytes [start, end) of the view in row-major order. `read` gives bytes of the storage. A range
+ * that is spread over all of a large storage, such as rows of a transposed matrix, reads all of it:
+ * ask for large ranges.
  */
-export async function gather(view: StridedView, start: number, end: number, read: (start: number, end: number) => Promise<Uint8Array>): Promise<Uint8Array<ArrayBuffer>> {
+export async function gather(
+  view: StridedView,
+  start: number,
+  end: number,
+  read: (start: number, end: number) => Promise<Uint8Array>,
+): Promise<Uint8Array<ArrayBuffer>> {
   if (start === end) return new Uint8Array(0);
   const item = itemBytes[view.dtype];
   const first = Math.floor(start / item);
@@ -55,7 +65,10 @@ export async function gather(view: StridedView, start: number, end: number, read
   const axes = merged(view);
   const inner = axes.pop() ?? { size: 1, stride: 1 };
 
-  /** Walks the rows that [first, last) touches: where each begins in the storage, and which of its elements are wanted. */
+  /**
+   * Walks the rows that [first, last) touches: where each begins in the storage, and which of its
+   * elements are wanted.
+   */
   const eachRow = (visit: (base: number, from: number, to: number, into: number) => void) => {
     const row = Math.floor(first / inner.size);
     const index = axes.map(() => 0);
@@ -94,7 +107,8 @@ export async function gather(view: StridedView, start: number, end: number, read
       let target = (into + lo - from) * item;
       if (step === 1 && lo < hi) out.set(bytes.subarray(source, source + (hi - lo) * item), target);
       else {
-        for (let i = lo; i < hi; i++, source += step * item) for (let byte = 0; byte < item; byte++) out[target++] = bytes[source + byte]!;
+        for (let i = lo; i < hi; i++, source += step * item)
+          for (let byte = 0; byte < item; byte++) out[target++] = bytes[source + byte]!;
       }
     });
   }

@@ -1,6 +1,8 @@
-// A model of the Hub in a browser: ranged reads straight from it, and what was read kept in the Cache API, as far as the quota goes, so
-// that the second load needs no network. A page cannot see redirects or verify hashes of what it reads in parts, so it does neither;
-// the token is dropped at another origin by fetch itself. No folders, no node: modules. Reference: Fetch and Service Worker standards.
+// A model of the Hub in a browser: ranged reads straight from it, and what was read kept in the
+// Cache API, as far as the quota goes, so that the second load needs no network. A page cannot see
+// redirects or verify hashes of what it reads in parts, so it does neither; the token is dropped at
+// another origin by fetch itself. No folders, no node: modules. Reference: Fetch and Service Worker
+// standards.
 
 import type { ModelSource, OpenOptions } from '../../formats/checkpoint.ts';
 import { DownloadError } from '../../base/errors.ts';
@@ -23,7 +25,11 @@ interface Opened {
 }
 
 /** As `openHub`. `caches` and `navigator.storage` may be missing: then every load fetches. */
-export async function openHubInBrowser(id: string, options: HubOptions = {}, caches = pageCaches()): Promise<ModelSource> {
+export async function openHubInBrowser(
+  id: string,
+  options: HubOptions = {},
+  caches = pageCaches(),
+): Promise<ModelSource> {
   const hub = await hubSettings(id, options);
   const cache = await caches?.open(CACHE).catch(() => undefined); // private windows may refuse
   const headers: Record<string, string> = hub.token ? { authorization: `Bearer ${hub.token}` } : {};
@@ -34,19 +40,34 @@ export async function openHubInBrowser(id: string, options: HubOptions = {}, cac
 
   const stored = async (key: string) => (await cache?.match(key).catch(() => undefined)) ?? undefined;
 
-  async function store(key: string, body: Uint8Array<ArrayBuffer> | string, more: Record<string, string> = {}): Promise<void> {
+  async function store(
+    key: string,
+    body: Uint8Array<ArrayBuffer> | string,
+    more: Record<string, string> = {},
+  ): Promise<void> {
     if (!cache) return;
-    const { quota = Infinity, usage = 0 }: StorageEstimate = (await globalThis.navigator?.storage?.estimate?.().catch(() => undefined)) ?? {};
+    const { quota = Infinity, usage = 0 }: StorageEstimate =
+      (await globalThis.navigator?.storage?.estimate?.().catch(() => undefined)) ?? {};
     if (usage + body.length > quota * QUOTA_SHARE) return;
-    await cache.put(key, new Response(body, { headers: { ...more, 'content-length': `${body.length}` } })).catch(() => {}); // full after all
+    await cache
+      .put(key, new Response(body, { headers: { ...more, 'content-length': `${body.length}` } }))
+      .catch(() => {}); // full after all
   }
 
   function offline(what: string): DownloadError {
-    const why = lost ? `the Hub could not be asked (${lost.message.replace(/, expected .*/s, '')})` : 'the network is not to be used (localFilesOnly)';
-    return new DownloadError(`${hub.label}: got no ${what} in this browser's cache, expected it there: ${why}. Load the model once with the network.`, { cause: lost, reason: 'offline' });
+    const why = lost
+      ? `the Hub could not be asked (${lost.message.replace(/, expected .*/s, '')})`
+      : 'the network is not to be used (localFilesOnly)';
+    return new DownloadError(
+      `${hub.label}: got no ${what} in this browser's cache, expected it there: ${why}. Load the model once with the network.`,
+      { cause: lost, reason: 'offline' },
+    );
   }
 
-  /** The commit of the revision, so that all files are of one version; undefined where the endpoint does not tell. */
+  /**
+   * The commit of the revision, so that all files are of one version; undefined where the endpoint
+   * does not tell.
+   */
   async function findCommit(): Promise<string | undefined> {
     if (commitPattern.test(hub.revision)) return hub.revision;
     const before = await (await stored(refUrl))?.text();
@@ -87,14 +108,17 @@ export async function openHubInBrowser(id: string, options: HubOptions = {}, cac
   /** Makes room: a version that the revision no longer has. */
   async function forget(commit: string): Promise<void> {
     const old = fileUrl(hub, commit, ['']);
-    for (const { url } of (await cache?.keys().catch(() => [])) ?? []) if (url.startsWith(old)) await cache!.delete(url).catch(() => false);
+    for (const { url } of (await cache?.keys().catch(() => [])) ?? [])
+      if (url.startsWith(old)) await cache!.delete(url).catch(() => false);
   }
 
   function fetchFile(url: string, label: string): Promise<HttpFile | undefined> {
     const onAnswer = (response: Response) => {
       const missing = response.status === 404 && /^(EntryNotFound)?$/.test(response.headers.get('x-error-code') ?? '');
-      const atHub = new URL(response.url || url).origin === new URL(url).origin; // else a store, by a link that may have expired
-      if (response.status >= 400 && response.status !== 416 && !(missing && atHub)) throw refusal(hub, label, response, atHub);
+      // else a store, by a link that may have expired
+      const atHub = new URL(response.url || url).origin === new URL(url).origin;
+      if (response.status >= 400 && response.status !== 416 && !(missing && atHub))
+        throw refusal(hub, label, response, atHub);
     };
     return openHttpFile(url, label, { headers, onAnswer, tries: timing.tries, idle: hub.idleTimeout });
   }
@@ -114,13 +138,20 @@ export async function openHubInBrowser(id: string, options: HubOptions = {}, cac
     return { size: file.size, prefix, remote: Promise.resolve(file) };
   }
 
-  async function locate(path: string, signal: AbortSignal | undefined): Promise<{ key: string; url: string; keep: boolean; opened: Opened | undefined }> {
+  async function locate(
+    path: string,
+    signal: AbortSignal | undefined,
+  ): Promise<{ key: string; url: string; keep: boolean; opened: Opened | undefined }> {
     const parts = pathParts(hub.label, path);
     const key = parts.join('/');
     const commit = await orAborted((pinned ??= retried(findCommit(), () => (pinned = undefined))), signal);
     const url = fileUrl(hub, commit ?? hub.revision, parts);
     const keep = commit !== undefined;
-    if (!files.has(key)) files.set(key, retried(find(key, url, keep), () => files.delete(key)));
+    if (!files.has(key))
+      files.set(
+        key,
+        retried(find(key, url, keep), () => files.delete(key)),
+      );
     return { key, url, keep, opened: await orAborted(files.get(key)!, signal) };
   }
 
@@ -137,7 +168,11 @@ export async function openHubInBrowser(id: string, options: HubOptions = {}, cac
       async function fetchRange(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
         opened!.remote ??= retried(
           fetchFile(url, label).then((file) => {
-            if (file?.size !== size) throw new DownloadError(`${label}: got a file of ${file?.size ?? 'no'} bytes, expected ${size} as before. Load the model again.`, { reason: 'damaged' });
+            if (file?.size !== size)
+              throw new DownloadError(
+                `${label}: got a file of ${file?.size ?? 'no'} bytes, expected ${size} as before. Load the model again.`,
+                { reason: 'damaged' },
+              );
             return file;
           }),
           () => (opened!.remote = undefined),
@@ -167,7 +202,10 @@ export async function openHubInBrowser(id: string, options: HubOptions = {}, cac
   };
 }
 
-/** undefined in a page that has none: not https, or in a frame whose sandbox makes the very look an error. */
+/**
+ * undefined in a page that has none: not https, or in a frame whose sandbox makes the very look an
+ * error.
+ */
 function pageCaches(): CacheStorage | undefined {
   try {
     return globalThis.caches;

@@ -1,5 +1,6 @@
-// The cache folder of one Hub model, laid out as Python's huggingface_hub does, so that either side finds what the other fetched:
-// models--org--name/{blobs/<etag>, snapshots/<commit>/<path> → blob, refs/<revision>, .no_exist/<commit>/<path>}.
+// The cache folder of one Hub model, laid out as Python's huggingface_hub does, so that either side
+// finds what the other fetched: models--org--name/{blobs/<etag>, snapshots/<commit>/<path> → blob,
+// refs/<revision>, .no_exist/<commit>/<path>}.
 // Fetches nothing and deletes nothing of value. Reference: huggingface_hub/file_download.py.
 
 import { DownloadError } from '../../base/errors.ts';
@@ -23,7 +24,10 @@ export interface HubCache {
   markAbsent(commit: string, parts: readonly string[]): Promise<void>;
   /** Whether the blob is here whole, as far as its size tells. */
   hasBlob(etag: string, size: number | undefined): Promise<boolean>;
-  /** Makes a blob a file of the snapshot. `fresh`: no other file can be this blob yet, so it may be moved where links are not possible. */
+  /**
+   * Makes a blob a file of the snapshot. `fresh`: no other file can be this blob yet, so it may be
+   * moved where links are not possible.
+   */
   link(commit: string, parts: readonly string[], etag: string, fresh: boolean): Promise<string>;
 }
 
@@ -90,7 +94,8 @@ export async function openHubCache(id: string, cacheDir?: string): Promise<HubCa
       const blob = join(blobs, etag);
       try {
         await fs.mkdir(dirname(path), { recursive: true });
-        await fs.writeFile(join(root, 'CACHEDIR.TAG'), CACHE_TAG, { flag: 'wx' }).catch(() => {}); // backups skip the folder
+        // backups skip the folder
+        await fs.writeFile(join(root, 'CACHEDIR.TAG'), CACHE_TAG, { flag: 'wx' }).catch(() => {});
         try {
           if (isTrue('HF_HUB_DISABLE_SYMLINKS')) throw new Error('links are not wanted');
           await replace(path, (next) => fs.symlink(relative(dirname(path), blob), next, 'file'));
@@ -100,7 +105,8 @@ export async function openHubCache(id: string, cacheDir?: string): Promise<HubCa
           else await replace(path, (next) => fs.copyFile(blob, next));
         }
       } catch (cause) {
-        // Two processes may get here at once, and one of them move the blob; the file is what counts.
+        // Two processes may get here at once, and one of them move the blob; the file is what
+        // counts.
         if (!(await stat(path))?.isFile()) throw cacheError(path, cause);
       }
       return path;
@@ -108,16 +114,26 @@ export async function openHubCache(id: string, cacheDir?: string): Promise<HubCa
   };
 }
 
-const CACHE_TAG = 'Signature: 8a477f597d28d172789f06886806bc55\n# This folder holds downloads that can be fetched again. See https://bford.info/cachedir/\n';
+const CACHE_TAG =
+  'Signature: 8a477f597d28d172789f06886806bc55\n# This folder holds downloads that can be fetched again. See https://bford.info/cachedir/\n';
 
 /** What a failed read or write in the cache means to its owner. */
 export function cacheError(path: string, cause: unknown): DownloadError {
   const code = (cause as NodeJS.ErrnoException)?.code ?? (cause as Error)?.message ?? String(cause);
   if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new DownloadError(`${path}: got ${code}, expected free disk space. Free some and try again: what was fetched is kept. Or choose another disk with HF_HUB_CACHE.`, { cause, reason: 'disk' });
+    return new DownloadError(
+      `${path}: got ${code}, expected free disk space. Free some and try again: what was fetched is kept. Or choose another disk with HF_HUB_CACHE.`,
+      { cause, reason: 'disk' },
+    );
   }
   if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM') {
-    return new DownloadError(`${path}: got ${code}, expected a cache folder that can be read and written. Check its permissions, or choose another with HF_HUB_CACHE or cacheDir.`, { cause, reason: 'disk' });
+    return new DownloadError(
+      `${path}: got ${code}, expected a cache folder that can be read and written. Check its permissions, or choose another with HF_HUB_CACHE or cacheDir.`,
+      { cause, reason: 'disk' },
+    );
   }
-  return new DownloadError(`${path}: got ${code}, expected to use it as part of the cache folder. Check the disk, or choose another with HF_HUB_CACHE.`, { cause, reason: 'disk' });
+  return new DownloadError(
+    `${path}: got ${code}, expected to use it as part of the cache folder. Check the disk, or choose another with HF_HUB_CACHE.`,
+    { cause, reason: 'disk' },
+  );
 }

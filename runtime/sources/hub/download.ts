@@ -1,6 +1,8 @@
-// One blob of the Hub into the cache: ranged GETs into a partial file, taken up again after a cut, a stop or a kill; verified, then renamed.
-// Partial files are `<etag>.<lock id>.partial`, each written by one holder of the lock only; Python locks and names its own otherwise,
-// so both at once download twice at worst. No parallel ranges. Reference: huggingface_hub/file_download.py (http_get).
+// One blob of the Hub into the cache: ranged GETs into a partial file, taken up again after a cut,
+// a stop or a kill; verified, then renamed. Partial files are `<etag>.<lock id>.partial`, each
+// written by one holder of the lock only; Python locks and names its own otherwise, so both at once
+// download twice at worst. No parallel ranges. Reference: huggingface_hub/file_download.py
+// (http_get).
 
 import type { Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
@@ -32,8 +34,10 @@ const REHASH_CHUNK = 2 ** 22;
 const REPORT_EVERY = 100; // ms
 
 /**
- * Fetches the blob unless someone else does or did. False when it was there in the end without our doing.
- * Throws `DownloadError`; what was fetched so far is kept for the next try. Rejects with the signal's reason when that aborts.
+ * Fetches the blob unless someone else does or did. False when it was there in the end without our
+ * doing.
+ * Throws `DownloadError`; what was fetched so far is kept for the next try. Rejects with the
+ * signal's reason when that aborts.
  */
 export async function fetchBlob(job: BlobJob, { signal, onDownload }: OpenOptions): Promise<boolean> {
   const { cache, file } = job;
@@ -97,11 +101,19 @@ interface Partial {
   readonly handle: FileHandle;
   length: number;
   total: number | undefined;
-  /** Of the first `length` bytes; undefined where it must be taken at the end, or the etag is no hash. */
+  /**
+   * Of the first `length` bytes; undefined where it must be taken at the end, or the etag is no
+   * hash.
+   */
   hash: Hash | undefined;
 }
 
-async function fetchLocked(job: BlobJob, lock: Lock, report: (done: number, total?: number) => void, signal?: AbortSignal): Promise<void> {
+async function fetchLocked(
+  job: BlobJob,
+  lock: Lock,
+  report: (done: number, total?: number) => void,
+  signal?: AbortSignal,
+): Promise<void> {
   const fs = await import('node:fs/promises');
   const { cache, file } = job;
   const path = `${cache.blobs}/${file.etag}.${lock.id}.partial`;
@@ -125,7 +137,10 @@ async function fetchLocked(job: BlobJob, lock: Lock, report: (done: number, tota
     await fs.rm(path, { force: true });
     if (attempt === 2) {
       const kind = file.etag.length === 64 ? 'sha256' : 'git hash';
-      throw new DownloadError(`${job.hub.label}/${job.path}: got bytes with another ${kind} than ${file.etag}, twice, expected that one. Nothing of it was kept. Check the network's proxy, and try again.`, { reason: 'damaged' });
+      throw new DownloadError(
+        `${job.hub.label}/${job.path}: got bytes with another ${kind} than ${file.etag}, twice, expected that one. Nothing of it was kept. Check the network's proxy, and try again.`,
+        { reason: 'damaged' },
+      );
     }
   }
   if (!(await lock.isHeld())) throw new Error('the lock was lost');
@@ -164,7 +179,10 @@ async function takeUp(partial: Partial, signal?: AbortSignal): Promise<void> {
   }
 }
 
-/** sha256 of a large file, git's sha1 of a small one; undefined for another etag, or where git's needs a size that is not known. */
+/**
+ * sha256 of a large file, git's sha1 of a small one; undefined for another etag, or where git's
+ * needs a size that is not known.
+ */
 async function newHash(etag: string, size: number | undefined): Promise<Hash | undefined> {
   const { createHash } = await import('node:crypto');
   if (/^[0-9a-f]{64}$/.test(etag)) return createHash('sha256');
@@ -186,14 +204,23 @@ async function checkSpace({ hub, path, cache }: BlobJob, { total, length }: Part
   const free = disk && disk.blocks > 0 ? disk.bavail * disk.bsize : Infinity; // some network folders tell nothing
   const needed = (total ?? 0) - length;
   if (needed > free) {
-    throw new DownloadError(`${hub.label}/${path}: got ${inUnits(free)} free at ${cache.blobs}, expected ${inUnits(needed)}. Free some, or choose another disk with HF_HUB_CACHE or cacheDir.`, { reason: 'disk' });
+    throw new DownloadError(
+      `${hub.label}/${path}: got ${inUnits(free)} free at ${cache.blobs}, expected ${inUnits(needed)}. Free some, or choose another disk with HF_HUB_CACHE or cacheDir.`,
+      { reason: 'disk' },
+    );
   }
 }
 
 const inUnits = (bytes: number) => (bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`);
 
 /** Requests until the file is whole; gives up after `timing.tries` in a row that got no further. */
-async function fill(job: BlobJob, lock: Lock, partial: Partial, report: (done: number, total?: number) => void, signal?: AbortSignal): Promise<void> {
+async function fill(
+  job: BlobJob,
+  lock: Lock,
+  partial: Partial,
+  report: (done: number, total?: number) => void,
+  signal?: AbortSignal,
+): Promise<void> {
   const next = async () => {
     if (!(await lock.isHeld())) throw new Error('the lock was lost'); // stopped for so long that someone else took over
     if (partial.length !== partial.total) await transfer(job, partial, report, signal);
@@ -202,8 +229,15 @@ async function fill(job: BlobJob, lock: Lock, partial: Partial, report: (done: n
   report(partial.length, partial.length);
 }
 
-/** One GET from where the partial file ends. Throws `PassingFailure` for a connection that broke. */
-async function transfer(job: BlobJob, partial: Partial, report: (done: number, total?: number) => void, signal?: AbortSignal): Promise<void> {
+/**
+ * One GET from where the partial file ends. Throws `PassingFailure` for a connection that broke.
+ */
+async function transfer(
+  job: BlobJob,
+  partial: Partial,
+  report: (done: number, total?: number) => void,
+  signal?: AbortSignal,
+): Promise<void> {
   const { hub, url, file } = job;
   const label = `${hub.label}/${job.path}`;
   const idle = watch(hub.idleTimeout, signal);
@@ -211,7 +245,14 @@ async function transfer(job: BlobJob, partial: Partial, report: (done: number, t
     const resume = partial.length > 0;
     const headers: Record<string, string> = resume ? { range: `bytes=${partial.length}-` } : {};
     const hubHeaders: Record<string, string> = resume && file.rangeTag ? { 'if-range': file.rangeTag } : {};
-    const { response, atHub } = await request(hub, { url, label, method: 'GET', headers, hubHeaders, signal: idle.signal });
+    const { response, atHub } = await request(hub, {
+      url,
+      label,
+      method: 'GET',
+      headers,
+      hubHeaders,
+      signal: idle.signal,
+    });
     await begin(response, atHub, job, partial);
     const reader = response.body?.getReader();
     for (;;) {
@@ -221,13 +262,18 @@ async function transfer(job: BlobJob, partial: Partial, report: (done: number, t
       idle.pause(); // a slow disk is no slow network
       if (partial.length + next.value.length > (partial.total ?? Infinity)) {
         await restart(partial, file.etag);
-        throw new DownloadError(`${label}: got more than the ${partial.total} bytes that the Hub promised. Check the network's proxy, and try again.`, { reason: 'damaged' });
+        throw new DownloadError(
+          `${label}: got more than the ${partial.total} bytes that the Hub promised. Check the network's proxy, and try again.`,
+          { reason: 'damaged' },
+        );
       }
       await append(partial, next.value, job.cache.blobs);
       report(partial.length, partial.total);
     }
     if (partial.total !== undefined && partial.length < partial.total) {
-      throw new PassingFailure(`${label}: got ${partial.length} bytes, expected ${partial.total}. Check the network, and load the model again: what was fetched is kept.`);
+      throw new PassingFailure(
+        `${label}: got ${partial.length} bytes, expected ${partial.total}. Check the network, and load the model again: what was fetched is kept.`,
+      );
     }
   } catch (cause) {
     signal?.throwIfAborted();
@@ -239,7 +285,9 @@ async function transfer(job: BlobJob, partial: Partial, report: (done: number, t
   }
 }
 
-/** Checks what the answer says it brings, and goes back to the start where it brings the whole file. */
+/**
+ * Checks what the answer says it brings, and goes back to the start where it brings the whole file.
+ */
 async function begin(response: Response, atHub: boolean, job: BlobJob, partial: Partial): Promise<void> {
   const { status, headers } = response;
   const label = `${job.hub.label}/${job.path}`;
@@ -249,19 +297,27 @@ async function begin(response: Response, atHub: boolean, job: BlobJob, partial: 
     const range = contentRange(response);
     if (encoded || range?.start !== partial.length) {
       await restart(partial, job.file.etag);
-      throw new PassingFailure(`${label}: got Content-Range ${headers.get('content-range') ?? 'none'}, expected what was asked for. Check the network's proxy.`);
+      throw new PassingFailure(
+        `${label}: got Content-Range ${headers.get('content-range') ?? 'none'}, expected what was asked for. Check the network's proxy.`,
+      );
     }
     total = range.size;
   } else if (status === 200) {
     total = !encoded && headers.get('content-length') ? Number(headers.get('content-length')) : undefined;
   } else if (status === 416) {
     await restart(partial, job.file.etag);
-    throw new PassingFailure(`${label}: got HTTP status 416, expected the rest of the file. Check the network's proxy.`);
+    throw new PassingFailure(
+      `${label}: got HTTP status 416, expected the rest of the file. Check the network's proxy.`,
+    );
   } else throw refusal(job.hub, label, response, atHub);
   if (total !== undefined && total !== (partial.total ??= total)) {
-    throw new DownloadError(`${label}: got a file of ${total} bytes, expected ${partial.total} as the Hub promised. Check the network's proxy, and try again.`, { reason: 'damaged' });
+    throw new DownloadError(
+      `${label}: got a file of ${total} bytes, expected ${partial.total} as the Hub promised. Check the network's proxy, and try again.`,
+      { reason: 'damaged' },
+    );
   }
-  if (status === 200 && partial.length > 0) await restart(partial, job.file.etag); // it knows no ranges, or has another version
+  // it knows no ranges, or has another version
+  if (status === 200 && partial.length > 0) await restart(partial, job.file.etag);
 }
 
 async function restart(partial: Partial, etag: string): Promise<void> {
@@ -271,10 +327,12 @@ async function restart(partial: Partial, etag: string): Promise<void> {
 }
 
 async function append(partial: Partial, bytes: Uint8Array, folder: string): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await partial.handle.write(bytes, done, bytes.length - done, partial.length + done).catch((cause: unknown) => {
-      throw cacheError(folder, cause);
-    });
+  for (let done = 0; done < bytes.length;) {
+    const { bytesWritten } = await partial.handle
+      .write(bytes, done, bytes.length - done, partial.length + done)
+      .catch((cause: unknown) => {
+        throw cacheError(folder, cause);
+      });
     done += bytesWritten;
   }
   partial.hash?.update(bytes);

@@ -1,6 +1,8 @@
-// A model of the Hugging Face Hub as a source: files are fetched into the cache that Python's huggingface_hub uses, and read from there.
-// Our own, because npm @huggingface/hub (2.17.5) has no resume, progress, abort, hash check, lock or offline use of a branch, reads no
-// HF_TOKEN and no cache in browsers. No uploads, no listing, no Xet protocol: the Hub serves every file over plain https too.
+// A model of the Hugging Face Hub as a source: files are fetched into the cache that Python's
+// huggingface_hub uses, and read from there. Our own, because npm @huggingface/hub (2.17.5) has no
+// resume, progress, abort, hash check, lock or offline use of a branch, reads no HF_TOKEN and no
+// cache in browsers. No uploads, no listing, no Xet protocol: the Hub serves every file over plain
+// https too.
 
 import type { ByteSource, ModelSource, OpenOptions } from '../../formats/checkpoint.ts';
 import { DownloadError } from '../../base/errors.ts';
@@ -18,11 +20,17 @@ import { openFile, pathParts } from '../../files/bytes.ts';
 export interface HubOptions {
   /** Branch, tag or commit. Default 'main'. */
   revision?: string | undefined;
-  /** The cache folder, shared with Python's huggingface_hub. Default: HF_HUB_CACHE, else $HF_HOME/hub, else ~/.cache/huggingface/hub. */
+  /**
+   * The cache folder, shared with Python's huggingface_hub. Default: HF_HUB_CACHE, else
+   * $HF_HOME/hub, else ~/.cache/huggingface/hub.
+   */
   cacheDir?: string | undefined;
   /** Use only what the cache holds, and no network. Default: HF_HUB_OFFLINE. */
   localFilesOnly?: boolean | undefined;
-  /** For private and gated models; '' for none. Default: HF_TOKEN, else the file that `hf auth login` wrote. */
+  /**
+   * For private and gated models; '' for none. Default: HF_TOKEN, else the file that `hf auth
+   * login` wrote.
+   */
   token?: string | undefined;
 }
 
@@ -32,8 +40,10 @@ type Place = { name: string } | { remote: RemoteFile } | undefined;
 const QUICK_TRIES = 3; // where the cache may do instead
 
 /**
- * Opens a model of the Hub; asks it for nothing yet. The first answer fixes the commit, so that all files are of one version.
- * Throws `InputError` for what cannot be an id, revision or token, and `DownloadError` when offline and nothing of it is in the cache.
+ * Opens a model of the Hub; asks it for nothing yet. The first answer fixes the commit, so that all
+ * files are of one version.
+ * Throws `InputError` for what cannot be an id, revision or token, and `DownloadError` when offline
+ * and nothing of it is in the cache.
  */
 export async function openHub(id: string, options: HubOptions = {}): Promise<ModelSource> {
   if (host === 'browser') return openHubInBrowser(id, options);
@@ -57,7 +67,11 @@ export async function openHub(id: string, options: HubOptions = {}): Promise<Mod
 
   async function locate(parts: string[], signal: AbortSignal | undefined, persist: boolean): Promise<Place> {
     signal?.throwIfAborted();
-    while (!commit && first) await orAborted(first.catch(() => {}), signal);
+    while (!commit && first)
+      await orAborted(
+        first.catch(() => {}),
+        signal,
+      );
     const here = commit && (await cache.find(commit, parts));
     if (here) return { name: here };
     const key = parts.join('/');
@@ -70,16 +84,25 @@ export async function openHub(id: string, options: HubOptions = {}): Promise<Mod
     return asked.finally(() => (first = undefined));
   }
 
-  /** One question to the Hub. Where no answer comes, the cache has to do, with the last commit that it knows for the revision. */
+  /**
+   * One question to the Hub. Where no answer comes, the cache has to do, with the last commit that
+   * it knows for the revision.
+   */
   async function ask(parts: string[], signal: AbortSignal | undefined): Promise<Place> {
     const key = parts.join('/');
     const cached = commit ?? (await cache.commitOf(hub.revision));
     const stop = async () => cached !== undefined && (await cache.find(cached, parts)) !== undefined;
     const tries = lost ? 1 : cached ? QUICK_TRIES : undefined;
     try {
-      const answer = await withRetries(() => askAbout(hub, commit ?? hub.revision, parts, { pinned: commit !== undefined, signal }), { signal, tries, stop });
+      const answer = await withRetries(
+        () => askAbout(hub, commit ?? hub.revision, parts, { pinned: commit !== undefined, signal }),
+        { signal, tries, stop },
+      );
       if (commit && answer.commit && answer.commit !== commit) {
-        throw new DownloadError(`${hub.label}/${key}: got commit ${answer.commit}, expected ${commit}. Check HF_ENDPOINT and the network's proxy.`, { reason: 'damaged' });
+        throw new DownloadError(
+          `${hub.label}/${key}: got commit ${answer.commit}, expected ${commit}. Check HF_ENDPOINT and the network's proxy.`,
+          { reason: 'damaged' },
+        );
       }
       lost = undefined;
       answered = true;
@@ -91,8 +114,16 @@ export async function openHub(id: string, options: HubOptions = {}): Promise<Mod
       return here ? { name: here } : answer.file && { remote: answer.file };
     } catch (cause) {
       signal?.throwIfAborted();
-      // As in Python, what the Hub has not is an error, whatever the cache has; trouble with the network or with access is not.
-      if (!(cause instanceof DownloadError) || cause.reason === 'revision' || cause.reason === 'damaged' || answered || !cached) throw cause;
+      // As in Python, what the Hub has not is an error, whatever the cache has; trouble with the
+      // network or with access is not.
+      if (
+        !(cause instanceof DownloadError) ||
+        cause.reason === 'revision' ||
+        cause.reason === 'damaged' ||
+        answered ||
+        !cached
+      )
+        throw cause;
       const name = await cache.find(cached, parts);
       if (!name && (cause.reason !== 'network' || !(await cache.hasSnapshot(cached)))) throw cause;
       commit = cached;
@@ -103,7 +134,11 @@ export async function openHub(id: string, options: HubOptions = {}): Promise<Mod
   }
 
   function notHere(key: string): Error {
-    if (lost) return new DownloadError(`${lost.message} There is no copy of it in ${cache.folder} either.`, { cause: lost, reason: lost.reason });
+    if (lost)
+      return new DownloadError(`${lost.message} There is no copy of it in ${cache.folder} either.`, {
+        cause: lost,
+        reason: lost.reason,
+      });
     if (!hub.offline) return noSuchFile(hub, key);
     return new DownloadError(
       `${hub.label}: got no file ${JSON.stringify(key)} in ${cache.folder}, expected it there: the network is not to be used (HF_HUB_OFFLINE or localFilesOnly). Load the model once with the network.`,
@@ -113,9 +148,11 @@ export async function openHub(id: string, options: HubOptions = {}): Promise<Mod
 
   async function fetchFile(parts: string[], remote: RemoteFile, options: OpenOptions): Promise<string> {
     const url = fileUrl(hub, remote.commit, parts);
-    const isHere = async () => (await cache.hasBlob(remote.etag, remote.size)) || (await cache.find(remote.commit, parts)) !== undefined;
+    const isHere = async () =>
+      (await cache.hasBlob(remote.etag, remote.size)) || (await cache.find(remote.commit, parts)) !== undefined;
     const fresh = await fetchBlob({ hub, cache, url, path: parts.join('/'), file: remote, isHere }, options);
-    const name = (await cache.find(remote.commit, parts)) ?? (await cache.link(remote.commit, parts, remote.etag, fresh));
+    const name =
+      (await cache.find(remote.commit, parts)) ?? (await cache.link(remote.commit, parts, remote.etag, fresh));
     await cache.remember(hub.revision, remote.commit);
     return name;
   }

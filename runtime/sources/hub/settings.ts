@@ -1,5 +1,6 @@
-// What a Hub model was asked for with: id, revision, endpoint, token, timeouts; options beat the environment. Opens nothing but the token file.
-// Reference: huggingface_hub/constants.py and utils/_auth.py.
+// What a Hub model was asked for with: id, revision, endpoint, token, timeouts; options beat the
+// environment. Opens nothing but the token file. Reference: huggingface_hub/constants.py and
+// utils/_auth.py.
 
 import { InputError } from '../../base/errors.ts';
 import type { HubOptions } from './hub.ts';
@@ -36,7 +37,10 @@ export async function hubSettings(id: string, options: HubOptions): Promise<HubS
     throw new InputError(`${JSON.stringify(id)}: got no Hub id, expected org/name. Check the spelling.`);
   }
   const revision = options.revision ?? 'main';
-  if (!isRevision(revision)) throw new InputError(`${id}: got the revision ${JSON.stringify(revision)}, expected a branch, tag or commit. Check 'revision'.`);
+  if (!isRevision(revision))
+    throw new InputError(
+      `${id}: got the revision ${JSON.stringify(revision)}, expected a branch, tag or commit. Check 'revision'.`,
+    );
   return {
     label: options.revision === undefined ? id : `${id}@${revision}`,
     id,
@@ -51,7 +55,12 @@ export async function hubSettings(id: string, options: HubOptions): Promise<HubS
 
 /** git's rules for names, which also make it safe as a path below refs/. */
 function isRevision(name: string): boolean {
-  return name.length <= 255 && !/[\u0000- \u007f~^:?*[\\]|\.\.|@\{|^\/|\/$|\/\/|\.$|(?:^|\/)\.|\.lock(?:\/|$)/.test(name) && name !== '' && name !== '@';
+  return (
+    name.length <= 255 &&
+    !/[\u0000- \u007f~^:?*[\\]|\.\.|@\{|^\/|\/$|\/\/|\.$|(?:^|\/)\.|\.lock(?:\/|$)/.test(name) &&
+    name !== '' &&
+    name !== '@'
+  );
 }
 
 function endpoint(): string {
@@ -60,7 +69,9 @@ function endpoint(): string {
     const { protocol, username, password, search, hash } = new URL(text);
     if (/^https?:$/.test(protocol) && !username && !password && !search && !hash) return text;
   } catch {}
-  throw new InputError(`HF_ENDPOINT: got something else than a plain http(s) address, expected one such as https://huggingface.co. Correct or unset it.`);
+  throw new InputError(
+    `HF_ENDPOINT: got something else than a plain http(s) address, expected one such as https://huggingface.co. Correct or unset it.`,
+  );
 }
 
 function seconds(name: string): number {
@@ -71,7 +82,10 @@ function seconds(name: string): number {
 // fetch would quote a bad header's value in its error, so it must not get that far.
 function checkedToken(token: string | undefined): string | undefined {
   const clean = token?.replace(/[\r\n]/g, '').trim();
-  if (clean && !/^[\x21-\x7e]+$/.test(clean)) throw new InputError('Token of the Hub: got characters that no token has, expected hf_… . Copy it again from the settings page of your account.');
+  if (clean && !/^[\x21-\x7e]+$/.test(clean))
+    throw new InputError(
+      'Token of the Hub: got characters that no token has, expected hf_… . Copy it again from the settings page of your account.',
+    );
   return clean || undefined;
 }
 
@@ -88,7 +102,9 @@ async function foundToken(): Promise<string | undefined> {
 /** With `~` and `$NAME` filled in, as Python does to these variables. */
 async function expanded(path: string): Promise<string> {
   const { homedir } = await import('node:os');
-  return path.replace(/^~(?=$|[/\\])/, () => homedir()).replace(/\$(\w+)|\$\{(\w+)\}/g, (all: string, a?: string, b?: string) => env(a ?? b!) ?? all);
+  return path
+    .replace(/^~(?=$|[/\\])/, () => homedir())
+    .replace(/\$(\w+)|\$\{(\w+)\}/g, (all: string, a?: string, b?: string) => env(a ?? b!) ?? all);
 }
 
 async function hubHome(): Promise<string> {
@@ -100,7 +116,9 @@ async function hubHome(): Promise<string> {
   return join(xdg ? await expanded(xdg) : join(homedir(), '.cache'), 'huggingface');
 }
 
-/** The folder of all cached models; absolute, so that a later change of directory does not move it. */
+/**
+ * The folder of all cached models; absolute, so that a later change of directory does not move it.
+ */
 export async function cacheFolder(cacheDir?: string): Promise<string> {
   const { join, resolve } = await import('node:path');
   const given = cacheDir || set('HF_HUB_CACHE') || set('HUGGINGFACE_HUB_CACHE');

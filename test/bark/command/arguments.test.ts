@@ -20,17 +20,34 @@ const refused = (args: string[], message: RegExp) => {
 };
 
 test('words, short and long options, in any order', () => {
-  assert.equal(readArguments(['Hello,', '-v', 'v2/en_speaker_6', 'world', '-ohello.wav', '--seed=7', '--temperature', '0.7', '--greedy']), {
-    command: 'say',
-    words: ['Hello,', 'world'],
-    values: { voice: 'v2/en_speaker_6', output: 'hello.wav', seed: 7, temperature: 0.7, greedy: true },
-  });
+  assert.equal(
+    readArguments([
+      'Hello,',
+      '-v',
+      'v2/en_speaker_6',
+      'world',
+      '-ohello.wav',
+      '--seed=7',
+      '--temperature',
+      '0.7',
+      '--greedy',
+    ]),
+    {
+      command: 'say',
+      words: ['Hello,', 'world'],
+      values: { voice: 'v2/en_speaker_6', output: 'hello.wav', seed: 7, temperature: 0.7, greedy: true },
+    },
+  );
   assert.equal(readArguments(['-qo', '-', 'x']).values, { quiet: true, output: '-' });
 });
 
 test('commands, and the same words as text', () => {
   assert.is(readArguments(['voices', '--model', 'm']).command, 'voices');
-  assert.equal(readArguments(['--', 'voices', '--seed', '-x']), { command: 'say', words: ['voices', '--seed', '-x'], values: {} });
+  assert.equal(readArguments(['--', 'voices', '--seed', '-x']), {
+    command: 'say',
+    words: ['voices', '--seed', '-x'],
+    values: {},
+  });
   assert.equal(readArguments(['voices of spring']).words, ['voices of spring']);
   assert.is(readArguments(['constructor']).command, 'say');
   assert.equal(readArguments(['--', 'bench']).command, 'say');
@@ -39,11 +56,24 @@ test('commands, and the same words as text', () => {
 });
 
 test('convert takes two places, and its options', () => {
-  assert.equal(readArguments(['convert', 'suno/bark-small', 'out', '--dtype', 'float32', '--force', '--no-voices', '--json', '--quiet']), {
-    command: 'convert',
-    words: ['suno/bark-small', 'out'],
-    values: { dtype: 'float32', force: true, 'no-voices': true, json: true, quiet: true },
-  });
+  assert.equal(
+    readArguments([
+      'convert',
+      'suno/bark-small',
+      'out',
+      '--dtype',
+      'float32',
+      '--force',
+      '--no-voices',
+      '--json',
+      '--quiet',
+    ]),
+    {
+      command: 'convert',
+      words: ['suno/bark-small', 'out'],
+      values: { dtype: 'float32', force: true, 'no-voices': true, json: true, quiet: true },
+    },
+  );
   assert.equal(readArguments(['convert', '--', '-in', '-out']).words, ['-in', '-out']);
   refused(['convert'], /bark convert: got no arguments, expected two, the model and the folder to write/);
   refused(['convert', 'a'], /bark convert: got "a", expected two/);
@@ -55,13 +85,44 @@ test('convert takes two places, and its options', () => {
 });
 
 test('bench takes suites, and its options', () => {
-  assert.equal(readArguments(['bench', 'decode', '--quick', 'kernels', '--repeats', '2', '--model=large', '--tune', '--json', '--dtype', 'float16', '--cold', '--dir', 'd']), {
-    command: 'bench',
-    words: ['decode', 'kernels'],
-    values: { quick: true, repeats: 2, model: 'large', tune: true, json: true, dtype: 'float16', cold: true, dir: 'd' },
-  });
+  assert.equal(
+    readArguments([
+      'bench',
+      'decode',
+      '--quick',
+      'kernels',
+      '--repeats',
+      '2',
+      '--model=large',
+      '--tune',
+      '--json',
+      '--dtype',
+      'float16',
+      '--cold',
+      '--dir',
+      'd',
+    ]),
+    {
+      command: 'bench',
+      words: ['decode', 'kernels'],
+      values: {
+        quick: true,
+        repeats: 2,
+        model: 'large',
+        tune: true,
+        json: true,
+        dtype: 'float16',
+        cold: true,
+        dir: 'd',
+      },
+    },
+  );
   assert.equal(readArguments(['bench']), { command: 'bench', words: [], values: {} });
-  for (const wrong of ['0', '1.5', '1000', 'x']) refused(['bench', '--repeats', wrong], new RegExp(`--repeats: got "${wrong}", expected a whole number from 1 to 999`));
+  for (const wrong of ['0', '1.5', '1000', 'x'])
+    refused(
+      ['bench', '--repeats', wrong],
+      new RegExp(`--repeats: got "${wrong}", expected a whole number from 1 to 999`),
+    );
   refused(['bench', '--seed', '1'], /--seed: got it with 'bark bench', expected --model/);
   refused(['bench', '--qiuck'], /did you mean --quick\?/);
   refused(['--tune', 'hello'], /--tune: got it with 'bark say'/);
@@ -70,11 +131,29 @@ test('bench takes suites, and its options', () => {
 });
 
 test('options of the Hub, with a model; a token is no option', () => {
-  const { values } = readArguments(['-m', 'suno/bark', '--revision', 'refs/pr/25', '--cache-dir', '/tmp/x', '--offline', '--codec', 'c', '--tokenizer', 't', 'hi']);
+  const { values } = readArguments([
+    '-m',
+    'suno/bark',
+    '--revision',
+    'refs/pr/25',
+    '--cache-dir',
+    '/tmp/x',
+    '--offline',
+    '--codec',
+    'c',
+    '--tokenizer',
+    't',
+    'hi',
+  ]);
   assert.equal(hubOptions(values), { revision: 'refs/pr/25', cacheDir: '/tmp/x', localFilesOnly: true });
   assert.equal([values.codec, values.tokenizer], ['c', 't']);
-  assert.equal(hubOptions(readArguments(['hi']).values), { revision: undefined, cacheDir: undefined, localFilesOnly: undefined });
-  for (const name of ['--revision', '--codec', '--tokenizer']) refused([name, 'x', 'hi'], new RegExp(`${name}: got it without --model`));
+  assert.equal(hubOptions(readArguments(['hi']).values), {
+    revision: undefined,
+    cacheDir: undefined,
+    localFilesOnly: undefined,
+  });
+  for (const name of ['--revision', '--codec', '--tokenizer'])
+    refused([name, 'x', 'hi'], new RegExp(`${name}: got it without --model`));
   refused(['--token', 'hf_x', 'hi'], /--token: got an option that is not known/);
 });
 
@@ -99,11 +178,34 @@ test('an unknown option names the nearest', () => {
 
 test('the help has every option once, and fits a terminal', () => {
   const text = help('say');
-  for (const name of ['voice', 'output', 'model', 'file', 'seed', 'temperature', 'greedy', 'max-new-tokens', 'dtype', 'offload', 'portable', 'revision', 'cache-dir', 'offline', 'codec', 'tokenizer', 'json', 'quiet', 'help', 'version']) {
+  for (const name of [
+    'voice',
+    'output',
+    'model',
+    'file',
+    'seed',
+    'temperature',
+    'greedy',
+    'max-new-tokens',
+    'dtype',
+    'offload',
+    'portable',
+    'revision',
+    'cache-dir',
+    'offline',
+    'codec',
+    'tokenizer',
+    'json',
+    'quiet',
+    'help',
+    'version',
+  ]) {
     assert.is(text.split(`--${name} `).length > 1, true, name);
   }
-  for (const command of ['say', 'voices', 'convert', 'doctor', 'bench'] as const) for (const line of help(command).split('\n')) assert.ok(line.length <= 110, line);
-  for (const name of ['HF_HOME', 'HF_HUB_CACHE', 'HF_TOKEN', 'HF_HUB_OFFLINE', 'HF_ENDPOINT']) for (const command of ['say', 'voices', 'convert'] as const) assert.ok(help(command).includes(`  ${name} `), name);
+  for (const command of ['say', 'voices', 'convert', 'doctor', 'bench'] as const)
+    for (const line of help(command).split('\n')) assert.ok(line.length <= 110, line);
+  for (const name of ['HF_HOME', 'HF_HUB_CACHE', 'HF_TOKEN', 'HF_HUB_OFFLINE', 'HF_ENDPOINT'])
+    for (const command of ['say', 'voices', 'convert'] as const) assert.ok(help(command).includes(`  ${name} `), name);
   assert.not.match(help('voices'), /--seed|--codec|--force/);
   assert.match(help('convert'), /--force/);
 });

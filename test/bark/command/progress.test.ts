@@ -31,7 +31,10 @@ test('on a terminal: the line is rewritten, and never wider than the screen', ()
   progress.begin('fine');
   progress.warn('!');
   const [first, erased, warning] = terminal.written;
-  assert.ok(first!.startsWith('\r\x1b[Kfine') && !first!.includes('\n') && first!.length <= '\r\x1b[K'.length + 23, JSON.stringify(first));
+  assert.ok(
+    first!.startsWith('\r\x1b[Kfine') && !first!.includes('\n') && first!.length <= '\r\x1b[K'.length + 23,
+    JSON.stringify(first),
+  );
   assert.is(erased, '\r\x1b[K');
   assert.ok(warning!.endsWith('!\n'));
   progress.clear();
@@ -68,7 +71,12 @@ test('a large download elsewhere: a line every ten seconds, and one at its end',
   const total = 1_676_663_913;
   for (let second = 0; second <= 30; second++) {
     clock.now = 1000 + 1000 * second;
-    progress.step({ stage: 'download', file: 'pytorch_model.bin', done: Math.min(total, 100e6 + 50e6 * second), total });
+    progress.step({
+      stage: 'download',
+      file: 'pytorch_model.bin',
+      done: Math.min(total, 100e6 + 50e6 * second),
+      total,
+    });
     assert.is(progress.transfers('download'), 1);
   }
   assert.equal(paper.written, [
@@ -145,7 +153,11 @@ test('a stage that waits for downloads does not count their time', () => {
   progress.step({ stage: 'load', done: 3, total: 9 });
   clock.now += 150;
   assert.is(progress.end('load', 9), 250);
-  assert.equal(paper.written, ['download  a.bin  3.00 MB in 10.00 s, 300 kB/s\n', 'download  b.bin  3.00 MB in 10.00 s, 300 kB/s\n', 'load         0.25 s  9 tensors\n']);
+  assert.equal(paper.written, [
+    'download  a.bin  3.00 MB in 10.00 s, 300 kB/s\n',
+    'download  b.bin  3.00 MB in 10.00 s, 300 kB/s\n',
+    'load         0.25 s  9 tensors\n',
+  ]);
 });
 
 test('what comes from files does not steer the terminal', () => {
@@ -155,11 +167,26 @@ test('what comes from files does not steer the terminal', () => {
   progress.step({ stage: 'download', file: 'a\x1b[2J', done: 0, total: 2e6 });
   clock.now += 1000;
   progress.step({ stage: 'download', file: 'a\x1b[2J', done: 2e6, total: 2e6 });
-  assert.equal(terminal.written, ['warning: \ufffd]0;title\ufffd a\ufffd\ufffdb\ufffd2J\n', 'download  a\ufffd[2J  2.00 MB in 1.00 s, 2.00 MB/s\n']);
+  assert.equal(terminal.written, [
+    'warning: \ufffd]0;title\ufffd a\ufffd\ufffdb\ufffd2J\n',
+    'download  a\ufffd[2J  2.00 MB in 1.00 s, 2.00 MB/s\n',
+  ]);
 });
 
 test('bytes in three digits', () => {
-  const cases: [number, string][] = [[0, '0 B'], [999, '999 B'], [1000, '1.00 kB'], [9_949, '9.95 kB'], [9_999, '10.0 kB'], [99_960, '100 kB'], [612e6, '612 MB'], [1_676_663_913, '1.68 GB'], [4_486_643_861, '4.49 GB'], [2e12, '2.00 TB'], [3.7, '4 B']];
+  const cases: [number, string][] = [
+    [0, '0 B'],
+    [999, '999 B'],
+    [1000, '1.00 kB'],
+    [9_949, '9.95 kB'],
+    [9_999, '10.0 kB'],
+    [99_960, '100 kB'],
+    [612e6, '612 MB'],
+    [1_676_663_913, '1.68 GB'],
+    [4_486_643_861, '4.49 GB'],
+    [2e12, '2.00 TB'],
+    [3.7, '4 B'],
+  ];
   for (const [bytes, text] of cases) assert.is(byteCount(bytes), text);
 });
 

@@ -1,10 +1,20 @@
-// Conversion: the names are those of transformers' save_pretrained, f32 is bit for bit the source, f16 is torch's .half(); what is there is
-// replaced only when it may be, and a conversion that fails leaves nothing. With BARK_TEST_PYTHON (an interpreter with transformers) the
-// folders are loaded there, too.
+// Conversion: the names are those of transformers' save_pretrained, f32 is bit for bit the source,
+// f16 is torch's .half(); what is there is replaced only when it may be, and a conversion that
+// fails leaves nothing. With BARK_TEST_PYTHON (an interpreter with transformers) the folders are
+// loaded there, too.
 // Needs: no GPU.
 
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
@@ -46,12 +56,22 @@ const json = (value: unknown) => new Blob([JSON.stringify(value)]);
 const blob = (name: string) => new Blob([readFileSync(join(SUNO, name))]);
 
 function triple(): Map<string, Blob> {
-  return new Map([...['text_2.pt', 'coarse.pt', 'fine_2.pt'].map((name) => [name, blob(name)] as const), ['generation_config.json', json(fixture.generation_config)]]);
+  return new Map([
+    ...['text_2.pt', 'coarse.pt', 'fine_2.pt'].map((name) => [name, blob(name)] as const),
+    ['generation_config.json', json(fixture.generation_config)],
+  ]);
 }
-const codec = () => new Map([['config.json', json(fixture.config.codec_config)], [META, blob(META)]]);
+const codec = () =>
+  new Map([
+    ['config.json', json(fixture.config.codec_config)],
+    [META, blob(META)],
+  ]);
 
 /** A folder in Hugging Face's layout. */
-async function folder(options: FolderOptions = {}, from: Pick<Fixture, 'config' | 'generation_config' | 'formula' | 'texts'> = fixture): Promise<string> {
+async function folder(
+  options: FolderOptions = {},
+  from: Pick<Fixture, 'config' | 'generation_config' | 'formula' | 'texts'> = fixture,
+): Promise<string> {
   const path = temporaryFolder();
   await writeModelFolder(path, from, { extras: false, ...options });
   return path;
@@ -61,30 +81,52 @@ const open = async (path: string): Promise<Checkpoint> => openCheckpoint(await o
 const f32 = (bytes: Uint8Array<ArrayBuffer>) => new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 const without = (file: string) => (name: string) => name !== file;
 
-async function rejects(promise: Promise<unknown>, pattern: RegExp, kind: new (message: string) => Error = InputError): Promise<void> {
-  const error = await promise.then(() => undefined, (reason: unknown) => reason);
+async function rejects(
+  promise: Promise<unknown>,
+  pattern: RegExp,
+  kind: new (message: string) => Error = InputError,
+): Promise<void> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   assert.ok(error instanceof kind, `${String(error)} is a ${kind.name}`);
   assert.match((error as Error).message, pattern);
 }
 
 test('floats become what torch makes of them, bit for bit', () => {
-  const casts = JSON.parse(readFileSync(join(SUNO, 'casts.json'), 'utf8')) as Record<StoredDType, { bytes: string; F16: string; F32: string }>;
+  const casts = JSON.parse(readFileSync(join(SUNO, 'casts.json'), 'utf8')) as Record<
+    StoredDType,
+    { bytes: string; F16: string; F32: string }
+  >;
   for (const [from, { bytes, ...expected }] of Object.entries(casts) as [StoredDType, (typeof casts)[StoredDType]][]) {
-    for (const to of ['F16', 'F32'] as const) assert.is(Buffer.from(castBytes(new Uint8Array(Buffer.from(bytes, 'hex')), from, to)).toString('hex'), expected[to], `${from} to ${to}`);
+    for (const to of ['F16', 'F32'] as const)
+      assert.is(
+        Buffer.from(castBytes(new Uint8Array(Buffer.from(bytes, 'hex')), from, to)).toString('hex'),
+        expected[to],
+        `${from} to ${to}`,
+      );
   }
 });
 
-test('suno\'s triple in f32: the tensors of save_pretrained, bit for bit; it speaks as the fixture', async () => {
+test("suno's triple in f32: the tensors of save_pretrained, bit for bit; it speaks as the fixture", async () => {
   const path = out();
   const events: number[] = [];
   const report = await convert(triple(), path, {
     dtype: 'float32',
     codec: codec(),
     tokenizer: await folder(),
-    onProgress: ({ stage, done, total, file }) => void (stage === 'convert' && file === 'model.safetensors' && done <= total && events.push(done)),
+    onProgress: ({ stage, done, total, file }) =>
+      void (stage === 'convert' && file === 'model.safetensors' && done <= total && events.push(done)),
   });
-  assert.equal({ ...report, bytes: 0 }, { folder: path, tensors: Object.keys(SAVED).length, bytes: 0, missing: [], warnings: [] });
-  assert.equal(events, [...events].sort((a, b) => a - b));
+  assert.equal(
+    { ...report, bytes: 0 },
+    { folder: path, tensors: Object.keys(SAVED).length, bytes: 0, missing: [], warnings: [] },
+  );
+  assert.equal(
+    events,
+    [...events].sort((a, b) => a - b),
+  );
   assert.is(events.at(-1), report.bytes);
   assert.is(report.bytes, readFileSync(join(path, 'model.safetensors')).length);
 
@@ -92,7 +134,11 @@ test('suno\'s triple in f32: the tensors of save_pretrained, bit for bit; it spe
   assert.equal(checkpoint.names().sort(), Object.keys(SAVED).sort());
   const expected = formulaWeights(fixture.config, { ...fixture.formula, extras: false });
   for (const [name, [dtype, ...shape]] of Object.entries(SAVED)) {
-    assert.equal({ ...checkpoint.info(name), byteLength: 0 }, { ...checkpoint.info(name), dtype: TORCH_DTYPES[dtype], shape, byteLength: 0 }, name);
+    assert.equal(
+      { ...checkpoint.info(name), byteLength: 0 },
+      { ...checkpoint.info(name), dtype: TORCH_DTYPES[dtype], shape, byteLength: 0 },
+      name,
+    );
     if (expected.has(name)) assert.equal(await checkpoint.read(name), await expected.read(name), name);
   }
   await checkpoint.close();
@@ -101,7 +147,8 @@ test('suno\'s triple in f32: the tensors of save_pretrained, bit for bit; it spe
   const processor = await BarkProcessor.fromPretrained(path);
   const model = await BarkModel.fromPretrained(path, { device: await testDevice(), dtype: 'float32' });
   const opened = { fixture, model, processor };
-  for (const run of fixture.runs) assertRow(await model.generate(await encodeRun(opened, run), greedyOptions(run)), 0, run, 0, opened);
+  for (const run of fixture.runs)
+    assertRow(await model.generate(await encodeRun(opened, run), greedyOptions(run)), 0, run, 0, opened);
   model.dispose();
 });
 
@@ -116,13 +163,25 @@ test('f16 is the default, and each float is rounded; shards, and halves and doub
       const { dtype } = after.info(name);
       assert.is(dtype, name.endsWith('attn.bias') ? 'BOOL' : 'F16', name);
       if (files.dtype === 'F16') assert.equal(await after.read(name), await before.read(name), name);
-      else if (!files.dtype && dtype === 'F16') assert.equal(await after.read(name), new Uint8Array(float32ToFloat16(f32(await exact.read(name))).buffer), name);
+      else if (!files.dtype && dtype === 'F16')
+        assert.equal(
+          await after.read(name),
+          new Uint8Array(float32ToFloat16(f32(await exact.read(name))).buffer),
+          name,
+        );
     }
     await before.close();
     await after.close();
     const config = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8'));
-    assert.equal([config.dtype, config.torch_dtype, config.codec_config.dtype, config.semantic_config.dtype], ['float16', undefined, 'float16', 'float16']);
-    assert.match(readFileSync(join(path, 'config.json'), 'utf8'), /"trim_right_ratio": 1\.0/, 'floats keep their point');
+    assert.equal(
+      [config.dtype, config.torch_dtype, config.codec_config.dtype, config.semantic_config.dtype],
+      ['float16', undefined, 'float16', 'float16'],
+    );
+    assert.match(
+      readFileSync(join(path, 'config.json'), 'utf8'),
+      /"trim_right_ratio": 1\.0/,
+      'floats keep their point',
+    );
     await (await openPretrained(path)).close();
   }
 });
@@ -132,32 +191,53 @@ test('tied heads are left out, whichever name the source has; a head of its own 
     const path = out();
     await convert(await folder({ fineHeads }), path, { dtype: 'float32' });
     const checkpoint = await open(path);
-    assert.equal(checkpoint.names().filter((name) => name.includes('lm_heads')), [], fineHeads);
+    assert.equal(
+      checkpoint.names().filter((name) => name.includes('lm_heads')),
+      [],
+      fineHeads,
+    );
     const expected = formulaWeights(fixture.config, fixture.formula);
-    for (let c = 0; c < 4; c++) assert.equal(await checkpoint.read(`fine_acoustics.input_embeds_layers.${c}.weight`), await expected.read(`fine_acoustics.input_embeds_layers.${c}.weight`));
+    for (let c = 0; c < 4; c++)
+      assert.equal(
+        await checkpoint.read(`fine_acoustics.input_embeds_layers.${c}.weight`),
+        await expected.read(`fine_acoustics.input_embeds_layers.${c}.weight`),
+      );
     await checkpoint.close();
   }
   const source = await folder({ fineHeads: 'both' });
   const file = join(source, 'model.safetensors');
   const bytes = readFileSync(file);
   const length = Number(bytes.readBigUInt64LE());
-  const { data_offsets } = JSON.parse(bytes.subarray(8, 8 + length).toString())['fine_acoustics.lm_heads.1.weight'] as { data_offsets: [number, number] };
+  const { data_offsets } = JSON.parse(bytes.subarray(8, 8 + length).toString())['fine_acoustics.lm_heads.1.weight'] as {
+    data_offsets: [number, number];
+  };
   bytes[8 + length + data_offsets[0]]! ^= 1;
   writeFileSync(file, bytes);
   const path = out();
   await convert(source, path, { dtype: 'float32' });
   const checkpoint = await open(path);
-  assert.equal(checkpoint.names().filter((name) => name.includes('lm_heads')), ['fine_acoustics.lm_heads.1.weight']);
+  assert.equal(
+    checkpoint.names().filter((name) => name.includes('lm_heads')),
+    ['fine_acoustics.lm_heads.1.weight'],
+  );
   await checkpoint.close();
 });
 
 test('values that become infinite are counted', async () => {
-  const scaled = { ...fixture, formula: { ...fixture.formula, scale: { ...fixture.formula.scale, 'semantic.lm_head.weight': 3e5 } } };
+  const scaled = {
+    ...fixture,
+    formula: { ...fixture.formula, scale: { ...fixture.formula.scale, 'semantic.lm_head.weight': 3e5 } },
+  };
   const values = f32(await formulaWeights(fixture.config, scaled.formula).read('semantic.lm_head.weight'));
   const count = values.filter((value) => Math.abs(value) >= 65520).length;
   assert.ok(count > 0);
   const { warnings } = await convert(await folder({}, scaled), out());
-  assert.match(warnings.join('\n'), new RegExp(`${count} value\\(s\\) are too large for float16 and became infinite: semantic\\.lm_head\\.weight \\(${count}\\)\\.`));
+  assert.match(
+    warnings.join('\n'),
+    new RegExp(
+      `${count} value\\(s\\) are too large for float16 and became infinite: semantic\\.lm_head\\.weight \\(${count}\\)\\.`,
+    ),
+  );
 });
 
 test('without codec and tokenizer the GPTs are converted, and what is missing is named', async () => {
@@ -170,7 +250,10 @@ test('without codec and tokenizer the GPTs are converted, and what is missing is
   const whole = await (await openPretrained(path, { ...offline, codec: codec() })).openWeights();
   assert.ok(whole.has('codec_model.decoder.layers.0.conv.weight_g') && whole.has('semantic.lm_head.weight'));
   await whole.close();
-  await rejects(convert(triple(), out(), { ...offline, codec: codec(), tokenizer: codec() }), /got no tokenizer\.json and no vocab\.txt/);
+  await rejects(
+    convert(triple(), out(), { ...offline, codec: codec(), tokenizer: codec() }),
+    /got no tokenizer\.json and no vocab\.txt/,
+  );
 });
 
 test('tokenizer and voices come along; voices: false leaves them', async () => {
@@ -179,7 +262,15 @@ test('tokenizer and voices come along; voices: false leaves them', async () => {
   const report = await convert(demo, path);
   assert.equal(report.missing, []);
   const same = (file: string) => assert.equal(readFileSync(join(path, file)), readFileSync(join(demo, file)), file);
-  for (const file of ['generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'vocab.txt', 'speaker_embeddings_path.json']) same(file);
+  for (const file of [
+    'generation_config.json',
+    'tokenizer.json',
+    'tokenizer_config.json',
+    'special_tokens_map.json',
+    'vocab.txt',
+    'speaker_embeddings_path.json',
+  ])
+    same(file);
   for (const file of readdirSync(join(demo, 'speaker_embeddings/demo'))) same(`speaker_embeddings/demo/${file}`);
   assert.not.ok(existsSync(join(path, 'README.md')));
   const processor = await BarkProcessor.fromPretrained(path);
@@ -191,7 +282,14 @@ test('tokenizer and voices come along; voices: false leaves them', async () => {
 
 test('a list of voices can name nothing but voices inside the folder, and lost ones are left out', async () => {
   const paths = (path: string) => ({ semantic_prompt: path, coarse_prompt: path, fine_prompt: path });
-  for (const path of ['../evil.npy', '/etc/evil.npy', 'config.json', 'evil.npy', 'a/model.safetensors', 'a\\..\\b.npy']) {
+  for (const path of [
+    '../evil.npy',
+    '/etc/evil.npy',
+    'config.json',
+    'evil.npy',
+    'a/model.safetensors',
+    'a\\..\\b.npy',
+  ]) {
     const source = await folder();
     writeFileSync(join(source, 'speaker_embeddings_path.json'), JSON.stringify({ x: paths(path) }));
     const target = out();
@@ -201,11 +299,17 @@ test('a list of voices can name nothing but voices inside the folder, and lost o
   const source = await folder();
   mkdirSync(join(source, 'v'));
   writeFileSync(join(source, 'v', 'a.npy'), 'arrays');
-  writeFileSync(join(source, 'speaker_embeddings_path.json'), JSON.stringify({ repo_or_path: 'x', here: paths('v/a.npy'), gone: paths('v/b.npy') }));
+  writeFileSync(
+    join(source, 'speaker_embeddings_path.json'),
+    JSON.stringify({ repo_or_path: 'x', here: paths('v/a.npy'), gone: paths('v/b.npy') }),
+  );
   const target = out();
   const { warnings } = await convert(source, target);
   assert.match(warnings.join('\n'), /1 voice\(s\) it lists have no files and were left out: gone\./);
-  assert.equal(JSON.parse(readFileSync(join(target, 'speaker_embeddings_path.json'), 'utf8')), { repo_or_path: 'x', here: paths('v/a.npy') });
+  assert.equal(JSON.parse(readFileSync(join(target, 'speaker_embeddings_path.json'), 'utf8')), {
+    repo_or_path: 'x',
+    here: paths('v/a.npy'),
+  });
 });
 
 test('what is there is replaced only with force, and only a model', async () => {
@@ -223,7 +327,10 @@ test('what is there is replaced only with force, and only a model', async () => 
   const home = temporaryFolder();
   await convert(source, home); // an empty folder is as good as none
   writeFileSync(join(home, 'diary.txt'), 'dear diary');
-  await rejects(convert(source, home, { force: true }), /got a folder with "diary\.txt", expected nothing but a converted model/);
+  await rejects(
+    convert(source, home, { force: true }),
+    /got a folder with "diary\.txt", expected nothing but a converted model/,
+  );
   const arrays = temporaryFolder();
   mkdirSync(join(arrays, 'data'));
   writeFileSync(join(arrays, 'data', 'years_of_work.npy'), 'x');
@@ -237,7 +344,12 @@ test('what is there is replaced only with force, and only a model', async () => 
   await rejects(convert(source, ' '), /got an empty path/);
   await rejects(convert(source, out(), { dtype: 'int8' as never }), /dtype: got "int8"/);
   assert.is(readFileSync(join(home, 'diary.txt'), 'utf8'), 'dear diary');
-  for (const place of [join(target, '..'), linked]) assert.equal(readdirSync(place).filter((name) => name.startsWith('.')), [], 'nothing temporary is left');
+  for (const place of [join(target, '..'), linked])
+    assert.equal(
+      readdirSync(place).filter((name) => name.startsWith('.')),
+      [],
+      'nothing temporary is left',
+    );
 });
 
 /** The folder as a source whose reads are watched. */
@@ -267,12 +379,20 @@ test('a conversion that fails or is stopped leaves nothing, and what was there',
   await convert(source, target);
   const before = readFileSync(join(target, 'model.safetensors'));
   const stop = new AbortController();
-  const stopped: ConvertOptions = { force: true, dtype: 'float32', signal: stop.signal, onProgress: ({ done, total }) => void (done > total / 2 && stop.abort(new Error('enough'))) };
+  const stopped: ConvertOptions = {
+    force: true,
+    dtype: 'float32',
+    signal: stop.signal,
+    onProgress: ({ done, total }) => void (done > total / 2 && stop.abort(new Error('enough'))),
+  };
   await rejects(convert(source, target, stopped), /enough/, Error);
   assert.equal(readdirSync(join(place, 'new')), ['out']);
   assert.equal(readFileSync(join(target, 'model.safetensors')), before);
   // A damaged source: a tensor less.
-  const lacking = { ...fixture, config: { ...fixture.config, semantic_config: { ...fixture.config.semantic_config, num_layers: 1 } } };
+  const lacking = {
+    ...fixture,
+    config: { ...fixture.config, semantic_config: { ...fixture.config.semantic_config, num_layers: 1 } },
+  };
   const short = await folder({}, lacking);
   copyFileSync(join(source, 'config.json'), join(short, 'config.json'));
   await rejects(convert(short, join(place, 'short')), /got no tensor semantic\.layers\.1/, Error);
@@ -281,19 +401,27 @@ test('a conversion that fails or is stopped leaves nothing, and what was there',
 
 test('what a killed conversion left is taken away later, and not what another one writes', async () => {
   const place = temporaryFolder();
-  const names = ['.out.0b9a0d4b-f4ca-4584-8193-366d15612229.tmp', '.out.1b9a0d4b-f4ca-4584-8193-366d15612229.tmp', '.out.mine.tmp'];
+  const names = [
+    '.out.0b9a0d4b-f4ca-4584-8193-366d15612229.tmp',
+    '.out.1b9a0d4b-f4ca-4584-8193-366d15612229.tmp',
+    '.out.mine.tmp',
+  ];
   for (const name of names) {
     mkdirSync(join(place, name));
     writeFileSync(join(place, name, '.model.safetensors.x.tmp'), 'half');
   }
   const before = new Date(Date.now() - 2 * 3_600_000);
-  for (const path of ['.model.safetensors.x.tmp', '']) for (const name of [names[0]!, names[2]!]) utimesSync(join(place, name, path), before, before);
+  for (const path of ['.model.safetensors.x.tmp', ''])
+    for (const name of [names[0]!, names[2]!]) utimesSync(join(place, name, path), before, before);
   await convert(await folder(), join(place, 'out'));
   assert.equal(readdirSync(place).sort(), [names[1]!, names[2]!, 'out']);
 });
 
 test('a large table is read in pieces', async () => {
-  const config = { ...fixture.config, semantic_config: { ...fixture.config.semantic_config, input_vocab_size: 100_000 } };
+  const config = {
+    ...fixture.config,
+    semantic_config: { ...fixture.config.semantic_config, input_vocab_size: 100_000 },
+  };
   const source = await folder({}, { ...fixture, config });
   let most = 0;
   const path = out();
@@ -319,10 +447,18 @@ print(json.dumps({"dtype": str(model.dtype), "keys": [len(report[k]) for k in ("
     await convert(triple(), path, { dtype, codec: codec(), tokenizer: await folder() });
     const { stdout, stderr } = spawnSync(python!, ['-c', PROGRAM, path], { encoding: 'utf8' });
     assert.ok(stdout.includes('{'), stderr);
-    const { lm_head, ...rest } = JSON.parse(stdout.slice(stdout.indexOf('{'))) as { lm_head: number[]; dtype: string; keys: number[] };
+    const { lm_head, ...rest } = JSON.parse(stdout.slice(stdout.indexOf('{'))) as {
+      lm_head: number[];
+      dtype: string;
+      keys: number[];
+    };
     assert.equal(rest, { dtype: `torch.${dtype}`, keys: [0, 0, 0] });
     const expected = f32(await formulaWeights(fixture.config, fixture.formula).read('semantic.lm_head.weight', 0, 20));
-    for (const [i, value] of lm_head.entries()) assert.ok(Math.abs(value - expected[i]!) <= (dtype === 'float32' ? 0 : 1e-3 * Math.abs(expected[i]!)), `${value} for ${expected[i]}`);
+    for (const [i, value] of lm_head.entries())
+      assert.ok(
+        Math.abs(value - expected[i]!) <= (dtype === 'float32' ? 0 : 1e-3 * Math.abs(expected[i]!)),
+        `${value} for ${expected[i]}`,
+      );
   }
 });
 

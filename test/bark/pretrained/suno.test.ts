@@ -1,5 +1,6 @@
-// suno's own files, made by the real torch.save (fixtures/suno/make.py): they say what transformers says with the same weights, whatever
-// the spelling of names and sizes; what is missing is named; nothing but headers is read before weights are asked for.
+// suno's own files, made by the real torch.save (fixtures/suno/make.py): they say what transformers
+// says with the same weights, whatever the spelling of names and sizes; what is missing is named;
+// nothing but headers is read before weights are asked for.
 // Needs: a GPU.
 
 import { copyFileSync, readFileSync, rmSync } from 'node:fs';
@@ -30,7 +31,10 @@ const json = (value: unknown) => new Blob([JSON.stringify(value)]);
 
 /** The files of a folder by name. */
 const folderOf = (files: Record<string, Blob>) => new Map(Object.entries(files));
-const triple = (): Record<string, Blob> => ({ ...Object.fromEntries(FILES.map((name) => [name, sunoFile(name)])), 'generation_config.json': json(fixture.generation_config) });
+const triple = (): Record<string, Blob> => ({
+  ...Object.fromEntries(FILES.map((name) => [name, sunoFile(name)])),
+  'generation_config.json': json(fixture.generation_config),
+});
 const codec = () => folderOf({ 'config.json': json(fixture.config.codec_config), [META]: sunoFile(META) });
 
 /** Where no test may go: a Hub that has nothing. */
@@ -64,10 +68,25 @@ test('configs are those of model_args, and the weights are bit for bit those of 
     assert.is(checkpoint.info(name).name, name);
     assert.equal(await checkpoint.read(name), await expected.read(name), name);
   }
-  assert.not.ok(checkpoint.names().some((name) => name.endsWith('attn.bias') || name.includes('_orig_mod')), 'no masks, no prefixes');
-  assert.is(checkpoint.info('fine_acoustics.lm_heads.0.weight').identity, checkpoint.info('fine_acoustics.input_embeds_layers.1.weight').identity, 'tied');
-  assert.is.not(checkpoint.info('semantic.lm_head.weight').identity, checkpoint.info('coarse_acoustics.lm_head.weight').identity, 'files count their storages alike');
-  assert.throws(() => checkpoint.info('coarse_acoustics.layers.7.attn.att_proj.weight'), (error: Error) => error instanceof WeightsError && /coarse\.pt: got no tensor coarse_acoustics\.layers\.7/.test(error.message));
+  assert.not.ok(
+    checkpoint.names().some((name) => name.endsWith('attn.bias') || name.includes('_orig_mod')),
+    'no masks, no prefixes',
+  );
+  assert.is(
+    checkpoint.info('fine_acoustics.lm_heads.0.weight').identity,
+    checkpoint.info('fine_acoustics.input_embeds_layers.1.weight').identity,
+    'tied',
+  );
+  assert.is.not(
+    checkpoint.info('semantic.lm_head.weight').identity,
+    checkpoint.info('coarse_acoustics.lm_head.weight').identity,
+    'files count their storages alike',
+  );
+  assert.throws(
+    () => checkpoint.info('coarse_acoustics.layers.7.attn.att_proj.weight'),
+    (error: Error) =>
+      error instanceof WeightsError && /coarse\.pt: got no tensor coarse_acoustics\.layers\.7/.test(error.message),
+  );
   assert.throws(() => checkpoint.info('codec_model.no'), /encodec_24khz-d7cc33bc\.th: got no tensor codec_model\.no/);
   await checkpoint.close();
 });
@@ -80,11 +99,16 @@ test('opening reads headers only', async () => {
     ...inner,
     async open(path, options): Promise<ByteSource> {
       const { readInto: _, ...file } = await inner.open(path, options);
-      return { ...file, read: (start, end) => ((read += end - start), file.read(start, end)), close: async () => void closed++ };
+      return {
+        ...file,
+        read: (start, end) => ((read += end - start), file.read(start, end)),
+        close: async () => void closed++,
+      };
     },
   };
   const { checkpoint } = await openSuno(counted, (await findSunoFiles(counted))!);
-  // The reader takes blocks, which for files as tiny as these is all of them; of gigabytes it is no more.
+  // The reader takes blocks, which for files as tiny as these is all of them; of gigabytes it is no
+  // more.
   assert.ok(read < FILES.length * 2 ** 18, `${read} bytes`);
   const before = read;
   await checkpoint.read('semantic.lm_head.weight', 96, 192);
@@ -94,39 +118,62 @@ test('opening reads headers only', async () => {
 });
 
 test('of two sizes the large one is taken, as suno does', async () => {
-  const source = await openModelSource(folderOf({ ...triple(), 'text.pt': json('not looked at'), 'coarse_2.pt': sunoFile('coarse.pt'), 'coarse.pt': json('nor this') }));
-  assert.equal(await findSunoFiles(source), { semantic: 'text_2.pt', coarse_acoustics: 'coarse_2.pt', fine_acoustics: 'fine_2.pt' });
+  const source = await openModelSource(
+    folderOf({
+      ...triple(),
+      'text.pt': json('not looked at'),
+      'coarse_2.pt': sunoFile('coarse.pt'),
+      'coarse.pt': json('nor this'),
+    }),
+  );
+  assert.equal(await findSunoFiles(source), {
+    semantic: 'text_2.pt',
+    coarse_acoustics: 'coarse_2.pt',
+    fine_acoustics: 'fine_2.pt',
+  });
   await (await openSuno(source, (await findSunoFiles(source))!)).checkpoint.close();
 });
 
 test('a stage that is missing is named', async () => {
   const { 'coarse.pt': _, ...two } = triple();
-  await rejects(openPretrained(folderOf(two), { codec: codec() }), /got text_2\.pt and fine_2\.pt without coarse_2\.pt or coarse\.pt, expected all three/);
+  await rejects(
+    openPretrained(folderOf(two), { codec: codec() }),
+    /got text_2\.pt and fine_2\.pt without coarse_2\.pt or coarse\.pt, expected all three/,
+  );
   await rejects(openPretrained(folderOf({}), {}), /got no config\.json and no text_2\.pt/);
 });
 
 test('a codec that is not to be had is named, with the option that gives it', async () => {
   const pretrained = await openPretrained(folderOf(triple()), offline);
-  await rejects(pretrained.openWeights(), /got no codec, expected encodec_24khz-d7cc33bc\.th beside the models or facebook\/encodec_24khz from the Hub .*--codec/s);
+  await rejects(
+    pretrained.openWeights(),
+    /got no codec, expected encodec_24khz-d7cc33bc\.th beside the models or facebook\/encodec_24khz from the Hub .*--codec/s,
+  );
   const without = await openPretrained(folderOf(triple()), offline);
   const gpts = await without.openWeights({ codec: 'optional' });
   assert.not.ok(gpts.names().some((name) => name.startsWith('codec_model')));
   await gpts.close();
-  await rejects((async () => (await openPretrained(folderOf(triple()), { ...offline, codec: folderOf({}) })).openWeights())(), /got no codec, expected model\.safetensors/);
+  await rejects(
+    (async () => (await openPretrained(folderOf(triple()), { ...offline, codec: folderOf({}) })).openWeights())(),
+    /got no codec, expected model\.safetensors/,
+  );
 });
 
-test('Meta\'s file beside the models is found', async () => {
+test("Meta's file beside the models is found", async () => {
   const pretrained = await openPretrained(folderOf({ ...triple(), [META]: sunoFile(META) }), offline);
-  assert.is(pretrained.config.codec_config.num_filters, 32); // the 24 kHz model: there is no config.json to say otherwise
+  // the 24 kHz model: there is no config.json to say otherwise
+  assert.is(pretrained.config.codec_config.num_filters, 32);
   const checkpoint = await pretrained.openWeights();
   assert.equal(checkpoint.info('codec_model.quantizer.layers.3.codebook.embed').shape, [64, 8]);
   await checkpoint.close();
 });
 
-test('a Bark can be named as the codec\'s place, and the config.json of suno\'s repository may lie beside the triple', async () => {
+test("a Bark can be named as the codec's place, and the config.json of suno's repository may lie beside the triple", async () => {
   const folder = temporaryFolder();
   await writeModelFolder(folder, fixture);
-  const pretrained = await openPretrained(folderOf({ ...triple(), 'config.json': json({ model_type: 'bark' }) }), { codec: folder });
+  const pretrained = await openPretrained(folderOf({ ...triple(), 'config.json': json({ model_type: 'bark' }) }), {
+    codec: folder,
+  });
   assert.equal(pretrained.config, BarkConfig.fromJSON(fixture.config));
   const checkpoint = await pretrained.openWeights();
   assert.ok(checkpoint.has('codec_model.decoder.layers.0.conv.weight_g'));
@@ -134,8 +181,9 @@ test('a Bark can be named as the codec\'s place, and the config.json of suno\'s 
   await checkpoint.close();
 });
 
-test('a Bark without a codec of its own is no place of one, but Meta\'s file in it is', async () => {
-  const suno = folderOf({ 'config.json': json({ ...fixture.config, model_type: 'bark' }), [META]: sunoFile(META) }); // suno's repository without its weights
+test("a Bark without a codec of its own is no place of one, but Meta's file in it is", async () => {
+  // suno's repository without its weights
+  const suno = folderOf({ 'config.json': json({ ...fixture.config, model_type: 'bark' }), [META]: sunoFile(META) });
   const pretrained = await openPretrained(folderOf(triple()), { ...offline, codec: suno });
   assert.is(pretrained.config.codec_config.num_filters, 32);
   const checkpoint = await pretrained.openWeights();
@@ -145,7 +193,10 @@ test('a Bark without a codec of its own is no place of one, but Meta\'s file in 
   const gpts = temporaryFolder();
   await convert(folderOf(triple()), join(gpts, 'out'), offline);
   const without = await openPretrained(folderOf(triple()), { ...offline, codec: join(gpts, 'out') });
-  await rejects(without.openWeights({ codec: 'optional' }), /out\/model\.safetensors: got a Bark without a codec, expected one with codec_model/);
+  await rejects(
+    without.openWeights({ codec: 'optional' }),
+    /out\/model\.safetensors: got a Bark without a codec, expected one with codec_model/,
+  );
 });
 
 test('without generation_config.json tokens are drawn as the published one says', async () => {
@@ -158,8 +209,11 @@ test('without generation_config.json tokens are drawn as the published one says'
   await close();
 });
 
-test('a file that is none of suno\'s is refused by name', async () => {
-  await rejects(openPretrained(folderOf({ ...triple(), 'fine_2.pt': sunoFile(META) }), { codec: codec() }), /fine_2\.pt: got a PyTorch file without a model, expected one of suno's/);
+test("a file that is none of suno's is refused by name", async () => {
+  await rejects(
+    openPretrained(folderOf({ ...triple(), 'fine_2.pt': sunoFile(META) }), { codec: codec() }),
+    /fine_2\.pt: got a PyTorch file without a model, expected one of suno's/,
+  );
 });
 
 test('names', () => {

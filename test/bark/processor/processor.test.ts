@@ -1,4 +1,5 @@
-// Text to ids: the golden vectors of the real vocabulary, from tokenizer.json and from vocab.txt alone; padding, warnings, voices.
+// Text to ids: the golden vectors of the real vocabulary, from tokenizer.json and from vocab.txt
+// alone; padding, warnings, voices.
 // Needs: no GPU.
 
 import { suite } from 'uvu';
@@ -19,22 +20,36 @@ const shared = new URL('../../../../shared/', import.meta.url);
 const demoFolder = new URL('../../../bark/demo_voice/', import.meta.url);
 
 async function rejects(promise: Promise<unknown>, type: typeof WeightsError | typeof InputError, message: RegExp) {
-  const error = await promise.then(() => undefined, (caught: Error) => caught);
+  const error = await promise.then(
+    () => undefined,
+    (caught: Error) => caught,
+  );
   assert.ok(error instanceof type && message.test(error.message), `expected ${type.name} ${message}, got ${error}`);
 }
 
-/** A model's folder with the real vocabulary and nothing else: suno's constants are the defaults. */
-const realVocabulary = () => openModelSource(new Map([['vocab.txt', new Blob([readFileSync(new URL('data/vocab.txt', shared))])]]));
+/**
+ * A model's folder with the real vocabulary and nothing else: suno's constants are the defaults.
+ */
+const realVocabulary = () =>
+  openModelSource(new Map([['vocab.txt', new Blob([readFileSync(new URL('data/vocab.txt', shared))])]]));
 
 /** Ids from transformers 5.23 on these files. */
 const DEMO_IDS: [string, number[]][] = [
-  ['The quick brown fox jumps over the lazy dog!', [150, 75, 159, 79, 182, 46, 88, 189, 84, 50, 85, 94, 54, 91, 83, 86, 89, 59, 92, 205, 149, 75, 56, 71, 96, 95, 48, 85, 77, 5]],
+  [
+    'The quick brown fox jumps over the lazy dog!',
+    [
+      150, 75, 159, 79, 182, 46, 88, 189, 84, 50, 85, 94, 54, 91, 83, 86, 89, 59, 92, 205, 149, 75, 56, 71, 96, 95, 48,
+      85, 77, 5,
+    ],
+  ],
 ];
 
 test('the golden ids of the real vocabulary', async () => {
   if (!existsSync(shared)) return console.log('skipped: ../shared is not here');
   const tokenizer = await loadTokenizer(await realVocabulary());
-  const golden: { text: string; ids: number[] }[] = JSON.parse(readFileSync(new URL('reference/bark-golden.json', shared), 'utf8')).tokenizer;
+  const golden: { text: string; ids: number[] }[] = JSON.parse(
+    readFileSync(new URL('reference/bark-golden.json', shared), 'utf8'),
+  ).tokenizer;
   assert.ok(golden.length > 30);
   for (const { text, ids } of golden) assert.equal(tokenizer.encode(text), ids, text);
   assert.is(tokenizer.padId, 0);
@@ -51,10 +66,11 @@ test('tokenizer.json and vocab.txt give the same ids', async () => {
 });
 
 test('vocab.txt: Windows line ends, lower-casing as tokenizer_config.json says', async () => {
-  const files = (config: object) => new Map([
-    ['vocab.txt', new Blob(['[PAD]\r\n[UNK]\r\nhello\r\n##s\r\ncafe\r\ncaf\u00e9\r\n'])],
-    ['tokenizer_config.json', new Blob([JSON.stringify(config)])],
-  ]);
+  const files = (config: object) =>
+    new Map([
+      ['vocab.txt', new Blob(['[PAD]\r\n[UNK]\r\nhello\r\n##s\r\ncafe\r\ncaf\u00e9\r\n'])],
+      ['tokenizer_config.json', new Blob([JSON.stringify(config)])],
+    ]);
   const cased = await loadTokenizer(await openModelSource(files({ unk_token: { content: '[UNK]' } })));
   assert.equal(cased.encode('hellos Hello caf\u00e9'), [2, 3, 1, 5]);
   const uncased = await loadTokenizer(await openModelSource(files({ do_lower_case: true, strip_accents: null })));
@@ -62,7 +78,10 @@ test('vocab.txt: Windows line ends, lower-casing as tokenizer_config.json says',
 });
 
 test('a folder without a tokenizer, and damaged ones', async () => {
-  const load = async (files: Record<string, string>) => loadTokenizer(await openModelSource(new Map(Object.entries(files).map(([name, text]) => [name, new Blob([text])]))));
+  const load = async (files: Record<string, string>) =>
+    loadTokenizer(
+      await openModelSource(new Map(Object.entries(files).map(([name, text]) => [name, new Blob([text])]))),
+    );
   await rejects(load({}), WeightsError, /no tokenizer\.json and no vocab\.txt/);
   await rejects(load({ 'vocab.txt': '<html>' }), WeightsError, /vocab\.txt: got 1 lines without \[UNK\]/);
   await rejects(load({ 'tokenizer.json': '{}' }), WeightsError, /tokenizer\.json: got a tokenizer that cannot be read/);
@@ -99,8 +118,16 @@ test('typographic signs become what the vocabulary knows, and only those', async
     ['\u266a cafe\u0301 \u{1f642} \u60a8\u597d\u3002', '\u266a caf\u00e9 \u{1f642} \u60a8\u597d\u3002'],
   ];
   for (const [text, expected] of cases) assert.is(normalizeText(text, ascii), expected);
-  assert.is(normalizeText('\u201ca\u201d \u2014 b\u2026', () => true), '\u201ca\u201d \u2014 b\u2026', 'known signs stay');
-  assert.is(normalizeText('a \u2014 b', () => false), 'a \u2014 b', 'no sign to write it with');
+  assert.is(
+    normalizeText('\u201ca\u201d \u2014 b\u2026', () => true),
+    '\u201ca\u201d \u2014 b\u2026',
+    'known signs stay',
+  );
+  assert.is(
+    normalizeText('a \u2014 b', () => false),
+    'a \u2014 b',
+    'no sign to write it with',
+  );
 
   if (!existsSync(shared)) return console.log('skipped in part: ../shared is not here');
   const real = await BarkProcessor.fromPretrained(await realVocabulary());
@@ -117,11 +144,20 @@ test('text that is too long is cut, and what is lost is said', async () => {
   const heard: string[] = [];
   const demo = await BarkProcessor.fromPretrained(undefined, { onWarning: (warning) => heard.push(warning) });
   const long = await demo.encode(`${'a '.repeat(70)}b c d e f g h i`);
-  assert.equal(long.warnings, ['Text: 78 tokens, but the model reads 72; the last 8 % is lost, from "d e f g h i". Split the text.']);
+  assert.equal(long.warnings, [
+    'Text: 78 tokens, but the model reads 72; the last 8 % is lost, from "d e f g h i". Split the text.',
+  ]);
   assert.equal(heard, long.warnings);
-  assert.is(long.attentionMask.reduce((sum, one) => sum + one, 0), 72);
+  assert.is(
+    long.attentionMask.reduce((sum, one) => sum + one, 0),
+    72,
+  );
   const wide = await demo.encode('a '.repeat(80), { maxLength: 100 });
-  assert.is(wide.attentionMask.reduce((sum, one) => sum + one, 0), 80, 'a wider row keeps its tokens');
+  assert.is(
+    wide.attentionMask.reduce((sum, one) => sum + one, 0),
+    80,
+    'a wider row keeps its tokens',
+  );
   assert.match(wide.warnings.join(), /80 tokens, but the model reads 72/);
   const second = await demo.encode(['a', 'b', 'x '.repeat(73)]);
   assert.match(second.warnings.join(), /^Text 3 of 3: 73 tokens/);
@@ -147,7 +183,11 @@ test('voices: by name, by path, given; one for all or one for each', async () =>
     assert.instance(ada, VoicePreset);
     const path = join(folder, 'mine.npz');
     await (ada as VoicePreset).save(path);
-    const arrays = { semantic_prompt: (ada as VoicePreset).semantic_prompt, coarse_prompt: (ada as VoicePreset).coarse_prompt, fine_prompt: (ada as VoicePreset).fine_prompt };
+    const arrays = {
+      semantic_prompt: (ada as VoicePreset).semantic_prompt,
+      coarse_prompt: (ada as VoicePreset).coarse_prompt,
+      fine_prompt: (ada as VoicePreset).fine_prompt,
+    };
     for (const voicePreset of [path, path.slice(0, -4), ada as VoicePreset, arrays]) {
       const { historyPrompt } = await demo.encode('a', { voicePreset });
       assert.equal((historyPrompt as VoicePreset).fine_prompt, (ada as VoicePreset).fine_prompt);
@@ -170,12 +210,16 @@ test('two wait for one voice, and the one who asked first is stopped: the other 
     open(path, options) {
       if (!path.endsWith('.npy') || !options?.signal) return source.open(path, options);
       begin();
-      return new Promise((_, reject) => options.signal!.addEventListener('abort', () => reject(options.signal!.reason)));
+      return new Promise((_, reject) =>
+        options.signal!.addEventListener('abort', () => reject(options.signal!.reason)),
+      );
     },
   };
   const processor = await BarkProcessor.fromPretrained(slow);
   const stop = new AbortController();
-  const first = processor.encode('a', { voicePreset: 'demo/ada', signal: stop.signal }).catch((error: Error) => error.name);
+  const first = processor
+    .encode('a', { voicePreset: 'demo/ada', signal: stop.signal })
+    .catch((error: Error) => error.name);
   await begun;
   const second = processor.encode('a', { voicePreset: 'demo/ada' });
   stop.abort();
@@ -185,12 +229,24 @@ test('two wait for one voice, and the one who asked first is stopped: the other 
 
 test('an unknown voice suggests near ones; one of another model is refused', async () => {
   const demo = await BarkProcessor.fromPretrained();
-  await rejects(demo.encode('a', { voicePreset: 'demo/adda' }), InputError, /"demo\/adda": got no such name and no such file, .*near: demo\/ada/);
+  await rejects(
+    demo.encode('a', { voicePreset: 'demo/adda' }),
+    InputError,
+    /"demo\/adda": got no such name and no such file, .*near: demo\/ada/,
+  );
   await rejects(demo.encode('a', { voicePreset: '' }), InputError, /expected a name/);
   await rejects(demo.encode('a', { voicePreset: '../../nowhere/x.npz' }), WeightsError, /got no such voice/);
   await rejects(demo.encode('a', { voicePreset: {} as never }), InputError, /no semantic_prompt/);
-  const foreign = { semantic_prompt: Array(10).fill(9000), coarse_prompt: Array(30).fill(5), fine_prompt: Array(120).fill(5) };
-  await rejects(demo.encode('a', { voicePreset: foreign }), WeightsError, /semantic_prompt holds 9000, expected tokens from 0 to 431/);
+  const foreign = {
+    semantic_prompt: Array(10).fill(9000),
+    coarse_prompt: Array(30).fill(5),
+    fine_prompt: Array(120).fill(5),
+  };
+  await rejects(
+    demo.encode('a', { voicePreset: foreign }),
+    WeightsError,
+    /semantic_prompt holds 9000, expected tokens from 0 to 431/,
+  );
 });
 
 const demoFile = (name: string) => new Blob([readFileSync(new URL(name, demoFolder))]);
@@ -204,7 +260,16 @@ test('a tokenizer from elsewhere, and its voices where the model has none', asyn
   const inputs = await processor.encode(text, { voicePreset: 'demo/ada' });
   assert.equal([...inputs.inputIds.slice(0, ids.length)], ids);
   assert.is((inputs.historyPrompt as VoicePreset).label, 'demo/ada');
-  const own = await BarkProcessor.fromPretrained(new Map([...bare, ['speaker_embeddings_path.json', new Blob(['{"mine": {"semantic_prompt": "a.npy", "coarse_prompt": "b.npy", "fine_prompt": "c.npy"}}'])]]), { tokenizer: demoFolder });
+  const own = await BarkProcessor.fromPretrained(
+    new Map([
+      ...bare,
+      [
+        'speaker_embeddings_path.json',
+        new Blob(['{"mine": {"semantic_prompt": "a.npy", "coarse_prompt": "b.npy", "fine_prompt": "c.npy"}}']),
+      ],
+    ]),
+    { tokenizer: demoFolder },
+  );
   assert.equal(own.voices(), ['mine']);
 });
 
@@ -212,7 +277,11 @@ test("suno's .pt files without a tokenizer: the Hub is asked, and where it is no
   const triple = new Map(['text_2.pt', 'coarse.pt', 'fine_2.pt'].map((name) => [name, new Blob(['x'])]));
   const cacheDir = mkdtempSync(join(tmpdir(), 'processor-'));
   try {
-    await rejects(BarkProcessor.fromPretrained(triple, { localFilesOnly: true, cacheDir, revision: 'v2' }), WeightsError, /^files: got no tokenizer, expected .*suno\/bark-small from the Hub \(suno\/bark-small: got no copy.*\(--tokenizer\)\.$/);
+    await rejects(
+      BarkProcessor.fromPretrained(triple, { localFilesOnly: true, cacheDir, revision: 'v2' }),
+      WeightsError,
+      /^files: got no tokenizer, expected .*suno\/bark-small from the Hub \(suno\/bark-small: got no copy.*\(--tokenizer\)\.$/,
+    );
     const named = await BarkProcessor.fromPretrained(triple, { localFilesOnly: true, cacheDir, tokenizer: demoFolder });
     assert.equal(named.voices(), ['demo/ada', 'demo/ada_2']);
   } finally {
@@ -224,7 +293,8 @@ test('names that are like names, and names of objects', async () => {
   const demo = await BarkProcessor.fromPretrained();
   await rejects(demo.encode('a', { voicePreset: 'DEMO/ADA' }), InputError, /near: demo\/ada, demo\/ada_2\)/);
   await rejects(demo.encode('a', { voicePreset: 'demo-ada' }), InputError, /near: demo\/ada/);
-  for (const name of ['__proto__', 'constructor', 'hasOwnProperty', 'repo_or_path']) await rejects(demo.encode('a', { voicePreset: name }), InputError, /got no such name and no such file/);
+  for (const name of ['__proto__', 'constructor', 'hasOwnProperty', 'repo_or_path'])
+    await rejects(demo.encode('a', { voicePreset: name }), InputError, /got no such name and no such file/);
 });
 
 test.run();

@@ -1,4 +1,5 @@
-// Voice presets: suno's real files, every way to name one, what is saved, and suno's rules, each broken in turn.
+// Voice presets: suno's real files, every way to name one, what is saved, and suno's rules, each
+// broken in turn.
 // Needs: no GPU.
 
 import { suite } from 'uvu';
@@ -10,7 +11,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { BarkGenerationConfig } from '../../../bark/config/generation_config.ts';
-import { findModelVoices, groupVoices, loadListedVoice, nearVoices, readVoiceList, voiceLanguage } from '../../../bark/processor/voice_list.ts';
+import {
+  findModelVoices,
+  groupVoices,
+  loadListedVoice,
+  nearVoices,
+  readVoiceList,
+  voiceLanguage,
+} from '../../../bark/processor/voice_list.ts';
 import { VoicePreset } from '../../../bark/processor/voice_preset.ts';
 import type { ModelSource } from '../../../runtime/formats/checkpoint.ts';
 import { InputError, WeightsError } from '../../../runtime/base/errors.ts';
@@ -36,21 +44,36 @@ function arrays(tokens = 20, frames = 30) {
 }
 
 async function rejects(promise: Promise<unknown>, type: typeof WeightsError | typeof InputError, message: RegExp) {
-  const error = await promise.then(() => undefined, (caught: Error) => caught);
+  const error = await promise.then(
+    () => undefined,
+    (caught: Error) => caught,
+  );
   assert.ok(error instanceof type && message.test(error.message), `expected ${type.name} ${message}, got ${error}`);
 }
 
 // Facts of the real files: S and F, with the dtypes and orders of bark-spec 3.3.
 const REAL: Record<string, [number, number]> = {
-  announcer: [499, 750], en_speaker_6: [158, 237], 'v2/de_speaker_0': [485, 728], 'v2/en_speaker_0': [341, 512], 'v2/en_speaker_6': [309, 464],
-  'v2/en_speaker_9': [367, 551], 'v2/fr_speaker_5': [553, 831], 'v2/hi_speaker_1': [313, 470], 'v2/ja_speaker_2': [291, 437], 'v2/zh_speaker_4': [364, 547],
+  announcer: [499, 750],
+  en_speaker_6: [158, 237],
+  'v2/de_speaker_0': [485, 728],
+  'v2/en_speaker_0': [341, 512],
+  'v2/en_speaker_6': [309, 464],
+  'v2/en_speaker_9': [367, 551],
+  'v2/fr_speaker_5': [553, 831],
+  'v2/hi_speaker_1': [313, 470],
+  'v2/ja_speaker_2': [291, 437],
+  'v2/zh_speaker_4': [364, 547],
 };
 
 test('the real presets of suno', async () => {
   if (!existsSync(shared)) return console.log('skipped: ../shared is not here');
   for (const [name, [tokens, frames]] of Object.entries(REAL)) {
     const voice = await VoicePreset.load(join(shared, 'data/voices', `${name}.npz`));
-    assert.equal(voice.shapes, { semantic_prompt: [tokens], coarse_prompt: [2, frames], fine_prompt: [8, frames] }, name);
+    assert.equal(
+      voice.shapes,
+      { semantic_prompt: [tokens], coarse_prompt: [2, frames], fine_prompt: [8, frames] },
+      name,
+    );
     voice.validate(suno);
     // Coarse is stored in Fortran order, fine in C order; rows 0 and 1 are the same codes.
     assert.equal(voice.coarse_prompt, voice.fine_prompt.slice(0, 2 * frames), name);
@@ -84,7 +107,19 @@ test('one voice by every name: .npz, no ending, prefix, each of three, a folder,
   const http = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   try {
     const names = [
-      ...['one.npz', 'one', 'two', 'two.npz', 'thrée', 'ada', 'ada_semantic_prompt.npy', 'ada_coarse_prompt.npy', 'ada_fine_prompt.npy', 'four', 'four/fine_prompt.npy'].map((name) => join(folder, name)),
+      ...[
+        'one.npz',
+        'one',
+        'two',
+        'two.npz',
+        'thrée',
+        'ada',
+        'ada_semantic_prompt.npy',
+        'ada_coarse_prompt.npy',
+        'ada_fine_prompt.npy',
+        'four',
+        'four/fine_prompt.npy',
+      ].map((name) => join(folder, name)),
       pathToFileURL(join(folder, 'thrée.npz')),
       pathToFileURL(join(folder, 'ada')).href,
       new Blob([readFileSync(join(folder, 'one.npz'))]),
@@ -95,7 +130,8 @@ test('one voice by every name: .npz, no ending, prefix, each of three, a folder,
     for (const name of names) {
       const loaded = await VoicePreset.load(name);
       assert.equal(loaded.shapes, voice.shapes, String(name));
-      for (const prompt of ['semantic_prompt', 'coarse_prompt', 'fine_prompt'] as const) assert.equal(loaded[prompt], voice[prompt], String(name));
+      for (const prompt of ['semantic_prompt', 'coarse_prompt', 'fine_prompt'] as const)
+        assert.equal(loaded[prompt], voice[prompt], String(name));
     }
     await rejects(VoicePreset.load(`${http}/none.npz`), WeightsError, /none\.npz: got no such voice/);
   } finally {
@@ -108,30 +144,58 @@ test('what is not a voice', async () => {
   const at = (name: string) => join(folder, name);
   writeFileSync(at('text.npz'), 'hello');
   writeFileSync(at('part.npz'), await writeNpz({ semantic_prompt: { data: [1], shape: [1] } }));
-  writeFileSync(at('flat.npz'), await writeNpz(Object.fromEntries(Object.keys(arrays()).map((name) => [name, { data: [1], shape: [1] }]))));
+  writeFileSync(
+    at('flat.npz'),
+    await writeNpz(Object.fromEntries(Object.keys(arrays()).map((name) => [name, { data: [1], shape: [1] }]))),
+  );
   writeFileSync(at('lone_fine_prompt.npy'), writeNpy({ data: [1], shape: [1] }));
-  await rejects(VoicePreset.load(at('none')), WeightsError, /none: got no such voice, expected a \.npz file or three \.npy files/);
+  await rejects(
+    VoicePreset.load(at('none')),
+    WeightsError,
+    /none: got no such voice, expected a \.npz file or three \.npy files/,
+  );
   await rejects(VoicePreset.load(at('nowhere/none.npz')), WeightsError, /got no such voice/);
   await rejects(VoicePreset.load(''), WeightsError, /got no such voice/);
   await rejects(VoicePreset.load(at('text.npz')), WeightsError, /text\.npz: got .*zip archive/);
   await rejects(VoicePreset.load(at('part.npz')), WeightsError, /part\.npz: got no member coarse_prompt\.npy/);
   await rejects(VoicePreset.load(at('flat.npz')), WeightsError, /coarse_prompt has shape \[1\], expected 2 dimension/);
-  await rejects(VoicePreset.load(at('lone_fine_prompt.npy')), WeightsError, /no file "lone_(semantic|coarse)_prompt\.npy"/);
-  for (const path of ['.', '..', `${folder}/..`, 'a\0b']) await rejects(VoicePreset.load(path), WeightsError, /got no such voice, expected a \.npz file/);
-  for (const url of ['http://', 'https://x y/z.npz']) await rejects(VoicePreset.load(url), InputError, /got "http.*", expected a URL/);
-  for (const url of ['file:///%zz.npz', new URL('file:///a%2fb.npz')]) await rejects(VoicePreset.load(url), WeightsError, /got no such voice/);
+  await rejects(
+    VoicePreset.load(at('lone_fine_prompt.npy')),
+    WeightsError,
+    /no file "lone_(semantic|coarse)_prompt\.npy"/,
+  );
+  for (const path of ['.', '..', `${folder}/..`, 'a\0b'])
+    await rejects(VoicePreset.load(path), WeightsError, /got no such voice, expected a \.npz file/);
+  for (const url of ['http://', 'https://x y/z.npz'])
+    await rejects(VoicePreset.load(url), InputError, /got "http.*", expected a URL/);
+  for (const url of ['file:///%zz.npz', new URL('file:///a%2fb.npz')])
+    await rejects(VoicePreset.load(url), WeightsError, /got no such voice/);
   await rejects(VoicePreset.load(at('ada.npy')), WeightsError, /expected one that ends in semantic_prompt\.npy/);
 });
 
 test('from arrays: flat, rows, with shapes, BigInt; copied, and checked', () => {
   const { semantic_prompt, coarse_prompt, fine_prompt } = arrays();
   const expected = VoicePreset.from({ semantic_prompt, coarse_prompt, fine_prompt });
-  const rowsOf = ({ data, shape }: { data: Int32Array; shape: number[] }) => Array.from({ length: shape[0]! }, (_, row) => [...data.slice(row * shape[1]!, (row + 1) * shape[1]!)]);
+  const rowsOf = ({ data, shape }: { data: Int32Array; shape: number[] }) =>
+    Array.from({ length: shape[0]! }, (_, row) => [...data.slice(row * shape[1]!, (row + 1) * shape[1]!)]);
   const ways = [
     { semantic_prompt: semantic_prompt.data, coarse_prompt: coarse_prompt.data, fine_prompt: fine_prompt.data },
-    { semantic_prompt: [...semantic_prompt.data], coarse_prompt: rowsOf(coarse_prompt), fine_prompt: rowsOf(fine_prompt) },
-    { semantic_prompt: BigInt64Array.from(semantic_prompt.data, BigInt) as unknown as number[], coarse_prompt, fine_prompt },
-    { semantic_prompt: semantic_prompt.data, coarse_prompt: coarse_prompt.data, fine_prompt: fine_prompt.data, shapes: expected.shapes },
+    {
+      semantic_prompt: [...semantic_prompt.data],
+      coarse_prompt: rowsOf(coarse_prompt),
+      fine_prompt: rowsOf(fine_prompt),
+    },
+    {
+      semantic_prompt: BigInt64Array.from(semantic_prompt.data, BigInt) as unknown as number[],
+      coarse_prompt,
+      fine_prompt,
+    },
+    {
+      semantic_prompt: semantic_prompt.data,
+      coarse_prompt: coarse_prompt.data,
+      fine_prompt: fine_prompt.data,
+      shapes: expected.shapes,
+    },
   ];
   for (const way of ways) {
     const voice = VoicePreset.from(way);
@@ -152,28 +216,51 @@ test('from arrays: flat, rows, with shapes, BigInt; copied, and checked', () => 
     [{ semantic_prompt, coarse_prompt: [[1, 2], [3]], fine_prompt }, /got rows of 2, 1 values/],
     [{ semantic_prompt, coarse_prompt: { data: [1, 2], shape: [2, 2] }, fine_prompt }, /got 2 values, expected 4/],
   ];
-  for (const [way, message] of bad) assert.throws(() => VoicePreset.from(way as never), (error: Error) => error instanceof InputError && message.test(error.message), String(message));
+  for (const [way, message] of bad)
+    assert.throws(
+      () => VoicePreset.from(way as never),
+      (error: Error) => error instanceof InputError && message.test(error.message),
+      String(message),
+    );
 });
 
 test("suno's rules, each broken in turn", () => {
   VoicePreset.from(arrays()).validate(suno);
   const broken: [string, (good: ReturnType<typeof arrays>) => void, RegExp][] = [
     ['empty', (voice) => (voice.semantic_prompt = { data: new Int32Array(), shape: [0] }), /empty semantic_prompt/],
-    ['semantic id', (voice) => (voice.semantic_prompt.data[3] = 10_000), /semantic_prompt holds 10000, expected tokens from 0 to 9999/],
+    [
+      'semantic id',
+      (voice) => (voice.semantic_prompt.data[3] = 10_000),
+      /semantic_prompt holds 10000, expected tokens from 0 to 9999/,
+    ],
     ['negative id', (voice) => (voice.semantic_prompt.data[3] = -1), /holds -1/],
-    ['coarse id', (voice) => (voice.coarse_prompt.data[5] = 1024), /coarse_prompt holds 1024, expected tokens from 0 to 1023/],
+    [
+      'coarse id',
+      (voice) => (voice.coarse_prompt.data[5] = 1024),
+      /coarse_prompt holds 1024, expected tokens from 0 to 1023/,
+    ],
     ['fine id', (voice) => (voice.fine_prompt.data[200] = 5000), /fine_prompt holds 5000/],
     ['rows', (voice) => (voice.coarse_prompt.shape = [3, 20]), /coarse_prompt has 3 rows, expected 2/],
     ['fine rows', (voice) => (voice.fine_prompt.shape = [6, 40]), /fine_prompt has 6 rows, expected 8/],
     ['frames', (voice) => (voice.fine_prompt = arrays(20, 31).fine_prompt), /fine_prompt has 31 frames, expected 30/],
-    ['ratio', (voice) => (voice.semantic_prompt = arrays(30).semantic_prompt), /got 30 frames for 30 semantic tokens, expected about 45: 1\.5/],
+    [
+      'ratio',
+      (voice) => (voice.semantic_prompt = arrays(30).semantic_prompt),
+      /got 30 frames for 30 semantic tokens, expected about 45: 1\.5/,
+    ],
   ];
   for (const [name, spoil, message] of broken) {
     const voice = arrays();
     spoil(voice);
-    assert.throws(() => VoicePreset.from(voice, 'ada.npz').validate(suno), (error: Error) => error instanceof WeightsError && error.message.startsWith('ada.npz: ') && message.test(error.message), name);
+    assert.throws(
+      () => VoicePreset.from(voice, 'ada.npz').validate(suno),
+      (error: Error) =>
+        error instanceof WeightsError && error.message.startsWith('ada.npz: ') && message.test(error.message),
+      name,
+    );
   }
-  // What the pipeline itself generates is a voice, however short: S tokens make floor(S * 75 / 49.9) frames.
+  // What the pipeline itself generates is a voice, however short: S tokens make floor(S * 75 /
+  // 49.9) frames.
   for (let tokens = 1; tokens < 800; tokens++) {
     const frames = Math.floor((tokens * 75) / 49.9);
     VoicePreset.from(arrays(tokens, frames)).validate(suno);
@@ -182,7 +269,9 @@ test("suno's rules, each broken in turn", () => {
 
 test('the rules follow the checkpoint: the demo voice', async () => {
   const source = await openModelSource(new URL('bark/demo_voice/', root));
-  const generation = BarkGenerationConfig.fromJSON(JSON.parse(readFileSync(new URL('bark/demo_voice/generation_config.json', root), 'utf8')));
+  const generation = BarkGenerationConfig.fromJSON(
+    JSON.parse(readFileSync(new URL('bark/demo_voice/generation_config.json', root), 'utf8')),
+  );
   const list = await readVoiceList(source);
   assert.equal([...list.keys()], ['demo/ada', 'demo/ada_2']);
   for (const name of list.keys()) {
@@ -199,12 +288,34 @@ function watched(source: ModelSource): ModelSource & { opened: string[] } {
   return { ...source, opened, open: (path, options) => (opened.push(path), source.open(path, options)) };
 }
 
-const blobs = (files: Record<string, string | Uint8Array<ArrayBuffer>>) => openModelSource(new Map(Object.entries(files).map(([name, data]) => [name, new Blob([data])])));
-const listOf = (path: string) => JSON.stringify({ repo_or_path: '/elsewhere', evil: { semantic_prompt: 'fine.npy', coarse_prompt: 'fine.npy', fine_prompt: path } });
+const blobs = (files: Record<string, string | Uint8Array<ArrayBuffer>>) =>
+  openModelSource(new Map(Object.entries(files).map(([name, data]) => [name, new Blob([data])])));
+const listOf = (path: string) =>
+  JSON.stringify({
+    repo_or_path: '/elsewhere',
+    evil: { semantic_prompt: 'fine.npy', coarse_prompt: 'fine.npy', fine_prompt: path },
+  });
 
 test('a list that reaches out of its folder is refused before anything is opened, on every kind of source', async () => {
-  const paths = ['../../etc/passwd', '/etc/passwd', 'a/../../b.npy', 'C:\\b.npy', 'c:/b.npy', '..\\b.npy', '%2e%2e/%2e%2e/b.npy', '..%2fb.npy', '%2Fetc/passwd', 'a%5c..%5cb.npy', 'file:///etc/passwd', '', '.', 'a\0b'];
-  const good = Object.fromEntries(Object.entries(arrays()).map(([prompt, array]) => [`${prompt}.npy`, writeNpy(array)]));
+  const paths = [
+    '../../etc/passwd',
+    '/etc/passwd',
+    'a/../../b.npy',
+    'C:\\b.npy',
+    'c:/b.npy',
+    '..\\b.npy',
+    '%2e%2e/%2e%2e/b.npy',
+    '..%2fb.npy',
+    '%2Fetc/passwd',
+    'a%5c..%5cb.npy',
+    'file:///etc/passwd',
+    '',
+    '.',
+    'a\0b',
+  ];
+  const good = Object.fromEntries(
+    Object.entries(arrays()).map(([prompt, array]) => [`${prompt}.npy`, writeNpy(array)]),
+  );
   const inner = join(folder, 'evil');
   mkdirSync(inner);
   for (const name of ['fine.npy', '../b.npy']) writeFileSync(join(inner, name), good['fine_prompt.npy']!);
@@ -219,8 +330,16 @@ test('a list that reaches out of its folder is refused before anything is opened
   try {
     for (const path of paths) {
       writeFileSync(join(inner, 'speaker_embeddings_path.json'), listOf(path));
-      const careless: ModelSource = { ...(await blobs({ 'speaker_embeddings_path.json': listOf(path) })), label: 'one of the caller' };
-      const sources = [await blobs({ 'speaker_embeddings_path.json': listOf(path), 'fine.npy': 'x' }), await openModelSource(inner), await openModelSource(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`), careless];
+      const careless: ModelSource = {
+        ...(await blobs({ 'speaker_embeddings_path.json': listOf(path) })),
+        label: 'one of the caller',
+      };
+      const sources = [
+        await blobs({ 'speaker_embeddings_path.json': listOf(path), 'fine.npy': 'x' }),
+        await openModelSource(inner),
+        await openModelSource(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`),
+        careless,
+      ];
       for (const source of sources.map(watched)) {
         const list = await readVoiceList(source);
         requests = [];
@@ -237,19 +356,36 @@ test('a list that reaches out of its folder is refused before anything is opened
 
 test('a list that is damaged', async () => {
   const read = (json: string) => blobs({ 'speaker_embeddings_path.json': json }).then(readVoiceList);
-  await rejects(read('{"x": {"semantic_prompt": "a", "coarse_prompt": "b"}}'), WeightsError, /x\.fine_prompt is missing/);
+  await rejects(
+    read('{"x": {"semantic_prompt": "a", "coarse_prompt": "b"}}'),
+    WeightsError,
+    /x\.fine_prompt is missing/,
+  );
   await rejects(read('{"x": 3}'), WeightsError, /x is 3, expected an object/);
   await rejects(read('['), WeightsError, /not JSON/);
   assert.is((await readVoiceList(await openModelSource(new Map()))).size, 0);
 });
 
 test('voices of a list are read when they are used, three files each, with signal and progress', async () => {
-  const paths = (name: string) => Object.fromEntries(Object.keys(arrays()).map((prompt) => [prompt, `speaker_embeddings/${name}_${prompt}.npy`]));
-  const files = Object.fromEntries(Object.entries(arrays()).map(([prompt, array]) => [`speaker_embeddings/v2/en_speaker_6_${prompt}.npy`, writeNpy(array)]));
+  const paths = (name: string) =>
+    Object.fromEntries(Object.keys(arrays()).map((prompt) => [prompt, `speaker_embeddings/${name}_${prompt}.npy`]));
+  const files = Object.fromEntries(
+    Object.entries(arrays()).map(([prompt, array]) => [
+      `speaker_embeddings/v2/en_speaker_6_${prompt}.npy`,
+      writeNpy(array),
+    ]),
+  );
   const list = { repo_or_path: 'x', 'v2/en_speaker_6': paths('v2/en_speaker_6'), announcer: paths('announcer') };
-  const inner = await blobs({ ...files, 'speaker_embeddings_path.json': JSON.stringify(list), 'assets/prompts/speaker_0.npz': 'x' });
+  const inner = await blobs({
+    ...files,
+    'speaker_embeddings_path.json': JSON.stringify(list),
+    'assets/prompts/speaker_0.npz': 'x',
+  });
   const given: unknown[] = [];
-  const source: ModelSource = { ...inner, open: (path, options) => (given.push([path, options]), inner.open(path, options)) };
+  const source: ModelSource = {
+    ...inner,
+    open: (path, options) => (given.push([path, options]), inner.open(path, options)),
+  };
   const voices = await findModelVoices(source);
   assert.equal(voices.names, ['v2/en_speaker_6', 'announcer']);
   assert.is(given.length, 1);
@@ -257,8 +393,10 @@ test('voices of a list are read when they are used, three files each, with signa
   const voice = await voices.open('v2/en_speaker_6', options);
   assert.equal(voice!.shapes.fine_prompt, [8, 30]);
   assert.is(given.length, 4);
-  for (const [, opening] of given.slice(1) as [string, typeof options][]) assert.is(opening.signal === options.signal && opening.onDownload === options.onDownload, true);
-  for (const name of ['speaker_0', '__proto__', 'constructor', 'toString', 'repo_or_path', '']) assert.is(await voices.open(name), undefined, name);
+  for (const [, opening] of given.slice(1) as [string, typeof options][])
+    assert.is(opening.signal === options.signal && opening.onDownload === options.onDownload, true);
+  for (const name of ['speaker_0', '__proto__', 'constructor', 'toString', 'repo_or_path', ''])
+    assert.is(await voices.open(name), undefined, name);
   await rejects(voices.open('announcer'), WeightsError, /no file "speaker_embeddings\/announcer_/);
 });
 
@@ -266,32 +404,80 @@ test("suno's folder of .npz, wherever it lies", async () => {
   await VoicePreset.from(arrays()).save(join(folder, 'suno.npz'));
   const npz = readFileSync(join(folder, 'suno.npz'));
   for (const at of ['assets/prompts', 'bark/assets/prompts', 'speaker_embeddings']) {
-    const source = watched(await blobs(Object.fromEntries(['announcer', 'speaker_3', 'v2/zh_speaker_4', 'mine/of-today'].map((name) => [`${at}/${name}.npz`, npz]))));
+    const source = watched(
+      await blobs(
+        Object.fromEntries(
+          ['announcer', 'speaker_3', 'v2/zh_speaker_4', 'mine/of-today'].map((name) => [`${at}/${name}.npz`, npz]),
+        ),
+      ),
+    );
     const voices = await findModelVoices(source);
     assert.equal(source.opened, []);
     assert.is(voices.names.length, 271);
-    for (const name of ['announcer', 'speaker_3', 'v2/zh_speaker_4', 'mine/of-today']) assert.is((await voices.open(name))!.label, name);
+    for (const name of ['announcer', 'speaker_3', 'v2/zh_speaker_4', 'mine/of-today'])
+      assert.is((await voices.open(name))!.label, name);
     assert.is(source.opened.length, 4);
-    for (const name of ['speaker_4', '__proto__', '../announcer', '/announcer', 'v2\\zh_speaker_4', 'v2/../announcer', 'announcer.npz', '%2e%2e/announcer', 'a//b']) assert.is(await voices.open(name), undefined, name);
+    for (const name of [
+      'speaker_4',
+      '__proto__',
+      '../announcer',
+      '/announcer',
+      'v2\\zh_speaker_4',
+      'v2/../announcer',
+      'announcer.npz',
+      '%2e%2e/announcer',
+      'a//b',
+    ])
+      assert.is(await voices.open(name), undefined, name);
   }
   assert.equal((await findModelVoices(await openModelSource(new Map()))).names, []);
 });
 
 test('names by language, and what a mistyped one may have meant', async () => {
-  const names = ['announcer', 'tr_speaker_1', 'v2/de_speaker_10', 'v2/de_speaker_9', 'de_speaker_0', 'v2/en_speaker_6', 'en_speaker_6', 'speaker_0', 'demo/ada', 'xx_speaker_1', '__proto__'];
+  const names = [
+    'announcer',
+    'tr_speaker_1',
+    'v2/de_speaker_10',
+    'v2/de_speaker_9',
+    'de_speaker_0',
+    'v2/en_speaker_6',
+    'en_speaker_6',
+    'speaker_0',
+    'demo/ada',
+    'xx_speaker_1',
+    '__proto__',
+  ];
   assert.equal(groupVoices(names), [
     { language: 'English', names: ['v2/en_speaker_6', 'en_speaker_6'] },
     { language: 'German', names: ['v2/de_speaker_9', 'v2/de_speaker_10', 'de_speaker_0'] },
     { language: 'Turkish', names: ['tr_speaker_1'] },
     { language: 'Other', names: ['__proto__', 'announcer', 'demo/ada', 'speaker_0', 'xx_speaker_1'] },
   ]);
-  assert.equal(['v2/hi_speaker_3', 'hi_speaker_3', 'announcer', 'speaker_3', 'constructor'].map(voiceLanguage), ['hi', 'hi', null, null, null]);
+  assert.equal(['v2/hi_speaker_3', 'hi_speaker_3', 'announcer', 'speaker_3', 'constructor'].map(voiceLanguage), [
+    'hi',
+    'hi',
+    null,
+    null,
+    null,
+  ]);
   const all = (await findModelVoices(await blobs({ 'assets/prompts/announcer.npz': 'x' }))).names;
-  assert.equal(groupVoices(all).map(({ names: { length } }) => length), [...Array(13).fill(20), 11]);
-  for (const [typed, meant] of [['v2/en_speakr_6', 'v2/en_speaker_6'], ['en-speaker-6', 'en_speaker_6'], ['V2/EN_SPEAKER_6', 'v2/en_speaker_6'], ['v2/en_speaker_6.npz', 'v2/en_speaker_6'], ['v2-en speaker 6', 'v2/en_speaker_6'], ['Anouncer', 'announcer'], ['v1/ja_speaker_2', 'v2/ja_speaker_2']] as const) {
+  assert.equal(
+    groupVoices(all).map(({ names: { length } }) => length),
+    [...Array(13).fill(20), 11],
+  );
+  for (const [typed, meant] of [
+    ['v2/en_speakr_6', 'v2/en_speaker_6'],
+    ['en-speaker-6', 'en_speaker_6'],
+    ['V2/EN_SPEAKER_6', 'v2/en_speaker_6'],
+    ['v2/en_speaker_6.npz', 'v2/en_speaker_6'],
+    ['v2-en speaker 6', 'v2/en_speaker_6'],
+    ['Anouncer', 'announcer'],
+    ['v1/ja_speaker_2', 'v2/ja_speaker_2'],
+  ] as const) {
     assert.is(nearVoices(typed, all)[0], meant, typed);
   }
-  for (const typed of ['__proto__', 'x', 'x'.repeat(100_000)]) assert.equal(nearVoices(typed, all), [], typed.slice(0, 20));
+  for (const typed of ['__proto__', 'x', 'x'.repeat(100_000)])
+    assert.equal(nearVoices(typed, all), [], typed.slice(0, 20));
 });
 
 test.run();

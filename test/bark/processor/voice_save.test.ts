@@ -1,5 +1,6 @@
-// A voice is saved, and the next sentence in it continues the first, as in transformers. Files that numpy made are read right, in
-// every dtype, order and container, those of voice-clone tools too. See fixtures/voices/README.md.
+// A voice is saved, and the next sentence in it continues the first, as in transformers. Files that
+// numpy made are read right, in every dtype, order and container, those of voice-clone tools too.
+// See fixtures/voices/README.md.
 // Needs: a GPU.
 
 import { suite } from 'uvu';
@@ -47,14 +48,34 @@ for (const { fixture: name, first: firstName, second } of readJson('continue.jso
   });
 }
 
-const expected = readJson('expected.json') as Record<(typeof PROMPTS)[number], number[] | number[][]> & { semantic_prompt_float16: number[] };
+const expected = readJson('expected.json') as Record<(typeof PROMPTS)[number], number[] | number[][]> & {
+  semantic_prompt_float16: number[];
+};
 const suno = BarkGenerationConfig.fromJSON({});
 
-for (const name of ['int64', 'int32', 'uint16', 'int16_big_endian', 'float64', 'float32', 'float16', 'fortran', 'compressed', 'suno', 'clone_views', 'clone_batch', 'clone_notes', 'three']) {
+for (const name of [
+  'int64',
+  'int32',
+  'uint16',
+  'int16_big_endian',
+  'float64',
+  'float32',
+  'float16',
+  'fortran',
+  'compressed',
+  'suno',
+  'clone_views',
+  'clone_batch',
+  'clone_notes',
+  'three',
+]) {
   test(`made by numpy: ${name}`, async () => {
     const voice = await VoicePreset.load(join(files, name));
     assert.equal(voice.shapes, { semantic_prompt: [14], coarse_prompt: [2, 21], fine_prompt: [8, 21] });
-    assert.equal([...voice.semantic_prompt], name === 'float16' ? expected.semantic_prompt_float16 : expected.semantic_prompt);
+    assert.equal(
+      [...voice.semantic_prompt],
+      name === 'float16' ? expected.semantic_prompt_float16 : expected.semantic_prompt,
+    );
     assert.equal([...voice.coarse_prompt], expected.coarse_prompt.flat());
     assert.equal([...voice.fine_prompt], expected.fine_prompt.flat());
     voice.validate(suno);
@@ -69,7 +90,10 @@ test('made by numpy, and no voice', async () => {
     ['bad_two', /semantic_prompt has shape \[2, 14\], expected 1 dimension/],
   ];
   for (const [name, message] of refused) {
-    const error = await VoicePreset.load(join(files, `${name}.npz`)).then(() => undefined, (caught: Error) => caught);
+    const error = await VoicePreset.load(join(files, `${name}.npz`)).then(
+      () => undefined,
+      (caught: Error) => caught,
+    );
     assert.ok(error instanceof WeightsError && message.test(error.message), `${name}: ${error}`);
   }
 });

@@ -1,5 +1,6 @@
-// The suite `load` on a checkpoint of two narrow layers, through the command: the fields of its lines, and what is exact on any machine: how many
-// bytes are read and in what pieces. Times are measured and not judged here. The inventory is compared with that of the released files.
+// The suite `load` on a checkpoint of two narrow layers, through the command: the fields of its
+// lines, and what is exact on any machine: how many bytes are read and in what pieces. Times are
+// measured and not judged here. The inventory is compared with that of the released files.
 // Needs: a GPU.
 
 import { spawnSync } from 'node:child_process';
@@ -21,11 +22,22 @@ const dir = mkdtempSync(join(tmpdir(), 'bark-bench-'));
 test.after(() => rmSync(dir, { recursive: true }));
 
 test('the inventory is that of the released files', () => {
-  for (const [model, repo] of [['small', 'bark-small'], ['large', 'bark']] as const) {
+  for (const [model, repo] of [
+    ['small', 'bark-small'],
+    ['large', 'bark'],
+  ] as const) {
     const file = join(ROOT, '../shared/data/hub', repo, 'tensors.txt');
     if (!existsSync(file)) return console.log(`skip: no ${repo} inventory in ../shared`);
-    const released = readFileSync(file, 'utf8').trim().split('\n').map((line) => line.trim());
-    assert.equal(inventory(MODELS[model]).map(({ name, dtype, shape }) => `${name}|${dtype}|${shape.join('x')}`).sort(), released.sort());
+    const released = readFileSync(file, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => line.trim());
+    assert.equal(
+      inventory(MODELS[model])
+        .map(({ name, dtype, shape }) => `${name}|${dtype}|${shape.join('x')}`)
+        .sort(),
+      released.sort(),
+    );
   }
 });
 
@@ -39,31 +51,60 @@ test('a checkpoint is made once, has every tensor, and is made again where it ha
 
   const checkpoint = await openCheckpoint(await openModelSource(folder));
   const wanted = inventory(MODELS.tiny);
-  assert.equal(checkpoint.names(), wanted.map(({ name }) => name));
+  assert.equal(
+    checkpoint.names(),
+    wanted.map(({ name }) => name),
+  );
   for (const { name, shape, tied } of wanted) {
     assert.equal(checkpoint.info(name).shape, shape);
     if (tied) assert.is(checkpoint.info(name).identity, checkpoint.info(tied).identity);
   }
   const mask = await checkpoint.read('semantic.layers.1.attn.bias');
-  assert.is(mask.reduce((sum, byte) => sum + byte, 0), (1024 * 1025) / 2);
+  assert.is(
+    mask.reduce((sum, byte) => sum + byte, 0),
+    (1024 * 1025) / 2,
+  );
   await checkpoint.close();
 });
 
 test('the command prints one object a line, and only needed bytes are read, in pieces', () => {
-  const args = ['--import', 'tsx', join(ROOT, 'bench/run.ts'), 'load', '--json', '--quick', '--repeats', '1', '--model', 'tiny', '--dir', dir];
+  const args = [
+    '--import',
+    'tsx',
+    join(ROOT, 'bench/run.ts'),
+    'load',
+    '--json',
+    '--quick',
+    '--repeats',
+    '1',
+    '--model',
+    'tiny',
+    '--dir',
+    dir,
+  ];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' });
   assert.is(status, 0, stderr);
-  const lines = stdout.trim().split('\n').map((line) => JSON.parse(line) as Record<string, string | number>);
-  assert.equal(lines.map(({ dtype }) => dtype), ['float16', 'float32']);
+  const lines = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, string | number>);
+  assert.equal(
+    lines.map(({ dtype }) => dtype),
+    ['float16', 'float32'],
+  );
   for (const line of lines) {
     assert.is(line.suite, 'load');
     assert.is(line.model, 'tiny');
     assert.is(line.layers, 2);
     assert.is(line.variant, 'pytorch_model.bin');
     assert.ok(typeof line.adapter === 'string' && line.adapter.length > 0);
-    for (const field of ['readRatio', 'readMs', 'loadMs', 'warmUpMs', 'hostPeakAboveIdleMB', 'processPeakAboveIdleMB']) assert.ok(Number.isFinite(line[field]), `${field}: ${line[field]}`);
+    for (const field of ['readRatio', 'readMs', 'loadMs', 'warmUpMs', 'hostPeakAboveIdleMB', 'processPeakAboveIdleMB'])
+      assert.ok(Number.isFinite(line[field]), `${field}: ${line[field]}`);
     const needed = neededBytes(MODELS.tiny);
-    assert.ok(Number(line.bytesRead) >= needed && Number(line.bytesRead) <= 1.05 * needed, `${line.bytesRead} bytes read, ${needed} needed of ${line.fileBytes}`);
+    assert.ok(
+      Number(line.bytesRead) >= needed && Number(line.bytesRead) <= 1.05 * needed,
+      `${line.bytesRead} bytes read, ${needed} needed of ${line.fileBytes}`,
+    );
     assert.ok(Number(line.largestRead) <= 8 << 20, `a read of ${line.largestRead}`);
     assert.ok(Number(line.gpuBytes) > needed / 2);
     // Two layers of two stages: 12 H² weights each.

@@ -1,5 +1,7 @@
-// The suites `decode`, `stages`, `kernels` and `generate` on a model of two narrow layers: that they run, with the checks that stand before every timing, and what of
-// their results is exact on any machine: counters of a decode step, and its bytes at the released models' width. Times are not judged here.
+// The suites `decode`, `stages`, `kernels` and `generate` on a model of two narrow layers: that
+// they run, with the checks that stand before every timing, and what of their results is exact on
+// any machine: counters of a decode step, and its bytes at the released models' width. Times are
+// not judged here.
 // Needs: a GPU.
 
 import { suite } from 'uvu';
@@ -22,31 +24,62 @@ const TINY: BenchOptions = { model: 'tiny', quick: true, repeats: 1, cold: false
 
 test('a decode step makes nothing and reads nothing back in steady state, and takes five dispatches a layer and three', async () => {
   const results: Result[] = [];
-  await runDecode(TINY, (result) => results.push(result), () => {}, { batches: [1, 4], contexts: [300] });
-  assert.equal(results.map(({ stage, batch }) => `${stage} ${batch}`), ['semantic 1', 'semantic 4', 'coarse 1', 'coarse 4']);
+  await runDecode(
+    TINY,
+    (result) => results.push(result),
+    () => {},
+    { batches: [1, 4], contexts: [300] },
+  );
+  assert.equal(
+    results.map(({ stage, batch }) => `${stage} ${batch}`),
+    ['semantic 1', 'semantic 4', 'coarse 1', 'coarse 4'],
+  );
   for (const result of results) {
     const what = `${result.stage}, batch ${result.batch}`;
-    for (const field of ['bindGroupsPerToken', 'buffersPerToken', 'pipelinesPerToken', 'readbacksPerToken', 'uploadsPerToken']) assert.is(result[field], 0, `${what}: ${field}`);
-    assert.ok(Number(result.dispatchesPerToken) <= 5 * result.layers + 3, `${what}: ${result.dispatchesPerToken} dispatches of ${result.layers} layers`);
-    for (const field of ['msPerToken', 'cpuMsPerToken', 'encodeMsPerToken', 'bytesPerToken', 'neededBytesPerToken', 'bandwidthRatio']) assert.ok(Number(result[field]) > 0, `${what}: ${field} ${result[field]}`);
-    for (const field of ['suite', 'model', 'adapter', 'dtype', 'variant'] as const) assert.type(result[field], 'string');
+    for (const field of [
+      'bindGroupsPerToken',
+      'buffersPerToken',
+      'pipelinesPerToken',
+      'readbacksPerToken',
+      'uploadsPerToken',
+    ])
+      assert.is(result[field], 0, `${what}: ${field}`);
+    assert.ok(
+      Number(result.dispatchesPerToken) <= 5 * result.layers + 3,
+      `${what}: ${result.dispatchesPerToken} dispatches of ${result.layers} layers`,
+    );
+    for (const field of [
+      'msPerToken',
+      'cpuMsPerToken',
+      'encodeMsPerToken',
+      'bytesPerToken',
+      'neededBytesPerToken',
+      'bandwidthRatio',
+    ])
+      assert.ok(Number(result[field]) > 0, `${what}: ${field} ${result[field]}`);
+    for (const field of ['suite', 'model', 'adapter', 'dtype', 'variant'] as const)
+      assert.type(result[field], 'string');
   }
 });
 
 test('a decode step moves hardly more than the weights and the cache that it needs', async () => {
-  // At the small model's width with one layer: what is not weights weighs more than with all of them. Recorded, not run.
+  // At the small model's width with one layer: what is not weights weighs more than with all of
+  // them. Recorded, not run.
   const device = await testDevice();
   const model = await openSynthetic(syntheticSource({ ...MODELS.small, num_layers: 1 }));
   const { hidden_size: H } = MODELS.small;
   for (const stage of stagesOf(device, model, 'float16')) {
     await stage.use(async (gpt) => {
       for (const batch of [1, 2, 4, 8]) {
-        const { value: session, programs } = await watched(() => sessionOf(device, gpt, stage, batch, { greedy: false, prompt: 1, pitch: 1 }));
+        const { value: session, programs } = await watched(() =>
+          sessionOf(device, gpt, stage, batch, { greedy: false, prompt: 1, pitch: 1 }),
+        );
         session.dispose();
         const context = 300;
         const { bytes, needed } = stepTraffic(programs[0]!, batch, context);
         assert.ok(bytes <= 1.05 * needed, `${stage.name}, batch ${batch}: ${bytes} bytes, ${needed} needed`);
-        // What is needed, counted again from the model's sizes: blocks, head, norms, embeddings, cache.
+        // What is needed, counted again from the model's sizes: blocks, head, norms, embeddings,
+        // cache.
         const head = stage.name === 'semantic' ? 10001 : 1024;
         const weights = 2 * (12 * H * H + head * H) + 4 * 3 * H + batch * (2 + 4) * H;
         const cache = 2 * 2 * H * batch * (context + 1);
@@ -60,13 +93,19 @@ test('a decode step moves hardly more than the weights and the cache that it nee
 
 test('of the adapter: what it has, halves, and what dispatches cost', async () => {
   const results: Result[] = [];
-  await runDevice(TINY, (result) => results.push(result), () => {}, { chains: [1, 4, 10], readBytes: 1 << 20 });
+  await runDevice(
+    TINY,
+    (result) => results.push(result),
+    () => {},
+    { chains: [1, 4, 10], readBytes: 1 << 20 },
+  );
   const of = (start: string): Result[] => results.filter(({ probe }) => `${probe}`.startsWith(start));
   assert.is(of('maxBufferSize').length, 1);
   assert.is(of('dependent dispatches').length, 6);
   assert.ok(of('halves').length >= 5);
   for (const { probe, wrong = 0 } of of('halves')) assert.is(wrong, 0, `${probe}`);
-  for (const { probe, value, unit } of results) if (/^(µs|GB|ms)/.test(`${unit}`)) assert.ok(Number(value) > 0, `${probe}: ${value}`);
+  for (const { probe, value, unit } of results)
+    if (/^(µs|GB|ms)/.test(`${unit}`)) assert.ok(Number(value) > 0, `${probe}: ${value}`);
 });
 
 test("a peer's sentence counts only if it is ours", () => {
@@ -82,7 +121,17 @@ test("a peer's sentence counts only if it is ours", () => {
 });
 
 test('what is asked for against a peer is said with what was measured', () => {
-  const result = (variant: string, operation: string, ratio: number): Result => ({ suite: 'peers', model: 'small', layers: 12, adapter: '', dtype: 'float16', variant, operation, ratio, cpuRatio: 2 });
+  const result = (variant: string, operation: string, ratio: number): Result => ({
+    suite: 'peers',
+    model: 'small',
+    layers: 12,
+    adapter: '',
+    dtype: 'float16',
+    variant,
+    operation,
+    ratio,
+    cpuRatio: 2,
+  });
   const ort = 'onnxruntime-webgpu 1.30.0 fused float16';
   assert.equal(targetOf(result(ort, 'decode', 3)), { target: 3, met: 'met' });
   assert.equal(targetOf(result(ort, 'fine', 1.49)), { target: 1.5, met: 'missed' });
@@ -101,14 +150,22 @@ test('what is made where it is read does not depend on how it is read', async ()
   const name = 'semantic.input_embeds_layer.weight'; // longer than the block that values are cut from
   const whole = await weights.read(name);
   assert.ok(whole.length > 2 * PERIOD);
-  for (const [start, end] of [[0, 64], [2 * PERIOD - 10, 2 * PERIOD + 10], [whole.length - 6, whole.length]] as const) assert.equal([...(await weights.read(name, start, end))], [...whole.subarray(start, end)]);
+  for (const [start, end] of [
+    [0, 64],
+    [2 * PERIOD - 10, 2 * PERIOD + 10],
+    [whole.length - 6, whole.length],
+  ] as const)
+    assert.equal([...(await weights.read(name, start, end))], [...whole.subarray(start, end)]);
   const floats = float16ToFloat32(new Uint16Array(whole.slice().buffer));
   assert.ok(floats.every((v) => Math.abs(v) <= 0.2001));
   assert.ok(Math.abs(floats.reduce((a, b) => a + b, 0) / floats.length) < 0.002);
   const run = series(9, 0.5);
   const halves = new Uint8Array(8);
   run.copy('f16', halves, 2 * (PERIOD - 11));
-  assert.equal([...float16ToFloat32(new Uint16Array(halves.buffer))], [0, 1, 2, 3].map((i) => run.at(PERIOD - 11 + i)));
+  assert.equal(
+    [...float16ToFloat32(new Uint16Array(halves.buffer))],
+    [0, 1, 2, 3].map((i) => run.at(PERIOD - 11 + i)),
+  );
   await weights.close();
 });
 

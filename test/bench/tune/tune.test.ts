@@ -1,5 +1,6 @@
-// `bench --tune` with choices made up for it: whatever a variant gets wrong, it is dropped and told; what is faster is remembered; time that is up is up.
-// How fast real kernels are is not judged here. BARK_TEST_FULL=1 tunes this adapter in earnest.
+// `bench --tune` with choices made up for it: whatever a variant gets wrong, it is dropped and
+// told; what is faster is remembered; time that is up is up. How fast real kernels are is not
+// judged here. BARK_TEST_FULL=1 tunes this adapter in earnest.
 // Needs: a GPU.
 
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -34,9 +35,17 @@ const toy = (key: string, standard: string, values: readonly string[]): Knob => 
   current: (device) => device.tuning[key] ?? standard,
   cases: () => [
     (device, owner) => {
-      const [x, w, other] = [filled(device, series(1), [70, 64], 'f32', owner, 'x'), filled(device, series(2), [40, 64], 'f16', owner, 'w'), filled(device, series(3), [40, 64], 'f16', owner, 'w')];
-      const [y, elsewhere] = [device.createTensor([70, 40], 'f32', owner, 'y'), device.createTensor([70, 40], 'f32', owner, 'elsewhere')];
-      const unbindable = { ...y, buffer: device.createBuffer(y.buffer.size, USAGE.COPY_DST, owner) }; // an error of the device, told late
+      const [x, w, other] = [
+        filled(device, series(1), [70, 64], 'f32', owner, 'x'),
+        filled(device, series(2), [40, 64], 'f16', owner, 'w'),
+        filled(device, series(3), [40, 64], 'f16', owner, 'w'),
+      ];
+      const [y, elsewhere] = [
+        device.createTensor([70, 40], 'f32', owner, 'y'),
+        device.createTensor([70, 40], 'f32', owner, 'elsewhere'),
+      ];
+      // an error of the device, told late
+      const unbindable = { ...y, buffer: device.createBuffer(y.buffer.size, USAGE.COPY_DST, owner) };
       const call = (count: number) => {
         const made = createUniform(device, 3, owner, 'call');
         writeCall(device, made, { count });
@@ -52,7 +61,9 @@ const toy = (key: string, standard: string, values: readonly string[]): Knob => 
           if (way === 'other weights') linear(r, y, x, { weight: other, bias: null }, all);
           else if (way === 'other place') linear(r, elsewhere, x, part, all);
           else if (way === 'one row less') linear(r, y, x, part, some);
-          else for (let i = 0; i < (way === 'slow' ? 50 : way === 'slower' ? 100 : 1); i++) linear(r, way === 'invalid' ? unbindable : y, x, part, all);
+          else
+            for (let i = 0; i < (way === 'slow' ? 50 : way === 'slower' ? 100 : 1); i++)
+              linear(r, way === 'invalid' ? unbindable : y, x, part, all);
         },
       };
     },
@@ -61,21 +72,34 @@ const toy = (key: string, standard: string, values: readonly string[]): Knob => 
 
 async function tuned(knobs: readonly Knob[], options: TuneOptions = {}): Promise<{ results: Tuned[]; file: string }> {
   const results: Tuned[] = [];
-  const file = await tune((result) => results.push(result), () => {}, { seconds: 20, repeats: 3, knobs, ...options });
+  const file = await tune(
+    (result) => results.push(result),
+    () => {},
+    { seconds: 20, repeats: 3, knobs, ...options },
+  );
   return { results, file };
 }
 
 test('what is wrong is dropped and told, what is faster chosen and remembered', async () => {
   const device = await testDevice();
-  const { results, file } = await tuned([toy('way', 'slow', ['other weights', 'slower', 'other place', 'fast', 'one row less', 'throws', 'slow'])]);
+  const { results, file } = await tuned([
+    toy('way', 'slow', ['other weights', 'slower', 'other place', 'fast', 'one row less', 'throws', 'slow']),
+  ]);
   assert.is(file, process.env['BARK_TUNING']);
   const [result] = results as [Tuned];
-  assert.equal([result.suite, result.knob, result.default, result.chosen, result.adapter, result.file], ['tune', 'way', 'slow', 'fast', device.name, file]);
+  assert.equal(
+    [result.suite, result.knob, result.default, result.chosen, result.adapter, result.file],
+    ['tune', 'way', 'slow', 'fast', device.name, file],
+  );
   assert.ok(result.speedup > 5, `${result.speedup}`);
   const of = (value: string) => result.candidates.find((candidate) => candidate.value === value)!;
   assert.is(result.candidates.length, 7);
   for (const value of ['slow', 'slower', 'fast']) assert.ok(of(value).ms! > 0 && of(value).note === null, value);
-  for (const value of ['other weights', 'other place', 'one row less']) assert.ok(of(value).ms === null && /^wrong: y has (NaN|-?[\d.]+) at \d+, the default -?[\d.]+/.test(of(value).note!), `${value}: ${of(value).note}`);
+  for (const value of ['other weights', 'other place', 'one row less'])
+    assert.ok(
+      of(value).ms === null && /^wrong: y has (NaN|-?[\d.]+) at \d+, the default -?[\d.]+/.test(of(value).note!),
+      `${value}: ${of(value).note}`,
+    );
   assert.equal([of('throws').ms, of('throws').note], [null, 'no such kernel']);
   assert.equal(await rememberedTuning(device.info), { way: 'fast' });
   assert.match(tuneTable(results), /^way +fast \([\d.]+ × slow\) +slow: [\d.]+ ms · other weights: wrong: /m);
@@ -85,14 +109,30 @@ test('what is wrong is dropped and told, what is faster chosen and remembered', 
 test('without something faster the default stays, and a variant that makes the same dispatches is not timed', async () => {
   const device = await testDevice();
   const { results } = await tuned([toy('way', 'fast', ['slower', 'the same'])]);
-  assert.equal(results.map(({ chosen, speedup }) => [chosen, speedup]), [['fast', 1]]);
-  assert.equal(results[0]!.candidates.map(({ value, note }) => [value, note]), [['fast', null], ['the same', 'the same kernels'], ['slower', null]]);
+  assert.equal(
+    results.map(({ chosen, speedup }) => [chosen, speedup]),
+    [['fast', 1]],
+  );
+  assert.equal(
+    results[0]!.candidates.map(({ value, note }) => [value, note]),
+    [
+      ['fast', null],
+      ['the same', 'the same kernels'],
+      ['slower', null],
+    ],
+  );
   assert.equal(await rememberedTuning(device.info), {});
 });
 
 test('a variant that breaks the device costs that choice only', async () => {
   const { results } = await tuned([toy('one', 'slow', ['invalid', 'fast']), toy('two', 'slow', ['fast'])]);
-  assert.equal(results.map(({ knob, chosen }) => [knob, chosen]), [['one', 'slow'], ['two', 'fast']]);
+  assert.equal(
+    results.map(({ knob, chosen }) => [knob, chosen]),
+    [
+      ['one', 'slow'],
+      ['two', 'fast'],
+    ],
+  );
   assert.match(results[0]!.candidates.find(({ value }) => value === 'invalid')!.note!, /^WebGPU on /);
 });
 
@@ -102,10 +142,14 @@ test('when time is up the rest keeps its default, also in the middle of compilin
     const start = performance.now();
     const { results } = await tuned(KNOBS, { seconds });
     assert.ok(performance.now() - start < 5000, `${performance.now() - start} ms`);
-    assert.equal(results.map(({ knob }) => knob), KNOBS.map(({ key }) => key));
+    assert.equal(
+      results.map(({ knob }) => knob),
+      KNOBS.map(({ key }) => key),
+    );
     for (const { knob, chosen, default: standard, candidates } of results) {
       assert.is(chosen, standard);
-      if (seconds === 0) assert.equal(candidates, [{ value: chosen, ms: null, speedup: null, note: 'no time left' }], knob);
+      if (seconds === 0)
+        assert.equal(candidates, [{ value: chosen, ms: null, speedup: null, note: 'no time left' }], knob);
     }
   }
   assert.equal(await rememberedTuning(device.info), {});
@@ -113,7 +157,10 @@ test('when time is up the rest keeps its default, also in the middle of compilin
 
 test('nothing is measured that could not be remembered', async () => {
   process.env['BARK_TUNING'] = 'off';
-  const error: unknown = await tuned(KNOBS).then(() => assert.unreachable(), (caught: unknown) => caught);
+  const error: unknown = await tuned(KNOBS).then(
+    () => assert.unreachable(),
+    (caught: unknown) => caught,
+  );
   assert.match((error as Error).message, /BARK_TUNING: got off/);
 });
 
@@ -130,7 +177,10 @@ test('in earnest', async () => {
   if (!process.env['BARK_TEST_FULL']) return console.log('skip: tuning in earnest takes 30 s (BARK_TEST_FULL=1)');
   const { results } = await tuned(KNOBS, { seconds: 25 });
   for (const { knob, candidates, chosen } of results) {
-    assert.ok(candidates.some(({ value }) => value === chosen), knob);
+    assert.ok(
+      candidates.some(({ value }) => value === chosen),
+      knob,
+    );
     for (const { value, note } of candidates) assert.not.match(note ?? '', /wrong/, `${knob} ${value}`);
   }
 });

@@ -1,5 +1,6 @@
-// Attention of one query a sentence over the positions it has, against softmax in f64: batches of unequal lengths, ended sentences, first and
-// last positions of the cache. Tolerance: tensors.ts, attentionError.
+// Attention of one query a sentence over the positions it has, against softmax in f64: batches of
+// unequal lengths, ended sentences, first and last positions of the cache. Tolerance: tensors.ts,
+// attentionError.
 // Needs: a GPU, on every profile.
 
 import { suite } from 'uvu';
@@ -11,7 +12,17 @@ import { testDevice } from '../../device.ts';
 import { randomFloats } from '../../random.ts';
 import * as reference from '../../reference.ts';
 import { stateOf } from '../decode.ts';
-import { assertWithin, attentionError, download, filled, free, onlyFull, stored, UNTOUCHED, upload } from '../tensors.ts';
+import {
+  assertWithin,
+  attentionError,
+  download,
+  filled,
+  free,
+  onlyFull,
+  stored,
+  UNTOUCHED,
+  upload,
+} from '../tensors.ts';
 
 const test = suite('attention_decode');
 const device = await testDevice();
@@ -32,11 +43,18 @@ async function compare(c: Case): Promise<void> {
   const batch = positions.length;
   const hidden = heads * headDim;
   const size = batch * heads * capacity * headDim;
-  const [ks, vs, qs] = [stored(randomFloats(size, 1, 2), dtype), stored(randomFloats(size, 2, 2), dtype), randomFloats(batch * hidden, 3, scale)];
+  const [ks, vs, qs] = [
+    stored(randomFloats(size, 1, 2), dtype),
+    stored(randomFloats(size, 2, 2), dtype),
+    randomFloats(batch * hidden, 3, scale),
+  ];
   const shape = [batch, heads, capacity, headDim];
   const cache = { keys: await upload(ks, shape, dtype), values: await upload(vs, shape, dtype) };
   const [q, y] = [await upload(qs, [batch, hidden]), await upload(filled(batch * hidden), [batch, hidden])];
-  const state = stateOf(device, positions.map((position, b) => ({ position, done: done.includes(b) })));
+  const state = stateOf(
+    device,
+    positions.map((position, b) => ({ position, done: done.includes(b) })),
+  );
   const program = await record(device, (r) => attentionDecode(r, y, q, cache, state, c), { label: 'attention_decode' });
   program.run();
   const expected = new Float64Array(batch * hidden).fill(UNTOUCHED);
@@ -44,9 +62,19 @@ async function compare(c: Case): Promise<void> {
   for (const [b, position] of positions.entries()) {
     if (done.includes(b)) continue;
     const seen = Math.min(position + 1, capacity);
-    const row = reference.attend(qs.subarray(b * hidden, (b + 1) * hidden), ks, vs, { heads, headDim, capacity }, b, seen);
+    const row = reference.attend(
+      qs.subarray(b * hidden, (b + 1) * hidden),
+      ks,
+      vs,
+      { heads, headDim, capacity },
+      b,
+      seen,
+    );
     expected.set(row.values, b * hidden);
-    allowed.set(row.sizes.map((s) => attentionError(headDim, seen, row.scoreSize) * s), b * hidden);
+    allowed.set(
+      row.sizes.map((s) => attentionError(headDim, seen, row.scoreSize) * s),
+      b * hidden,
+    );
   }
   assertWithin(await download(y), expected, allowed, JSON.stringify(c));
   program.dispose();
@@ -83,7 +111,9 @@ test('caches that do not fit, and those too long for workgroup memory, are refus
   const state = stateOf(device, [{}, {}]);
   const refuse = async (shape: number[]): Promise<Error> => {
     const t = { ...keys, shape };
-    return (await record(device, (r) => attentionDecode(r, q, q, { keys: t, values: t }, state, { subgroups: false }), { label: 'refused' }).catch((e: unknown) => e)) as Error;
+    return (await record(device, (r) => attentionDecode(r, q, q, { keys: t, values: t }, state, { subgroups: false }), {
+      label: 'refused',
+    }).catch((e: unknown) => e)) as Error;
   };
   const batch = await refuse([3, 1, 4, 24]);
   assert.instance(batch, ShapeError);

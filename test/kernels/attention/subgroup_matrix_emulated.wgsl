@@ -1,5 +1,6 @@
-// Stands in for kernels/common/matrix.wgsl under attention_matrix.wgsl (matrix_emulated.wgsl does under the products): the same names, in arithmetic.
-// Here operands on the left outlive what they were read from, so that a lane holds a row of them, and of a matrix of sums a piece of that row.
+// Stands in for kernels/common/matrix.wgsl under attention_matrix.wgsl (matrix_emulated.wgsl does
+// under the products): the same names, in arithmetic. Here operands on the left outlive what they
+// were read from, so that a lane holds a row of them, and of a matrix of sums a piece of that row.
 const MATRIX_M = 16u;
 const MATRIX_N = 16u;
 const MATRIX_K = 16u;
@@ -13,7 +14,8 @@ struct Sum { piece: array<f32, PIECE> }
 
 var<private> own_lane: u32;
 
-/// The bound of a loop that is to stay one; a software driver's compiler takes minutes to unroll all of these.
+/// The bound of a loop that is to stay one; a software driver's compiler takes minutes to unroll
+/// all of these.
 fn stay(n: u32) -> u32 { return n + (call.count >> 31u); }
 
 fn halves(lo: vec4<f32>, hi: vec4<f32>) -> vec4<u32> {

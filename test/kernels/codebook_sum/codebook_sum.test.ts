@@ -25,7 +25,11 @@ async function run(batch: number, codebooks: number, frames: number, size: numbe
   try {
     const program = await record(device, (r) => codebookSum(r, y, codesT, tableT), { label: 'codebookSum test' });
     program.run();
-    assertClose(await device.readFloat32(y), reference.codebookSum(codes, table, batch, codebooks, frames, size, width), { rtol: 1e-6, atol: 1e-6 });
+    assertClose(
+      await device.readFloat32(y),
+      reference.codebookSum(codes, table, batch, codebooks, frames, size, width),
+      { rtol: 1e-6, atol: 1e-6 },
+    );
     program.dispose();
   } finally {
     for (const t of [codesT, tableT, y]) device.destroyBuffer(t.buffer);
@@ -33,7 +37,13 @@ async function run(batch: number, codebooks: number, frames: number, size: numbe
 }
 
 test('batches, lengths, and widths that fill no workgroup', async () => {
-  for (const [batch, codebooks, frames, size, width, stored] of [[1, 8, 1, 64, 16, 8], [2, 8, 9, 256, 48, 8], [3, 1, 7, 5, 3, 2], [1, 4, 75, 33, 130, 8], [2, 2, 13, 1, 1, 2]] as const) {
+  for (const [batch, codebooks, frames, size, width, stored] of [
+    [1, 8, 1, 64, 16, 8],
+    [2, 8, 9, 256, 48, 8],
+    [3, 1, 7, 5, 3, 2],
+    [1, 4, 75, 33, 130, 8],
+    [2, 2, 13, 1, 1, 2],
+  ] as const) {
     await run(batch, codebooks, frames, size, width, stored);
   }
 });

@@ -12,7 +12,18 @@ const variantFor = (device: Device) => choices(device).gemm;
 const test = suite('choice');
 
 const fake = (description: string, min: number, max: number): Device =>
-  ({ info: { description, vendor: '', architecture: '', device: '' }, capabilities: { subgroups: max > 0, subgroupMinSize: min, subgroupMaxSize: max, f16: false, timestamps: false, subgroupMatrices: [] }, tuning: {} }) as unknown as Device;
+  ({
+    info: { description, vendor: '', architecture: '', device: '' },
+    capabilities: {
+      subgroups: max > 0,
+      subgroupMinSize: min,
+      subgroupMaxSize: max,
+      f16: false,
+      timestamps: false,
+      subgroupMatrices: [],
+    },
+    tuning: {},
+  }) as unknown as Device;
 
 test('registers go from lane to lane on the CPU with subgroups of 8, and nowhere else', () => {
   assert.is(variantFor(fake('llvmpipe: Mesa 25.0.7 (LLVM 15.0.6)', 8, 8)), 'simd8');
@@ -26,10 +37,20 @@ test('registers go from lane to lane on the CPU with subgroups of 8, and nowhere
 });
 
 test('matrix units are used by GPUs that have them in a size and with the features that the kernels need, and by nobody else unasked', () => {
-  const withUnit = (description: string, lanes: number, M: number, more: Partial<Device['capabilities']> = {}, tuning: Device['tuning'] = {}): Device => {
+  const withUnit = (
+    description: string,
+    lanes: number,
+    M: number,
+    more: Partial<Device['capabilities']> = {},
+    tuning: Device['tuning'] = {},
+  ): Device => {
     const base = fake(description, lanes, lanes);
     const subgroupMatrices = [{ componentType: 'f16', resultComponentType: 'f32', M, N: M, K: M }];
-    return { ...base, capabilities: { ...base.capabilities, f16: true, subgroupSizeControl: true, subgroupMatrices, ...more }, tuning } as Device;
+    return {
+      ...base,
+      capabilities: { ...base.capabilities, f16: true, subgroupSizeControl: true, subgroupMatrices, ...more },
+      tuning,
+    } as Device;
   };
   assert.is(variantFor(withUnit('NVIDIA H200', 32, 16)), 'subgroup_matrix');
   assert.equal(variantsOf(withUnit('NVIDIA H200', 32, 16)), ['tile', 'subgroup_matrix']);
@@ -56,16 +77,21 @@ test('a tuning is taken at its word only where this device can do it', async () 
   try {
     device.tuning = {};
     const defaults = choices(device);
-    for (const nonsense of [{ gemm: 'nonsense', attention: 7, conv: 'subgroup_matrix' }, { gemvRows: 3, gemvThreads: -1, gemvBatch: '4', attentionDecodeThreads: 1e9, largeTileFrom: NaN }, { nonsense: 1, constructor: 'x', toString: 'simd8' }]) {
+    for (const nonsense of [
+      { gemm: 'nonsense', attention: 7, conv: 'subgroup_matrix' },
+      { gemvRows: 3, gemvThreads: -1, gemvBatch: '4', attentionDecodeThreads: 1e9, largeTileFrom: NaN },
+      { nonsense: 1, constructor: 'x', toString: 'simd8' },
+    ]) {
       device.tuning = nonsense as unknown as typeof tuning;
       assert.equal(choices(device), defaults, JSON.stringify(nonsense));
     }
     device.tuning = { gemm: 'tile', gemvBatch: 2 };
     assert.equal(choices(device), { ...defaults, gemm: 'tile', gemvBatch: 2 });
-    for (const name of Object.keys(defaults)) for (const value of valuesOf(device, name)) {
-      device.tuning = { [name]: value };
-      assert.equal(choices(device), { ...defaults, [name]: value });
-    }
+    for (const name of Object.keys(defaults))
+      for (const value of valuesOf(device, name)) {
+        device.tuning = { [name]: value };
+        assert.equal(choices(device), { ...defaults, [name]: value });
+      }
   } finally {
     device.tuning = tuning;
   }

@@ -1,6 +1,7 @@
-// Products on a matrix unit that is not here: which one of an adapter's list is taken, that the shaders are valid for each (Dawn's null backend), that
-// their tiles are dealt out right for each (its arithmetic emulated, on small whole numbers), and what is made of a unit that computes nonsense.
-// linear.test.ts and qkv.test.ts run the form where the adapter has a unit.
+// Products on a matrix unit that is not here: which one of an adapter's list is taken, that the
+// shaders are valid for each (Dawn's null backend), that their tiles are dealt out right for each
+// (its arithmetic emulated, on small whole numbers), and what is made of a unit that computes
+// nonsense. linear.test.ts and qkv.test.ts run the form where the adapter has a unit.
 // Needs: a GPU, on default, portable, swiftshader and subgroup_matrix.
 
 import { readFileSync } from 'node:fs';
@@ -8,7 +9,13 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { bindingsOf, expand } from '../../../kernels/build.ts';
 import { choices } from '../../../kernels/common/choices.ts';
-import { subgroupMatrixGemm, subgroupMatrixShader, subgroupMatrixUnit, UNITS, type SubgroupMatrixUnit } from '../../../kernels/common/subgroup_matrix.ts';
+import {
+  subgroupMatrixGemm,
+  subgroupMatrixShader,
+  subgroupMatrixUnit,
+  UNITS,
+  type SubgroupMatrixUnit,
+} from '../../../kernels/common/subgroup_matrix.ts';
 import { checkSubgroupMatrix } from '../../../kernels/self_check.ts';
 import { shader } from '../../../kernels/shaders.ts';
 import { createUniform, writeCall } from '../../../kernels/state.ts';
@@ -22,22 +29,63 @@ import { download, filled, free, onlyFull, UNTOUCHED, upload } from '../tensors.
 
 const test = suite('subgroup_matrix');
 
-const LIMITS = { maxComputeWorkgroupStorageSize: 49_152, maxComputeInvocationsPerWorkgroup: 1024, maxComputeWorkgroupSizeX: 1024 };
-const config = (M: number, N: number, K: number, componentType = 'f16', resultComponentType = 'f32'): SubgroupMatrixConfig => ({ componentType, resultComponentType, M, N, K });
+const LIMITS = {
+  maxComputeWorkgroupStorageSize: 49_152,
+  maxComputeInvocationsPerWorkgroup: 1024,
+  maxComputeWorkgroupSizeX: 1024,
+};
+const config = (
+  M: number,
+  N: number,
+  K: number,
+  componentType = 'f16',
+  resultComponentType = 'f32',
+): SubgroupMatrixConfig => ({ componentType, resultComponentType, M, N, K });
 
-function fake(description: string, [min, max]: [number, number], subgroupMatrices: SubgroupMatrixConfig[], more: Partial<Capabilities> = {}, limits = LIMITS): Device {
-  const capabilities: Capabilities = { subgroups: true, subgroupMinSize: min, subgroupMaxSize: max, subgroupSizeControl: true, f16: true, timestamps: false, subgroupMatrices, ...more };
-  return { info: { description, vendor: '', architecture: '', device: '' }, capabilities, limits, tuning: {} } as unknown as Device;
+function fake(
+  description: string,
+  [min, max]: [number, number],
+  subgroupMatrices: SubgroupMatrixConfig[],
+  more: Partial<Capabilities> = {},
+  limits = LIMITS,
+): Device {
+  const capabilities: Capabilities = {
+    subgroups: true,
+    subgroupMinSize: min,
+    subgroupMaxSize: max,
+    subgroupSizeControl: true,
+    f16: true,
+    timestamps: false,
+    subgroupMatrices,
+    ...more,
+  };
+  return {
+    info: { description, vendor: '', architecture: '', device: '' },
+    capabilities,
+    limits,
+    tuning: {},
+  } as unknown as Device;
 }
-const nvidia = [config(16, 8, 16), config(16, 8, 8, 'f16', 'f16'), config(16, 16, 16, 'f16', 'f16'), config(16, 16, 16), config(16, 16, 32, 'u8', 'u32')];
+const nvidia = [
+  config(16, 8, 16),
+  config(16, 8, 8, 'f16', 'f16'),
+  config(16, 16, 16, 'f16', 'f16'),
+  config(16, 16, 16),
+  config(16, 16, 32, 'u8', 'u32'),
+];
 
-test('the unit is the largest of the adapter\'s list that the kernels know, with f32 sums', () => {
+test("the unit is the largest of the adapter's list that the kernels know, with f32 sums", () => {
   const unit = (...args: Parameters<typeof fake>): unknown => subgroupMatrixUnit(fake(...args));
   assert.equal(unit('NVIDIA H200', [32, 32], nvidia), { M: 16, N: 16, K: 16, lanes: 32 });
   assert.equal(unit('AMD Radeon', [32, 64], [config(16, 16, 16), config(8, 8, 8)]), { M: 16, N: 16, K: 16, lanes: 32 });
   assert.equal(unit('AMD Instinct', [64, 64], [config(16, 16, 16)]), { M: 16, N: 16, K: 16, lanes: 64 });
   assert.equal(unit('Intel Arc', [16, 32], [config(8, 16, 16)]), { M: 8, N: 16, K: 16, lanes: 16 });
-  assert.equal(unit('llvmpipe: Mesa 26', [8, 8], [config(8, 8, 8, 'f16', 'f16'), config(8, 8, 8)]), { M: 8, N: 8, K: 8, lanes: 8 });
+  assert.equal(unit('llvmpipe: Mesa 26', [8, 8], [config(8, 8, 8, 'f16', 'f16'), config(8, 8, 8)]), {
+    M: 8,
+    N: 8,
+    K: 8,
+    lanes: 8,
+  });
   assert.is(unit('only f16 sums', [32, 32], [config(16, 16, 16, 'f16', 'f16')]), undefined);
   assert.is(unit('only f32', [32, 32], [config(8, 8, 8, 'f32', 'f32')]), undefined);
   assert.is(unit('a size of its own', [32, 32], [config(16, 8, 16)]), undefined);
@@ -56,9 +104,17 @@ test('products are dealt out to as many workgroups as go round', () => {
   assert.equal(tile(h200, 1024, 3072), [128, 128]);
   assert.equal(tile(h200, 887, 4096), [128, 128]);
   assert.equal(tile(h200, 257, 4096), [64, 128]);
-  const buffers = (device: Device, n: number): string | undefined => /const BUFFERS = \d+u/.exec(subgroupMatrixGemm(device, 'qkv', 1024, n, largeTileFrom)!.shader.code)?.[0];
+  const buffers = (device: Device, n: number): string | undefined =>
+    /const BUFFERS = \d+u/.exec(subgroupMatrixGemm(device, 'qkv', 1024, n, largeTileFrom)!.shader.code)?.[0];
   assert.is(buffers(h200, 4096), 'const BUFFERS = 2u');
-  const less = (storage: number, invocations = 1024): Device => fake('small', [32, 32], nvidia, {}, { ...LIMITS, maxComputeWorkgroupStorageSize: storage, maxComputeInvocationsPerWorkgroup: invocations });
+  const less = (storage: number, invocations = 1024): Device =>
+    fake(
+      'small',
+      [32, 32],
+      nvidia,
+      {},
+      { ...LIMITS, maxComputeWorkgroupStorageSize: storage, maxComputeInvocationsPerWorkgroup: invocations },
+    );
   assert.is(buffers(less(32_768), 4096), 'const BUFFERS = 1u');
   assert.is(buffers(less(32_768), 1024), 'const BUFFERS = 2u');
   assert.equal(tile(less(16_384), 1024, 4096), [64, 128]); // the large tile does not fit
@@ -75,28 +131,51 @@ test('constants are replaced, lines stay, and a name that is not there is told',
   assert.is(made.code.split('\n').length, shader('linear_subgroup_matrix').code.split('\n').length);
   assert.is(made.name, 'linear_subgroup_matrix (MATRIX_M=8 MATRIX_N=16 MATRIX_K=16 SUBGROUP=16 ACROSS=4)');
   assert.is(subgroupMatrixShader('linear_subgroup_matrix', unit, { ACROSS: 4 }), made);
-  assert.throws(() => subgroupMatrixShader('linear_subgroup_matrix', unit, { NOTHING: 4 }), /kernels\/linear_subgroup_matrix\.wgsl has no line 'const NOTHING/);
+  assert.throws(
+    () => subgroupMatrixShader('linear_subgroup_matrix', unit, { NOTHING: 4 }),
+    /kernels\/linear_subgroup_matrix\.wgsl has no line 'const NOTHING/,
+  );
 });
 
 /** Each unit with the lanes it may have, and a tile. */
-const TILES = [{ SUBGROUPS_M: 4, SUBGROUPS_N: 2, ACROSS: 4 }, { SUBGROUPS_M: 2, SUBGROUPS_N: 4, ACROSS: 2 }];
-const variants = [...UNITS, { ...UNITS[0]!, lanes: 64 }, { ...UNITS[1]!, lanes: 32 }].flatMap((unit) => TILES.map((tile) => ({ unit, tile })));
+const TILES = [
+  { SUBGROUPS_M: 4, SUBGROUPS_N: 2, ACROSS: 4 },
+  { SUBGROUPS_M: 2, SUBGROUPS_N: 4, ACROSS: 2 },
+];
+const variants = [...UNITS, { ...UNITS[0]!, lanes: 64 }, { ...UNITS[1]!, lanes: 32 }].flatMap((unit) =>
+  TILES.map((tile) => ({ unit, tile })),
+);
 
 test('every unit and tile makes a pipeline, as far as a driver of nothing can tell', async () => {
-  const gpu = await import('webgpu').then((m) => m.create(['backend=null', 'enable-dawn-features=allow_unsafe_apis']), () => null);
+  const gpu = await import('webgpu').then(
+    (m) => m.create(['backend=null', 'enable-dawn-features=allow_unsafe_apis']),
+    () => null,
+  );
   const adapter = await gpu?.requestAdapter();
   if (!gpu || !adapter) return console.log('skip: npm webgpu does not load here');
-  const device = await adapter.requestDevice({ requiredFeatures: ['shader-f16', 'subgroups', 'subgroup-size-control', 'chromium-experimental-subgroup-matrix'] as GPUFeatureName[] });
+  const device = await adapter.requestDevice({
+    requiredFeatures: [
+      'shader-f16',
+      'subgroups',
+      'subgroup-size-control',
+      'chromium-experimental-subgroup-matrix',
+    ] as GPUFeatureName[],
+  });
   for (const base of ['linear', 'qkv']) {
     for (const { unit, tile } of variants) {
       // Its workgroup memory is 16 KiB: half the columns at a time, and one buffer.
       const made = subgroupMatrixShader(`${base}_subgroup_matrix`, unit, { ...tile, BUFFERS: 1, EIGHTS: 2 });
-      if (tile.SUBGROUPS_M * tile.SUBGROUPS_N * unit.lanes <= 256) await compile(device, made, bindGroupLayout(device, made), {});
+      if (tile.SUBGROUPS_M * tile.SUBGROUPS_N * unit.lanes <= 256)
+        await compile(device, made, bindGroupLayout(device, made), {});
       // With what an H200 has room for, the module.
       const real = subgroupMatrixShader(`${base}_subgroup_matrix`, unit, { ...tile, BUFFERS: 2 });
       device.pushErrorScope('validation');
       const { messages } = await device.createShaderModule({ code: real.code }).getCompilationInfo();
-      assert.equal(messages.map((m) => m.message), [], real.name);
+      assert.equal(
+        messages.map((m) => m.message),
+        [],
+        real.name,
+      );
       assert.is(await device.popErrorScope(), null);
     }
   }
@@ -104,9 +183,19 @@ test('every unit and tile makes a pipeline, as far as a driver of nothing can te
   void [gpu, adapter];
 });
 
-const read = (file: string): string => readFileSync(new URL(file === 'common/subgroup_matrix.wgsl' ? 'subgroup_matrix_emulated.wgsl' : `../../../kernels/${file}`, import.meta.url), 'utf8');
+const read = (file: string): string =>
+  readFileSync(
+    new URL(
+      file === 'common/subgroup_matrix.wgsl' ? 'subgroup_matrix_emulated.wgsl' : `../../../kernels/${file}`,
+      import.meta.url,
+    ),
+    'utf8',
+  );
 
-/** linear_subgroup_matrix with arithmetic in place of the matrix unit, and threads counted off in place of subgroups. */
+/**
+ * linear_subgroup_matrix with arithmetic in place of the matrix unit, and threads counted off in
+ * place of subgroups.
+ */
 function emulated(unit: SubgroupMatrixUnit, constants: Record<string, number>): Shader {
   const { code: body, runs } = expand('linear/linear_subgroup_matrix.wgsl', read);
   let code = body
@@ -115,8 +204,20 @@ function emulated(unit: SubgroupMatrixUnit, constants: Record<string, number>): 
     .replace('@builtin(subgroup_id) subgroup: u32, ', '')
     .replace('k < EIGHTS;', 'k < stay(EIGHTS);')
     .replace(/^ {2}gemm\(.*$/m, '  lane = thread % SUBGROUP;\n  gemm(group.y, group.x, thread / SUBGROUP, thread);');
-  for (const [name, value] of Object.entries({ MATRIX_M: unit.M, MATRIX_N: unit.N, MATRIX_K: unit.K, SUBGROUP: unit.lanes, ...constants })) code = code.replace(new RegExp(`^const ${name} = \\d+u;`, 'm'), `const ${name} = ${value}u;`);
-  return { name: `emulated ${JSON.stringify([unit, constants])}`, code, runs, bindings: bindingsOf('linear/linear_subgroup_matrix.wgsl', code) };
+  for (const [name, value] of Object.entries({
+    MATRIX_M: unit.M,
+    MATRIX_N: unit.N,
+    MATRIX_K: unit.K,
+    SUBGROUP: unit.lanes,
+    ...constants,
+  }))
+    code = code.replace(new RegExp(`^const ${name} = \\d+u;`, 'm'), `const ${name} = ${value}u;`);
+  return {
+    name: `emulated ${JSON.stringify([unit, constants])}`,
+    code,
+    runs,
+    bindings: bindingsOf('linear/linear_subgroup_matrix.wgsl', code),
+  };
 }
 
 // Each takes a software driver's compiler 5 to 15 s the first time.
@@ -131,12 +232,21 @@ for (const { unit, tile } of [variants[1]!, ...onlyFull(variants[0]!, ...variant
     const threads = tile.SUBGROUPS_M * tile.SUBGROUPS_N * unit.lanes;
     const BUFFERS = 160 * (rows + columns) <= device.limits.maxComputeWorkgroupStorageSize ? 2 : 1;
     if (threads > device.limits.maxComputeInvocationsPerWorkgroup) return;
-    const wholes = (length: number, step: number): Float32Array => Float32Array.from({ length }, (_, i) => ((i * step) % 31) - 15);
+    const wholes = (length: number, step: number): Float32Array =>
+      Float32Array.from({ length }, (_, i) => ((i * step) % 31) - 15);
     const [xs, ws] = [wholes(m * k, 7), wholes(n * k, 11)];
     const [x, w, y] = [await upload(xs, [m, k]), await upload(ws, [n, k], 'f16'), await upload(filled(m * n), [m, n])];
     const call = createUniform(device, 3, 'test', 'call');
     writeCall(device, call, { count });
-    const program = await record(device, (r) => r.dispatch(emulated(unit, { ...tile, BUFFERS }), { bind: { sizes: [k, n, 0, 0, 0], call, x, w, bias: x, y }, grid: [Math.ceil(n / columns), Math.ceil(m / rows)] }), { label: 'emulated' });
+    const program = await record(
+      device,
+      (r) =>
+        r.dispatch(emulated(unit, { ...tile, BUFFERS }), {
+          bind: { sizes: [k, n, 0, 0, 0], call, x, w, bias: x, y },
+          grid: [Math.ceil(n / columns), Math.ceil(m / rows)],
+        }),
+      { label: 'emulated' },
+    );
     program.run();
     const expected = Float32Array.from({ length: m * n }, (_, i) => {
       if (i >= count * n) return UNTOUCHED;
@@ -161,7 +271,10 @@ test('nothing is tried where nothing would be computed on a matrix unit', async 
 });
 
 test('a unit that is right is left in use, and asked once', async () => {
-  const device = await Device.request({ ...currentProfile().device, tuning: { gemm: 'subgroup_matrix', attention: 'subgroup_matrix' } });
+  const device = await Device.request({
+    ...currentProfile().device,
+    tuning: { gemm: 'subgroup_matrix', attention: 'subgroup_matrix' },
+  });
   if (!subgroupMatrixUnit(device)) return device.dispose();
   assert.is(await checkSubgroupMatrix(device), undefined);
   assert.equal(device.tuning, { gemm: 'subgroup_matrix', attention: 'subgroup_matrix' });
@@ -178,7 +291,10 @@ test('a unit that is wrong is not used, and why is told', async () => {
   const readFloat32 = device.readFloat32.bind(device);
   device.readFloat32 = async (t) => (await readFloat32(t)).map((v, i) => (i === 300 ? v + 1 : v));
   const told = await checkSubgroupMatrix(device);
-  assert.match(told!, /^The matrix unit of '.*' is not used.*: a product is \d+ at \[1, 20\], expected \d+\. Update the driver\.$/);
+  assert.match(
+    told!,
+    /^The matrix unit of '.*' is not used.*: a product is \d+ at \[1, 20\], expected \d+\. Update the driver\.$/,
+  );
   const other = isSoftware(device.info) ? 'simd8' : 'tile';
   assert.equal(device.tuning, { gemm: other, attention: other, gemvRows: 2 });
   assert.is(choices(device).gemm, other);
@@ -189,9 +305,16 @@ test('a unit that is wrong is not used, and why is told', async () => {
 test('a unit that is promised and does not compile is not used', async () => {
   const device = await Device.request({ ...currentProfile().device, tuning: { gemm: 'subgroup_matrix' } });
   if (device.capabilities.subgroupMatrices.length > 0 || !device.capabilities.f16) return device.dispose();
-  Object.assign(device.capabilities, { subgroups: true, subgroupSizeControl: true, subgroupMatrices: [config(16, 16, 16)] });
+  Object.assign(device.capabilities, {
+    subgroups: true,
+    subgroupSizeControl: true,
+    subgroupMatrices: [config(16, 16, 16)],
+  });
   assert.is(choices(device).gemm, 'subgroup_matrix');
-  assert.match((await checkSubgroupMatrix(device))!, /^The matrix unit of '.*' is not used.*linear_subgroup_matrix.* does not compile.*matrix.*\. Update the driver\.$/);
+  assert.match(
+    (await checkSubgroupMatrix(device))!,
+    /^The matrix unit of '.*' is not used.*linear_subgroup_matrix.* does not compile.*matrix.*\. Update the driver\.$/,
+  );
   assert.is.not(choices(device).gemm, 'subgroup_matrix');
   device.check(); // and the device is fine
   device.dispose();

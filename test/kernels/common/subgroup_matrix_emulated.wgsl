@@ -1,5 +1,6 @@
-// Stands in for kernels/common/matrix.wgsl where there is no matrix unit, or none of the size that is to be tried: the same names, in arithmetic.
-// Operands are read when they are multiplied, so nothing may be written in between; of a matrix of sums a lane holds every SUBGROUP-th element.
+// Stands in for kernels/common/matrix.wgsl where there is no matrix unit, or none of the size that
+// is to be tried: the same names, in arithmetic. Operands are read when they are multiplied, so
+// nothing may be written in between; of a matrix of sums a lane holds every SUBGROUP-th element.
 const MATRIX_M = 16u;
 const MATRIX_N = 16u;
 const MATRIX_K = 16u;
@@ -11,7 +12,8 @@ struct Sum { mine: array<f32, MATRIX_M * MATRIX_N / SUBGROUP> }
 
 var<private> lane: u32;
 
-/// The bound of a loop that is to stay one; a software driver's compiler takes minutes to unroll all of these.
+/// The bound of a loop that is to stay one; a software driver's compiler takes minutes to unroll
+/// all of these.
 fn stay(n: u32) -> u32 { return min(n, sizes.n * 4096u); }
 
 fn halves(lo: vec4<f32>, hi: vec4<f32>) -> vec4<u32> {

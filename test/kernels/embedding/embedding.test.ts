@@ -1,4 +1,5 @@
-// Embeddings, of many positions and of one a sentence: sums of a few f32, so the very numbers of the reference, bit for bit.
+// Embeddings, of many positions and of one a sentence: sums of a few f32, so the very numbers of
+// the reference, bit for bit.
 // Needs: a GPU, on default, portable and swiftshader.
 
 import { suite } from 'uvu';
@@ -32,10 +33,17 @@ async function compare({ m, h, dtype, vocab, tables = 1, columns = 1, count = m,
   const ps = randomFloats((start + m) * h, 2);
   const ids = Uint32Array.from({ length: m * tables }, () => Math.floor(next() * vocab));
   ids.set([vocab - 1], 0);
-  const [table, positions, x, id] = [await upload(ts, [tables * vocab, h], dtype), await upload(ps, [start + m, h]), await upload(filled(m * h), [m, h]), await uploadIds(ids, [m, tables])];
+  const [table, positions, x, id] = [
+    await upload(ts, [tables * vocab, h], dtype),
+    await upload(ps, [start + m, h]),
+    await upload(filled(m * h), [m, h]),
+    await uploadIds(ids, [m, tables]),
+  ];
   const call = createUniform(device, 3, 'test', 'call');
   writeCall(device, call, { count, start, slot: 1 });
-  const program = await record(device, (r) => embedding(r, x, id, table, positions, call, { columns, vocab }), { label: 'embedding' });
+  const program = await record(device, (r) => embedding(r, x, id, table, positions, call, { columns, vocab }), {
+    label: 'embedding',
+  });
   program.run();
   const expected = Float32Array.from({ length: m * h }, (_, at) => {
     const [row, i] = [Math.floor(at / h), at % h];
@@ -63,13 +71,29 @@ test('several tables, of which the first columns are summed', async () => {
 });
 
 test('the rows that sentences drew last; ended ones stay', async () => {
-  for (const [h, dtype] of [[8, 'f16'], [72, 'f32'], [768, 'f16']] as const) {
+  for (const [h, dtype] of [
+    [8, 'f16'],
+    [72, 'f32'],
+    [768, 'f16'],
+  ] as const) {
     const [vocab, capacity] = [13, 9];
     const [ts, ps] = [stored(randomFloats(vocab * h, 1), dtype), randomFloats(capacity * h, 2)];
-    const [table, positions, x] = [await upload(ts, [vocab, h], dtype), await upload(ps, [capacity, h]), await upload(filled(5 * h), [5, h])];
-    const rows = [{ token: 12, position: 8 }, { token: 0, position: 0 }, { token: 3, position: 4, done: true }, { token: 7, position: 7 }, { token: 1, position: 2 }];
+    const [table, positions, x] = [
+      await upload(ts, [vocab, h], dtype),
+      await upload(ps, [capacity, h]),
+      await upload(filled(5 * h), [5, h]),
+    ];
+    const rows = [
+      { token: 12, position: 8 },
+      { token: 0, position: 0 },
+      { token: 3, position: 4, done: true },
+      { token: 7, position: 7 },
+      { token: 1, position: 2 },
+    ];
     const state = stateOf(device, rows);
-    const program = await record(device, (r) => embeddingDecode(r, x, table, positions, state), { label: 'embedding_decode' });
+    const program = await record(device, (r) => embeddingDecode(r, x, table, positions, state), {
+      label: 'embedding_decode',
+    });
     program.run();
     const expected = Float32Array.from({ length: 5 * h }, (_, at) => {
       const { token, position, done } = rows[Math.floor(at / h)]!;
@@ -84,7 +108,9 @@ test('the rows that sentences drew last; ended ones stay', async () => {
 test('tables that do not fit are refused', async () => {
   const [table, x] = [await upload(filled(24), [3, 8]), await upload(filled(32), [2, 16])];
   const state = stateOf(device, [{}, {}]);
-  const error = await record(device, (r) => embeddingDecode(r, x, table, table, state), { label: 'refused' }).catch((e: unknown) => e);
+  const error = await record(device, (r) => embeddingDecode(r, x, table, table, state), { label: 'refused' }).catch(
+    (e: unknown) => e,
+  );
   assert.instance(error, ShapeError);
   assert.match((error as Error).message, /^embeddingDecode: table \(test\) has shape \(3, 8\), expected \(\*, 16\)/);
   await free(table, x, state);

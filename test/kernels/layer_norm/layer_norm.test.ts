@@ -1,6 +1,7 @@
-// LayerNorm of many rows against f64, far from zero too: the two passes keep their digits where the mean is a thousand deviations.
-// Tolerance: the mean of C values is off by sumError(C) of their size, which shifts every output by that over the deviation; the variance is a
-// sum of squares, and rsqrt is good to 2 ulp (WGSL).
+// LayerNorm of many rows against f64, far from zero too: the two passes keep their digits where the
+// mean is a thousand deviations. Tolerance: the mean of C values is off by sumError(C) of their
+// size, which shifts every output by that over the deviation; the variance is a sum of squares, and
+// rsqrt is good to 2 ulp (WGSL).
 // Needs: a GPU, on default, portable and swiftshader.
 
 import { suite } from 'uvu';
@@ -16,13 +17,21 @@ import { assertWithin, download, filled, free, ROUNDING, sumError, UNTOUCHED, up
 const test = suite('layer_norm');
 const device = await testDevice();
 
-async function run(xs: Float32Array, weight: Float32Array, bias: Float32Array | null, m: number, count: number): Promise<Float32Array> {
+async function run(
+  xs: Float32Array,
+  weight: Float32Array,
+  bias: Float32Array | null,
+  m: number,
+  count: number,
+): Promise<Float32Array> {
   const c = weight.length;
   const [x, y, w] = [await upload(xs, [m, c]), await upload(filled(m * c), [m, c]), await upload(weight, [c])];
   const b = bias && (await upload(bias, [c]));
   const call = createUniform(device, 3, 'test', 'call');
   writeCall(device, call, { count, start: 5, slot: 1 });
-  const program = await record(device, (r) => layerNorm(r, y, x, { weight: w, bias: b }, call), { label: 'layer_norm' });
+  const program = await record(device, (r) => layerNorm(r, y, x, { weight: w, bias: b }, call), {
+    label: 'layer_norm',
+  });
   program.run();
   const result = await download(y);
   program.dispose();
@@ -30,7 +39,12 @@ async function run(xs: Float32Array, weight: Float32Array, bias: Float32Array | 
   return result;
 }
 
-async function compare(m: number, c: number, count: number, { bias = true, offset = 0, scale = 2 } = {}): Promise<void> {
+async function compare(
+  m: number,
+  c: number,
+  count: number,
+  { bias = true, offset = 0, scale = 2 } = {},
+): Promise<void> {
   const xs = randomFloats(m * c, 1, scale).map((v) => v + offset);
   const weight = randomFloats(c, 2, 3);
   const bs = bias ? randomFloats(c, 3) : null;
@@ -43,12 +57,26 @@ async function compare(m: number, c: number, count: number, { bias = true, offse
     const rstd = 1 / Math.sqrt(variance + 1e-5);
     const normal = Math.abs(xs[i]! - mean) * rstd;
     const meanSize = (Math.abs(mean) + Math.sqrt(variance)) * rstd;
-    return Math.abs(weight[i % c]!) * (sumError(c) * (meanSize + normal) + 4 * ROUNDING * normal) + 2 * ROUNDING * Math.abs(bs?.[i % c] ?? 0);
+    return (
+      Math.abs(weight[i % c]!) * (sumError(c) * (meanSize + normal) + 4 * ROUNDING * normal) +
+      2 * ROUNDING * Math.abs(bs?.[i % c] ?? 0)
+    );
   });
   assertWithin(await run(xs, weight, bs, m, count), expected, allowed, `(${m}, ${c}) count ${count} offset ${offset}`);
 }
 
-for (const [m, c] of [[1, 8], [5, 24], [33, 40], [3, 64], [2, 72], [65, 120], [31, 192], [129, 256], [2, 264], [4, 768]] as const) {
+for (const [m, c] of [
+  [1, 8],
+  [5, 24],
+  [33, 40],
+  [3, 64],
+  [2, 72],
+  [65, 120],
+  [31, 192],
+  [129, 256],
+  [2, 264],
+  [4, 768],
+] as const) {
   test(`(${m}, ${c})`, async () => {
     await compare(m, c, m, { bias: c % 3 === 0 });
     await compare(m, c, m - 1);
@@ -66,7 +94,10 @@ test('a row without variance becomes the bias', async () => {
   const bias = randomFloats(c, 3);
   const xs = Float32Array.from({ length: 2 * c }, (_, i) => (i < c ? 0 : -3));
   const y = await run(xs, randomFloats(c, 2), bias, 2, 2);
-  assert.equal(y, Float32Array.from({ length: 2 * c }, (_, i) => bias[i % c]!));
+  assert.equal(
+    y,
+    Float32Array.from({ length: 2 * c }, (_, i) => bias[i % c]!),
+  );
 });
 
 test.run();

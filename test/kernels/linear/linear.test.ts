@@ -1,7 +1,9 @@
-// The product of many rows against f64, with each epilogue, over shapes that end in the middle of a tile; rows past call.count stay.
-// Tolerance: f32 sums of K products, in units of their rounding and relative to Σ|x·w| (tensors.ts, sumError); GELU adds the 1.5e-7 of its
-// erf (Abramowitz & Stegun 7.1.26) and stretches an error by at most 1.13, its steepest slope. The matrix form rounds x to f16 beside f16 weights (tensors.ts,
-// productError): it runs on x as it is, and within the bound of the others on x that is f16 already.
+// The product of many rows against f64, with each epilogue, over shapes that end in the middle of a
+// tile; rows past call.count stay. Tolerance: f32 sums of K products, in units of their rounding
+// and relative to Σ|x·w| (tensors.ts, sumError); GELU adds the 1.5e-7 of its erf (Abramowitz &
+// Stegun 7.1.26) and stretches an error by at most 1.13, its steepest slope. The matrix form rounds
+// x to f16 beside f16 weights (tensors.ts, productError): it runs on x as it is, and within the
+// bound of the others on x that is f16 already.
 // Needs: a GPU, on default, portable, swiftshader and subgroup_matrix.
 
 import { suite } from 'uvu';
@@ -15,7 +17,19 @@ import { testDevice } from '../../device.ts';
 import { randomFloats } from '../../random.ts';
 import * as reference from '../../reference.ts';
 import { variantCases, type VariantCase } from '../variants.ts';
-import { assertWithin, download, filled, free, onlyFull, productError, ROUNDING, runOnce, stored, UNTOUCHED, upload } from '../tensors.ts';
+import {
+  assertWithin,
+  download,
+  filled,
+  free,
+  onlyFull,
+  productError,
+  ROUNDING,
+  runOnce,
+  stored,
+  UNTOUCHED,
+  upload,
+} from '../tensors.ts';
 
 const test = suite('linear');
 const device = await testDevice();
@@ -42,17 +56,28 @@ async function compare({ ms, ...c }: Case, { exact, ...which }: VariantCase): Pr
     const xs = stored(randomFloats(m * k, 1, 2), exact ? 'f16' : 'f32');
     const before = c.residual ? randomFloats(m * n, 4, 8) : filled(m * n);
     const [x, y] = [await upload(xs, [m, k]), await upload(before, [m, n])];
-    const program = await record(device, (r) => linear(r, y, x, { weight: w, bias }, call, { gelu: c.gelu ?? false, residual: c.residual ?? false, ...which }), { label: 'linear' });
+    const program = await record(
+      device,
+      (r) =>
+        linear(r, y, x, { weight: w, bias }, call, { gelu: c.gelu ?? false, residual: c.residual ?? false, ...which }),
+      { label: 'linear' },
+    );
     const product = reference.linear(xs, ws, bs, [m, n, k]);
     for (const count of new Set([0, 1, m - 1, m])) {
       device.write(y, before);
       writeCall(device, call, { count });
       program.run();
       const here = (i: number): boolean => i < count * n;
-      const expected = product.values.map((v, i) => (here(i) ? (c.gelu ? reference.gelu(v) : v) + (c.residual ? before[i]! : 0) : before[i]!));
+      const expected = product.values.map((v, i) =>
+        here(i) ? (c.gelu ? reference.gelu(v) : v) + (c.residual ? before[i]! : 0) : before[i]!,
+      );
       const allowed = product.sizes.map((size, i) => {
         const erfError = c.gelu ? 1e-7 * Math.abs(product.values[i]!) + 2 * ROUNDING : 0;
-        return here(i) ? 1.13 * productError(k, dtype === 'f16' ? which.variant : 'tile', exact) * size + erfError + ROUNDING * Math.abs(expected[i]!) : 0;
+        return here(i)
+          ? 1.13 * productError(k, dtype === 'f16' ? which.variant : 'tile', exact) * size +
+              erfError +
+              ROUNDING * Math.abs(expected[i]!)
+          : 0;
       });
       assertWithin(await download(y), expected, allowed, JSON.stringify({ m, count, exact, ...which, ...c }));
     }
@@ -79,20 +104,31 @@ const cases: Case[] = [
     { ms: [2], k: 8, n: 4, dtype: 'f16', residual: true },
   ),
 ];
-for (const which of variantCases(device)) for (const c of cases) test(`${JSON.stringify(which)}: (M, ${c.k}) · (${c.n}, ${c.k}) ${c.dtype}${c.bias ? ' + bias' : ''}${c.gelu ? ', GELU' : ''}${c.residual ? ', residual' : ''}`, () => compare(c, which));
+for (const which of variantCases(device))
+  for (const c of cases)
+    test(`${JSON.stringify(which)}: (M, ${c.k}) · (${c.n}, ${c.k}) ${c.dtype}${c.bias ? ' + bias' : ''}${c.gelu ? ', GELU' : ''}${c.residual ? ', residual' : ''}`, () =>
+      compare(c, which));
 
 test('GELU where erf ends, and far out', async () => {
   const values = Float32Array.of(-1e30, -300, -6, -3.5, -1e-3, -1e-20, 0, 1e-20, 1e-3, 0.7517, 3.5, 6, 300, 1e30);
   const n = values.length;
   const x = await upload(Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0), [1, 8]);
-  const w = await upload(Float32Array.from({ length: 8 * n }, (_, i) => (i % 8 ? 0 : values[i / 8]!)), [n, 8]);
+  const w = await upload(
+    Float32Array.from({ length: 8 * n }, (_, i) => (i % 8 ? 0 : values[i / 8]!)),
+    [n, 8],
+  );
   const y = await upload(filled(n), [1, n]);
   const call = createUniform(device, 3, 'test', 'call');
   writeCall(device, call, { count: 1 });
   const expected = values.map(reference.gelu);
   for (const variant of variantsOf(device)) {
     await runOnce((r) => linear(r, y, x, { weight: w, bias: null }, call, { gelu: true, variant }));
-    assertWithin(await download(y), expected, values.map((v) => 1.5e-7 * Math.abs(v)), `gelu ${variant}`);
+    assertWithin(
+      await download(y),
+      expected,
+      values.map((v) => 1.5e-7 * Math.abs(v)),
+      `gelu ${variant}`,
+    );
   }
   await free(x, w, y, call);
 });
@@ -100,7 +136,40 @@ test('GELU where erf ends, and far out', async () => {
 test('the matrix variant holds x at ±65504, and f32 weights do without it', async () => {
   if (!variantsOf(device).includes('subgroup_matrix')) return;
   const xs = Float32Array.of(1e6, 0, 0, 0, 0, 0, 0, 0, 0, -3e38, 0, 0, 0, 0, 0, 65519);
-  const ws = Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0, 0, 0.5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0);
+  const ws = Float32Array.of(
+    1,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0.5,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    1,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+  );
   const [x, y] = [await upload(xs, [2, 8]), await upload(filled(8), [2, 4])];
   const call = createUniform(device, 3, 'test', 'call');
   writeCall(device, call, { count: 2 });
@@ -116,7 +185,11 @@ test('the matrix variant holds x at ±65504, and f32 weights do without it', asy
 });
 
 test('shapes that do not fit are refused', async () => {
-  const [x, w, y] = [await upload(filled(16), [2, 8]), await upload(filled(24), [3, 8]), await upload(filled(6), [2, 3])];
+  const [x, w, y] = [
+    await upload(filled(16), [2, 8]),
+    await upload(filled(24), [3, 8]),
+    await upload(filled(6), [2, 3]),
+  ];
   const call = createUniform(device, 3, 'test', 'call');
   const refuses = async (body: Parameters<typeof runOnce>[0], message: RegExp): Promise<void> => {
     try {
@@ -128,11 +201,20 @@ test('shapes that do not fit are refused', async () => {
     }
     assert.unreachable(`expected ${message}`);
   };
-  await refuses((r) => linear(r, x, x, { weight: w, bias: null }, call), /^linear: y \(test\) has shape \(2, 8\), expected \(2, 3\)/);
-  await refuses((r) => linear(r, y, { ...x, shape: [4, 4] }, { weight: w, bias: null }, call), /x \(test\) has shape \(4, 4\)/);
+  await refuses(
+    (r) => linear(r, x, x, { weight: w, bias: null }, call),
+    /^linear: y \(test\) has shape \(2, 8\), expected \(2, 3\)/,
+  );
+  await refuses(
+    (r) => linear(r, y, { ...x, shape: [4, 4] }, { weight: w, bias: null }, call),
+    /x \(test\) has shape \(4, 4\)/,
+  );
   await refuses((r) => linear(r, y, x, { weight: w, bias: x }, call), /bias \(test\) has shape/);
   await refuses((r) => linear(r, y, x, { weight: { ...w, shape: [6, 4] }, bias: null }, call), /K a multiple of 8/);
-  await refuses((r) => linear(r, y, x, { weight: { ...w, dtype: 'u32' }, bias: null }, call), /weight \(test\) is u32, expected f16 or f32/);
+  await refuses(
+    (r) => linear(r, y, x, { weight: { ...w, dtype: 'u32' }, bias: null }, call),
+    /weight \(test\) is u32, expected f16 or f32/,
+  );
   assert.equal(await download(y), filled(6, UNTOUCHED));
   await free(x, w, y, call);
 });

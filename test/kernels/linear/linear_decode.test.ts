@@ -1,10 +1,17 @@
-// The product of one row a sentence, LayerNorm folded in, against LayerNorm and product in f64: each epilogue, batches that fill tiles and that
-// do not, windows of rows, sentences that have ended. Tolerances: rows.ts (`folded`); GELU as in linear.test.ts.
+// The product of one row a sentence, LayerNorm folded in, against LayerNorm and product in f64:
+// each epilogue, batches that fill tiles and that do not, windows of rows, sentences that have
+// ended. Tolerances: rows.ts (`folded`); GELU as in linear.test.ts.
 // Needs: a GPU, on default, portable, swiftshader and subgroup_matrix.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { gemvVariant, linearDecode, type Linear, type RowWindow, type GemvOptions } from '../../../kernels/linear/linear.ts';
+import {
+  gemvVariant,
+  linearDecode,
+  type Linear,
+  type RowWindow,
+  type GemvOptions,
+} from '../../../kernels/linear/linear.ts';
 import { writeRow } from '../../../kernels/state.ts';
 import { ShapeError } from '../../../runtime/base/errors.ts';
 import { record, type Recorder } from '../../../runtime/compute/program.ts';
@@ -40,12 +47,24 @@ async function compare(c: Case): Promise<void> {
   const xs = randomFloats(batch * k, 1, 2).map((v) => v + (c.offset ?? 0));
   const before = residual ? randomFloats(batch * count, 4, 8) : filled(batch * count);
   const [x, y] = [await upload(xs, [batch, k]), await upload(before, [batch, count])];
-  const state = stateOf(device, Array.from({ length: batch }, (_, b) => ({ done: done.includes(b) })));
+  const state = stateOf(
+    device,
+    Array.from({ length: batch }, (_, b) => ({ done: done.includes(b) })),
+  );
   const program = await record(device, (r) => linearDecode(r, y, x, layer.gpu, state, c), { label: 'linear_decode' });
   const all = folded(xs, layer, batch);
   for (const step of window ? [0, 1, 2, 7] : [0]) {
     const first = window ? (step % 2 ? window.odd : window.even) : 0;
-    for (let b = 0; b < batch; b++) writeRow(device, state, b, { token: 9, position: 3, step, done: done.includes(b), seed: [1, 2], limit: 9, base: 9 });
+    for (let b = 0; b < batch; b++)
+      writeRow(device, state, b, {
+        token: 9,
+        position: 3,
+        step,
+        done: done.includes(b),
+        seed: [1, 2],
+        limit: 9,
+        base: 9,
+      });
     device.write(y, before);
     program.run();
     const at = (i: number): number => Math.floor(i / count) * n + first + (i % count);
@@ -54,7 +73,13 @@ async function compare(c: Case): Promise<void> {
       const v = all.values[at(i)]!;
       return stays(i) ? old : (gelu ? reference.gelu(v) : v) + (residual ? old : 0);
     });
-    const allowed = Float64Array.from(expected, (v, i) => (stays(i) ? 0 : 1.13 * all.allowed[at(i)]! + ROUNDING * Math.abs(v) + (gelu ? 1e-7 * Math.abs(all.values[at(i)]!) + 2 * ROUNDING : 0)));
+    const allowed = Float64Array.from(expected, (v, i) =>
+      stays(i)
+        ? 0
+        : 1.13 * all.allowed[at(i)]! +
+          ROUNDING * Math.abs(v) +
+          (gelu ? 1e-7 * Math.abs(all.values[at(i)]!) + 2 * ROUNDING : 0),
+    );
     assertWithin(await download(y), expected, allowed, JSON.stringify({ step, ...c }));
   }
   program.dispose();
@@ -70,8 +95,31 @@ const cases: Case[] = [
   { batch: 7, k: 8, n: 1, dtype: 'f32', norm: true, beta: true, tile: 4 },
   { batch: 13, k: 104, n: 37, dtype: 'f16', norm: true, beta: true, tile: 8, done: [5, 12] },
   // What GPUs are given: split rows, one or two of them a group, weights asked for ahead.
-  { batch: 1, k: 776, n: 37, dtype: 'f16', norm: true, beta: true, bias: true, rows: 4, threads: 128, split: 4, ahead: 1 },
-  { batch: 2, k: 264, n: 35, dtype: 'f16', residual: true, rows: 1, threads: 64, split: 8, ahead: 1, window: { even: 1, odd: 14, count: 21 } },
+  {
+    batch: 1,
+    k: 776,
+    n: 37,
+    dtype: 'f16',
+    norm: true,
+    beta: true,
+    bias: true,
+    rows: 4,
+    threads: 128,
+    split: 4,
+    ahead: 1,
+  },
+  {
+    batch: 2,
+    k: 264,
+    n: 35,
+    dtype: 'f16',
+    residual: true,
+    rows: 1,
+    threads: 64,
+    split: 8,
+    ahead: 1,
+    window: { even: 1, odd: 14, count: 21 },
+  },
   { batch: 5, k: 136, n: 9, dtype: 'f16', norm: true, rows: 1, threads: 64, split: 2, tile: 8, ahead: 1, done: [1] },
   ...onlyFull<Case>(
     { batch: 1, k: 8, n: 7, dtype: 'f16' },
@@ -81,9 +129,24 @@ const cases: Case[] = [
     { batch: 5, k: 768, n: 33, dtype: 'f16', bias: true, residual: true, done: [4] },
     { batch: 6, k: 768, n: 30, dtype: 'f32', norm: true, beta: true, bias: true },
     { batch: 16, k: 72, n: 130, dtype: 'f16', norm: true, done: [0, 1, 2, 3, 15] },
-    { batch: 3, k: 72, n: 64, dtype: 'f32', norm: true, beta: true, bias: true, window: { even: 31, odd: 0, count: 33 } },
+    {
+      batch: 3,
+      k: 72,
+      n: 64,
+      dtype: 'f32',
+      norm: true,
+      beta: true,
+      bias: true,
+      window: { even: 31, odd: 0, count: 33 },
+    },
     { batch: 1, k: 72, n: 64, dtype: 'f16', window: { even: 0, odd: 63, count: 1 } },
-    ...([[64, 1], [64, 4], [256, 16]] as const).flatMap(([threads, split]): Case[] => [
+    ...(
+      [
+        [64, 1],
+        [64, 4],
+        [256, 16],
+      ] as const
+    ).flatMap(([threads, split]): Case[] => [
       { batch: 1, k: 520, n: 67, dtype: 'f16', norm: true, bias: true, rows: 1, threads, split, ahead: 1 },
       { batch: 3, k: 1032, n: 19, dtype: 'f32', residual: true, rows: 2, threads, split, ahead: 1 },
       { batch: 8, k: 264, n: 41, dtype: 'f16', norm: true, beta: true, rows: 4, threads, split, ahead: 1, done: [3] },
@@ -92,8 +155,14 @@ const cases: Case[] = [
 ];
 for (const c of cases) test(JSON.stringify(c), () => compare(c));
 
-// Folded without a pivot, LayerNorm would lose digits with the square of mean/std: two are left at a mean of 100 std, none at 1000.
-for (const [ratio, share] of [[0, 3e-6], [10, 3e-6], [100, 3e-6], [1000, 3e-6]] as const) {
+// Folded without a pivot, LayerNorm would lose digits with the square of mean/std: two are left at
+// a mean of 100 std, none at 1000.
+for (const [ratio, share] of [
+  [0, 3e-6],
+  [10, 3e-6],
+  [100, 3e-6],
+  [1000, 3e-6],
+] as const) {
   test(`a mean of ${ratio} standard deviations leaves errors below ${share} of the outputs`, async () => {
     const [n, k] = [33, 192];
     const layer = await randomLinear(device, n, k, 'f32', { norm: true });
@@ -106,7 +175,12 @@ for (const [ratio, share] of [[0, 3e-6], [10, 3e-6], [100, 3e-6], [1000, 3e-6]] 
     const size = Math.sqrt(values.reduce((a, v) => a + v * v, 0) / n);
     const actual = await download(y);
     assertWithin(actual, values, allowed, 'bound');
-    assertWithin(actual, values, values.map(() => share * size), 'share');
+    assertWithin(
+      actual,
+      values,
+      values.map(() => share * size),
+      'share',
+    );
     program.dispose();
     await freeLinear(layer);
     await free(x, y, state);
@@ -117,7 +191,13 @@ test('rows without variance stay finite', async () => {
   const [n, k] = [33, 192];
   const layer = await randomLinear(device, n, k, 'f32', { norm: true });
   const values = [0, 1, -3, 1000.1];
-  const [x, y] = [await upload(Float32Array.from({ length: 4 * k }, (_, i) => values[Math.floor(i / k)]!), [4, k]), await upload(filled(4 * n), [4, n])];
+  const [x, y] = [
+    await upload(
+      Float32Array.from({ length: 4 * k }, (_, i) => values[Math.floor(i / k)]!),
+      [4, k],
+    ),
+    await upload(filled(4 * n), [4, n]),
+  ];
   const state = stateOf(device, [{}, {}, {}, {}]);
   const program = await record(device, (r) => linearDecode(r, y, x, layer.gpu, state), { label: 'constant' });
   program.run();
@@ -129,42 +209,94 @@ test('rows without variance stay finite', async () => {
   await free(x, y, state);
 });
 
-for (const variant of [{}, ...onlyFull<GemvOptions>({ rows: 4, threads: 128, split: 4, ahead: 1 })]) test(`a sentence says the same, bit for bit, alone and in a batch: ${JSON.stringify(variant)}`, async () => {
-  const [n, k, batch] = [37, 776, 7];
-  const layer = await randomLinear(device, n, k, 'f16', { norm: true, beta: true, bias: true });
-  const xs = randomFloats(batch * k, 1, 2);
-  const said = async (rows: Float32Array, tile: number): Promise<Float32Array> => {
-    const m = rows.length / k;
-    const [x, y] = [await upload(rows, [m, k]), await upload(filled(m * n), [m, n])];
-    const state = stateOf(device, Array.from({ length: m }, () => ({})));
-    const program = await record(device, (r) => linearDecode(r, y, x, layer.gpu, state, { ...variant, tile }), { label: 'linear_decode' });
-    program.run();
-    const values = await download(y);
-    program.dispose();
-    await free(x, y, state);
-    return values;
-  };
-  const [together, apart] = [await said(xs, 8), await said(xs, 1)];
-  assert.equal(together, apart);
-  for (const b of [0, 6]) assert.equal(together.subarray(b * n, (b + 1) * n), await said(xs.subarray(b * k, (b + 1) * k), 8), `sentence ${b}`);
-  await freeLinear(layer);
-});
+for (const variant of [{}, ...onlyFull<GemvOptions>({ rows: 4, threads: 128, split: 4, ahead: 1 })])
+  test(`a sentence says the same, bit for bit, alone and in a batch: ${JSON.stringify(variant)}`, async () => {
+    const [n, k, batch] = [37, 776, 7];
+    const layer = await randomLinear(device, n, k, 'f16', { norm: true, beta: true, bias: true });
+    const xs = randomFloats(batch * k, 1, 2);
+    const said = async (rows: Float32Array, tile: number): Promise<Float32Array> => {
+      const m = rows.length / k;
+      const [x, y] = [await upload(rows, [m, k]), await upload(filled(m * n), [m, n])];
+      const state = stateOf(
+        device,
+        Array.from({ length: m }, () => ({})),
+      );
+      const program = await record(device, (r) => linearDecode(r, y, x, layer.gpu, state, { ...variant, tile }), {
+        label: 'linear_decode',
+      });
+      program.run();
+      const values = await download(y);
+      program.dispose();
+      await free(x, y, state);
+      return values;
+    };
+    const [together, apart] = [await said(xs, 8), await said(xs, 1)];
+    assert.equal(together, apart);
+    for (const b of [0, 6])
+      assert.equal(
+        together.subarray(b * n, (b + 1) * n),
+        await said(xs.subarray(b * k, (b + 1) * k), 8),
+        `sentence ${b}`,
+      );
+    await freeLinear(layer);
+  });
 
 test('on any adapter the batch has no part in the order of sums, and rows are split into halves, quarters, …', () => {
-  const adapters = [['NVIDIA H200', 32, 49152, 1024], ['Adreno', 128, 32768, 1024], ['Intel Arc', 32, 32768, 1024], ['no subgroups', 0, 16384, 256], ['no subgroups', 0, 32768, 1024], ['llvmpipe', 8, 32768, 1024], ['SwiftShader', 4, 16384, 256]] as const;
+  const adapters = [
+    ['NVIDIA H200', 32, 49152, 1024],
+    ['Adreno', 128, 32768, 1024],
+    ['Intel Arc', 32, 32768, 1024],
+    ['no subgroups', 0, 16384, 256],
+    ['no subgroups', 0, 32768, 1024],
+    ['llvmpipe', 8, 32768, 1024],
+    ['SwiftShader', 4, 16384, 256],
+  ] as const;
   for (const [description, lanes, memory, invocations] of adapters) {
     const device = {
-      info: { description, vendor: '', architecture: '', device: '' }, tuning: {}, limits: { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: invocations },
-      capabilities: { subgroups: lanes > 0, subgroupMinSize: Math.min(lanes, 8), subgroupMaxSize: lanes, f16: false, timestamps: false, subgroupMatrices: [] },
+      info: { description, vendor: '', architecture: '', device: '' },
+      tuning: {},
+      limits: { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: invocations },
+      capabilities: {
+        subgroups: lanes > 0,
+        subgroupMinSize: Math.min(lanes, 8),
+        subgroupMaxSize: lanes,
+        f16: false,
+        timestamps: false,
+        subgroupMatrices: [],
+      },
     };
-    for (const [n, k] of [[3072, 1024], [1024, 1024], [4096, 1024], [1024, 4096], [10048, 1024], [2304, 768], [6, 8], [1, 72]] as const) {
+    for (const [n, k] of [
+      [3072, 1024],
+      [1024, 1024],
+      [4096, 1024],
+      [1024, 4096],
+      [10048, 1024],
+      [2304, 768],
+      [6, 8],
+      [1, 72],
+    ] as const) {
       for (const rows of [1, 2, 4]) {
         const weight = { shape: [n, k], dtype: 'f16', label: 'w', offset: 0 } as unknown as Linear['weight'];
-        const variants = [1, 2, 5, 8, 16].map((batch) => gemvVariant({ device } as unknown as Recorder, 'linear_decode', { weight, bias: null, norm: null, terms: null }, batch, n, { rows }));
+        const variants = [1, 2, 5, 8, 16].map((batch) =>
+          gemvVariant(
+            { device } as unknown as Recorder,
+            'linear_decode',
+            { weight, bias: null, norm: null, terms: null },
+            batch,
+            n,
+            { rows },
+          ),
+        );
         const what = `${description}, (${n}, ${k}), ${rows} rows`;
-        for (const { overrides: { WG = 0, LANES = 0, SPLIT = 0, R = 0 }, ...variant } of variants) {
+        for (const {
+          overrides: { WG = 0, LANES = 0, SPLIT = 0, R = 0 },
+          ...variant
+        } of variants) {
           assert.equal([WG, SPLIT], [variants[0]!.overrides.WG, variants[0]!.overrides.SPLIT], what);
-          assert.ok(Number.isInteger(Math.log2(SPLIT)) && (WG / LANES) % SPLIT === 0 && SPLIT * LANES <= Math.max(LANES, k / 8), `${what}: split ${SPLIT}`);
+          assert.ok(
+            Number.isInteger(Math.log2(SPLIT)) && (WG / LANES) % SPLIT === 0 && SPLIT * LANES <= Math.max(LANES, k / 8),
+            `${what}: split ${SPLIT}`,
+          );
           assert.is(variant.rows, (R * WG) / LANES / SPLIT, what);
           assert.is(variant.rows % 2, 0, what);
         }
@@ -177,14 +309,26 @@ test('a layer without its terms, and shapes that do not fit, are refused', async
   const layer = await randomLinear(device, 6, 8, 'f16', { norm: true, bias: true });
   const [x, y] = [await upload(filled(16), [2, 8]), await upload(filled(12), [2, 6])];
   const state = stateOf(device, [{}, {}]);
-  const refuses = async (message: RegExp, ...args: [Parameters<typeof linearDecode>[1], Parameters<typeof linearDecode>[2], Parameters<typeof linearDecode>[3], { window?: RowWindow }?]): Promise<void> => {
+  const refuses = async (
+    message: RegExp,
+    ...args: [
+      Parameters<typeof linearDecode>[1],
+      Parameters<typeof linearDecode>[2],
+      Parameters<typeof linearDecode>[3],
+      { window?: RowWindow }?,
+    ]
+  ): Promise<void> => {
     const [to, from, w, options] = args;
-    const error = await record(device, (r) => linearDecode(r, to, from, w, state, options), { label: 'refused' }).catch((e: unknown) => e);
+    const error = await record(device, (r) => linearDecode(r, to, from, w, state, options), { label: 'refused' }).catch(
+      (e: unknown) => e,
+    );
     assert.instance(error, ShapeError);
     assert.match((error as Error).message, message);
   };
   await refuses(/has a LayerNorm or a bias but no terms, expected \(2, 6\)/, y, x, { ...layer.gpu, terms: null });
-  await refuses(/y \(test\) has shape \(2, 6\), expected \(2, 3\)/, y, x, layer.gpu, { window: { even: 0, odd: 3, count: 3 } });
+  await refuses(/y \(test\) has shape \(2, 6\), expected \(2, 3\)/, y, x, layer.gpu, {
+    window: { even: 0, odd: 3, count: 3 },
+  });
   await refuses(/x \(test\) has shape \(2, 6\), expected \(2, 8\)/, y, y, layer.gpu);
   await freeLinear(layer);
   await free(x, y, state);

@@ -1,4 +1,5 @@
-// The terms of a folded LayerNorm against sums in f64. Tolerance: f32 sums of K products (tensors.ts, sumError).
+// The terms of a folded LayerNorm against sums in f64. Tolerance: f32 sums of K products
+// (tensors.ts, sumError).
 // Needs: a GPU, on default, portable, swiftshader and subgroup_matrix.
 
 import { suite } from 'uvu';
@@ -11,8 +12,17 @@ import { assertWithin, download, onlyFull, sumError } from '../tensors.ts';
 const test = suite('linear_terms');
 const device = await testDevice();
 
-for (const [n, k, dtype] of [[130, 72, 'f16'], ...onlyFull([7, 768, 'f32'] as const, [1, 8, 'f32'] as const)] as const) {
-  for (const parts of [{ norm: true }, { beta: true }, { bias: true }, { norm: true, bias: true }, { beta: true, bias: true }]) {
+for (const [n, k, dtype] of [
+  [130, 72, 'f16'],
+  ...onlyFull([7, 768, 'f32'] as const, [1, 8, 'f32'] as const),
+] as const) {
+  for (const parts of [
+    { norm: true },
+    { beta: true },
+    { bias: true },
+    { norm: true, bias: true },
+    { beta: true, bias: true },
+  ]) {
     test(`(${n}, ${k}) ${dtype} ${JSON.stringify(parts)}`, async () => {
       const layer = await randomLinear(device, n, k, dtype, parts);
       const expected = new Float64Array(2 * n);
@@ -21,7 +31,10 @@ for (const [n, k, dtype] of [[130, 72, 'f16'], ...onlyFull([7, 768, 'f32'] as co
         expected[n + r] = layer.bias?.[r] ?? 0;
         allowed[n + r] = sumError(k) * Math.abs(expected[n + r]!);
         for (let c = 0; c < k; c++) {
-          const [s, b] = [layer.weight[r * k + c]! * (layer.gain?.[c] ?? 0), layer.weight[r * k + c]! * (layer.beta?.[c] ?? 0)];
+          const [s, b] = [
+            layer.weight[r * k + c]! * (layer.gain?.[c] ?? 0),
+            layer.weight[r * k + c]! * (layer.beta?.[c] ?? 0),
+          ];
           expected[r]! += s;
           expected[n + r]! += b;
           allowed[r]! += sumError(k) * Math.abs(s);

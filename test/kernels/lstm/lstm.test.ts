@@ -1,5 +1,6 @@
-// lstm against plain loops: hidden sizes that fill no vec4 and no workgroup, one layer to four, the skip and ELU behind it, batches, clips from
-// one step on, scratch memory that holds NaN, and gates so far out that a careless tanh or exp overflows.
+// lstm against plain loops: hidden sizes that fill no vec4 and no workgroup, one layer to four, the
+// skip and ELU behind it, batches, clips from one step on, scratch memory that holds NaN, and gates
+// so far out that a careless tanh or exp overflows.
 // Needs: a GPU, on default, portable and swiftshader.
 
 import { suite } from 'uvu';
@@ -22,9 +23,25 @@ function upload(shape: number[], data: Float32Array): Tensor {
   return t;
 }
 
-interface Case { batch: number; frames: number; size: number; layers: number; skip?: boolean; activate?: boolean; scale?: number }
+interface Case {
+  batch: number;
+  frames: number;
+  size: number;
+  layers: number;
+  skip?: boolean;
+  activate?: boolean;
+  scale?: number;
+}
 
-async function compare({ batch, frames, size, layers, skip = false, activate = false, scale = 1 }: Case): Promise<void> {
+async function compare({
+  batch,
+  frames,
+  size,
+  layers,
+  skip = false,
+  activate = false,
+  scale = 1,
+}: Case): Promise<void> {
   const x = randomFloats(batch * frames * size, 1, 2);
   const weights = Array.from({ length: layers }, (_, n) => ({
     weightIh: randomFloats(4 * size * size, 10 * n + 2, scale / Math.sqrt(size)),
@@ -36,11 +53,19 @@ async function compare({ batch, frames, size, layers, skip = false, activate = f
   for (const w of weights) expected = reference.lstm(expected, w, batch, frames, size);
 
   const packed = packLstm(size, weights);
-  const w = { size, layers, input: upload([size, 4 * size], packed.input), bias: upload([4 * size], packed.bias), recurrent: upload([packed.recurrent.length], packed.recurrent) };
+  const w = {
+    size,
+    layers,
+    input: upload([size, 4 * size], packed.input),
+    bias: upload([4 * size], packed.bias),
+    recurrent: upload([packed.recurrent.length], packed.recurrent),
+  };
   const input = upload([batch, frames, size], x);
   const y = device.createTensor([batch, frames, size], 'f32', 'test');
   const arena = new Arena(device, 'lstm test');
-  const dirty = Array.from({ length: 4 }, (_, i) => arena.take([batch * Math.max(frames, layers) * 4 * size + 16 + i], 'f32', 'dirty'));
+  const dirty = Array.from({ length: 4 }, (_, i) =>
+    arena.take([batch * Math.max(frames, layers) * 4 * size + 16 + i], 'f32', 'dirty'),
+  );
   for (const t of dirty) {
     device.write(t, new Float32Array(t.shape[0]!).fill(NaN));
     arena.give(t);
@@ -54,7 +79,12 @@ async function compare({ batch, frames, size, layers, skip = false, activate = f
   for (const t of [input, y, w.input, w.bias, w.recurrent]) device.destroyBuffer(t.buffer);
   const label = JSON.stringify({ batch, frames, size, layers, skip, activate, scale });
   const behind = (v: number): number => (activate ? reference.elu(v) : v);
-  assertClose(actual, Array.from(expected, (v, i) => behind(v + (skip ? x[i]! : 0))), { rtol: 1e-5, atol: 1e-5 }, label);
+  assertClose(
+    actual,
+    Array.from(expected, (v, i) => behind(v + (skip ? x[i]! : 0))),
+    { rtol: 1e-5, atol: 1e-5 },
+    label,
+  );
 }
 
 test('hidden sizes from 1 on', async () => {
@@ -67,7 +97,8 @@ test('more units than threads', async () => {
 
 test('layers, the skip around all of them, and ELU behind it', async () => {
   for (const layers of [1, 2, 3, 4]) {
-    for (const skip of [false, true]) await compare({ batch: 2, frames: 6, size: 12, layers, skip, activate: layers > 1 });
+    for (const skip of [false, true])
+      await compare({ batch: 2, frames: 6, size: 12, layers, skip, activate: layers > 1 });
   }
 });
 
@@ -82,8 +113,17 @@ test('batches', async () => {
 test('a dispatch for each step and one for each further layer, with three bind groups', async () => {
   const size = 8;
   const zeros = (n: number) => upload([n], new Float32Array(n));
-  const w = { size, layers: 2, input: upload([size, 4 * size], new Float32Array(4 * size * size)), bias: zeros(4 * size), recurrent: zeros(recurrentLength(size, 2)) };
-  const [x, y] = [upload([1, 40, size], new Float32Array(40 * size)), upload([1, 40, size], new Float32Array(40 * size))];
+  const w = {
+    size,
+    layers: 2,
+    input: upload([size, 4 * size], new Float32Array(4 * size * size)),
+    bias: zeros(4 * size),
+    recurrent: zeros(recurrentLength(size, 2)),
+  };
+  const [x, y] = [
+    upload([1, 40, size], new Float32Array(40 * size)),
+    upload([1, 40, size], new Float32Array(40 * size)),
+  ];
   const before = device.counters.bindGroups;
   const program = await record(device, (r) => lstm(r, y, x, w), { label: 'lstm test' });
   assert.is(device.counters.bindGroups - before, 1 + 3); // the first is the projection's

@@ -1,5 +1,6 @@
-// The fused projection and its cache write, for many positions and for one a sentence, against f64: every head layout, starts, slots, positions
-// at the end of the cache, and all else in the cache as it was. Tolerance: f32 sums (tensors.ts), half a step of f16 of each product in the matrix form
+// The fused projection and its cache write, for many positions and for one a sentence, against f64:
+// every head layout, starts, slots, positions at the end of the cache, and all else in the cache as
+// it was. Tolerance: f32 sums (tensors.ts), half a step of f16 of each product in the matrix form
 // where x is not f16 already, and one step of f16 where the cache is f16.
 // Needs: a GPU, on every profile.
 
@@ -15,7 +16,18 @@ import { randomFloats } from '../../random.ts';
 import * as reference from '../../reference.ts';
 import { variantCases, type VariantCase } from '../variants.ts';
 import { folded, freeLinear, randomLinear, stateOf, type HostLinear } from '../decode.ts';
-import { assertWithin, download, filled, free, halfStep, onlyFull, productError, stored, UNTOUCHED, upload } from '../tensors.ts';
+import {
+  assertWithin,
+  download,
+  filled,
+  free,
+  halfStep,
+  onlyFull,
+  productError,
+  stored,
+  UNTOUCHED,
+  upload,
+} from '../tensors.ts';
 
 const test = suite('qkv');
 const device = await testDevice();
@@ -30,8 +42,18 @@ interface Case {
   beta?: boolean;
 }
 
-/** Compares q (M, H), keys and values with what each placed row of the projection (M, 3H) makes of them; the rest must hold UNTOUCHED. */
-async function check(c: Case, label: string, got: { q: Float32Array; keys: Float32Array; values: Float32Array }, product: { values: Float64Array; allowed: Float64Array }, capacity: number, placed: { row: number; slot: number; position: number }[]): Promise<void> {
+/**
+ * Compares q (M, H), keys and values with what each placed row of the projection (M, 3H) makes of
+ * them; the rest must hold UNTOUCHED.
+ */
+async function check(
+  c: Case,
+  label: string,
+  got: { q: Float32Array; keys: Float32Array; values: Float32Array },
+  product: { values: Float64Array; allowed: Float64Array },
+  capacity: number,
+  placed: { row: number; slot: number; position: number }[],
+): Promise<void> {
   const { heads, headDim, dtypes } = c;
   const hidden = heads * headDim;
   for (const [part, name] of (['q', 'keys', 'values'] as const).entries()) {
@@ -40,7 +62,10 @@ async function check(c: Case, label: string, got: { q: Float32Array; keys: Float
     for (const { row, slot, position } of placed) {
       for (let i = 0; i < hidden; i++) {
         const from = row * 3 * hidden + part * hidden + i;
-        const to = part === 0 ? row * hidden + i : ((slot * heads + Math.floor(i / headDim)) * capacity + position) * headDim + (i % headDim);
+        const to =
+          part === 0
+            ? row * hidden + i
+            : ((slot * heads + Math.floor(i / headDim)) * capacity + position) * headDim + (i % headDim);
         const value = product.values[from]!;
         const halves = part > 0 && dtypes[1] === 'f16';
         expected[to] = halves ? Math.max(-65504, Math.min(65504, value)) : value;
@@ -87,7 +112,11 @@ async function compareMany(c: Case, capacity: number, spans: Span[], { exact, ..
     const program = await record(device, (r) => qkv(r, q, cache, x, layer.gpu, call, which), { label: 'qkv' });
     program.run();
     const { values, sizes } = reference.linear(xs, layer.weight, layer.bias, [m, 3 * hidden, hidden]);
-    const placed = Array.from({ length: span.count }, (_, row) => ({ row, slot: span.slot, position: span.start + row }));
+    const placed = Array.from({ length: span.count }, (_, row) => ({
+      row,
+      slot: span.slot,
+      position: span.start + row,
+    }));
     const got = { q: await download(q), keys: await download(cache.keys), values: await download(cache.values) };
     const allowed = sizes.map((s) => productError(hidden, c.dtypes[0] === 'f16' ? which.variant : 'tile', exact) * s);
     await check(c, JSON.stringify({ m, exact, ...which, ...span, ...c }), got, { values, allowed }, capacity, placed);
@@ -116,21 +145,36 @@ const many: Case[] = [
     { heads: 4, headDim: 16, dtypes: ['f16', 'f16'], bias: true },
   ),
 ];
-for (const which of variantCases(device)) for (const c of many) test(`many positions, ${JSON.stringify(which)}: ${JSON.stringify(c)}`, () => compareMany(c, 70, spans, which));
+for (const which of variantCases(device))
+  for (const c of many)
+    test(`many positions, ${JSON.stringify(which)}: ${JSON.stringify(c)}`, () => compareMany(c, 70, spans, which));
 
 const CAPACITY = 11;
 
-async function compareRow(c: Case, batch: number, done: number[], xScale = 2, variant: GemvOptions = {}): Promise<void> {
+async function compareRow(
+  c: Case,
+  batch: number,
+  done: number[],
+  xScale = 2,
+  variant: GemvOptions = {},
+): Promise<void> {
   const hidden = c.heads * c.headDim;
   const layer = await randomLinear(device, 3 * hidden, hidden, c.dtypes[0], c);
   const cache = await makeCache(c, batch, CAPACITY);
   const xs = randomFloats(batch * hidden, 1, xScale);
   const [x, q] = [await upload(xs, [batch, hidden]), await upload(filled(batch * hidden), [batch, hidden])];
   const positions = Array.from({ length: batch }, (_, b) => (b === 0 ? CAPACITY - 1 : (3 * b) % CAPACITY));
-  const state = stateOf(device, positions.map((position, b) => ({ position, done: done.includes(b) })));
-  const program = await record(device, (r) => qkvDecode(r, q, cache, x, layer.gpu, state, variant), { label: 'qkv_decode' });
+  const state = stateOf(
+    device,
+    positions.map((position, b) => ({ position, done: done.includes(b) })),
+  );
+  const program = await record(device, (r) => qkvDecode(r, q, cache, x, layer.gpu, state, variant), {
+    label: 'qkv_decode',
+  });
   program.run();
-  const placed = positions.map((position, b) => ({ row: b, slot: b, position })).filter(({ row }) => !done.includes(row));
+  const placed = positions
+    .map((position, b) => ({ row: b, slot: b, position }))
+    .filter(({ row }) => !done.includes(row));
   const got = { q: await download(q), keys: await download(cache.keys), values: await download(cache.values) };
   await check(c, JSON.stringify({ batch, done, ...c, ...variant }), got, folded(xs, layer, batch), CAPACITY, placed);
   program.dispose();
@@ -138,22 +182,46 @@ async function compareRow(c: Case, batch: number, done: number[], xScale = 2, va
   await free(x, q, state, cache.keys, cache.values);
 }
 
-test('a row each: f16, LayerNorm and bias, tiles of 3, some ended', () => compareRow({ heads: 3, headDim: 40, dtypes: ['f16', 'f16'], norm: true, beta: true, bias: true }, 9, [1, 3, 4, 5]));
-test('a row each: tiles of up to 8, the last one short', () => compareRow({ heads: 2, headDim: 24, dtypes: ['f16', 'f16'], norm: true, beta: true, bias: true }, 11, [2, 9], 2, { tile: 8 }));
-test('a row each: split rows, as GPUs are given them', () => compareRow({ heads: 1, headDim: 72, dtypes: ['f16', 'f16'], norm: true, bias: true }, 2, [], 2, { rows: 1, threads: 64, split: 4, ahead: 1 }));
-test('a row each: f32, LayerNorm', () => compareRow({ heads: 1, headDim: 24, dtypes: ['f32', 'f32'], norm: true }, 2, []));
+test('a row each: f16, LayerNorm and bias, tiles of 3, some ended', () =>
+  compareRow({ heads: 3, headDim: 40, dtypes: ['f16', 'f16'], norm: true, beta: true, bias: true }, 9, [1, 3, 4, 5]));
+test('a row each: tiles of up to 8, the last one short', () =>
+  compareRow({ heads: 2, headDim: 24, dtypes: ['f16', 'f16'], norm: true, beta: true, bias: true }, 11, [2, 9], 2, {
+    tile: 8,
+  }));
+test('a row each: split rows, as GPUs are given them', () =>
+  compareRow({ heads: 1, headDim: 72, dtypes: ['f16', 'f16'], norm: true, bias: true }, 2, [], 2, {
+    rows: 1,
+    threads: 64,
+    split: 4,
+    ahead: 1,
+  }));
+test('a row each: f32, LayerNorm', () =>
+  compareRow({ heads: 1, headDim: 24, dtypes: ['f32', 'f32'], norm: true }, 2, []));
 if (onlyFull(1).length) {
   test('a row each: other sizes', async () => {
     await compareRow({ heads: 1, headDim: 8, dtypes: ['f16', 'f32'] }, 1, []);
     await compareRow({ heads: 2, headDim: 64, dtypes: ['f32', 'f16'], bias: true }, 4, [0, 2, 3]);
     await compareRow({ heads: 5, headDim: 8, dtypes: ['f16', 'f16'], norm: true, beta: true }, 7, [6]);
     await compareRow({ heads: 6, headDim: 128, dtypes: ['f16', 'f16'], norm: true, bias: true }, 8, []);
-    await compareRow({ heads: 2, headDim: 96, dtypes: ['f32', 'f32'], norm: true, beta: true, bias: true }, 5, [0, 1, 2, 3, 4]);
-    for (const rows of [1, 2, 4]) for (const split of [1, 2, 8]) await compareRow({ heads: 3, headDim: 88, dtypes: ['f16', 'f16'], norm: true, beta: true, bias: true }, rows, [], 2, { rows, split, threads: 256 / rows, ahead: 1 });
+    await compareRow(
+      { heads: 2, headDim: 96, dtypes: ['f32', 'f32'], norm: true, beta: true, bias: true },
+      5,
+      [0, 1, 2, 3, 4],
+    );
+    for (const rows of [1, 2, 4])
+      for (const split of [1, 2, 8])
+        await compareRow(
+          { heads: 3, headDim: 88, dtypes: ['f16', 'f16'], norm: true, beta: true, bias: true },
+          rows,
+          [],
+          2,
+          { rows, split, threads: 256 / rows, ahead: 1 },
+        );
   });
 }
 
-test('values beyond half precision are held at ±65504 in an f16 cache', () => compareRow({ heads: 1, headDim: 24, dtypes: ['f32', 'f16'] }, 2, [], 1e6));
+test('values beyond half precision are held at ±65504 in an f16 cache', () =>
+  compareRow({ heads: 1, headDim: 24, dtypes: ['f32', 'f16'] }, 2, [], 1e6));
 
 test('positions past the end of the cache are left out', async () => {
   const c: Case = { heads: 1, headDim: 24, dtypes: ['f32', 'f32'], norm: true };
@@ -175,13 +243,27 @@ test('caches and weights that do not fit are refused', async () => {
   const x = await upload(filled(48), [2, 24]);
   const state = stateOf(device, [{}, {}]);
   const cases: [LayerCache, RegExp][] = [
-    [{ ...cache, keys: { ...cache.keys, shape: [2, 2, 4, 12] } }, /values \(test\) has shape \(2, 1, 4, 24\), expected \(2, 2, 4, 12\)/],
-    [{ keys: { ...cache.keys, shape: [2, 2, 4, 12] }, values: { ...cache.values, shape: [2, 2, 4, 12] } }, /multiple of 8 up to 128/],
-    [{ keys: { ...cache.keys, shape: [2, 1, 4, 16] }, values: { ...cache.values, shape: [2, 1, 4, 16] } }, /expected 24 channels together/],
-    [{ keys: { ...cache.keys, shape: [3, 1, 4, 24] }, values: { ...cache.values, shape: [3, 1, 4, 24] } }, /keys \(test\) has shape \(3, 1, 4, 24\), expected \(2, \*, \*, \*\)/],
+    [
+      { ...cache, keys: { ...cache.keys, shape: [2, 2, 4, 12] } },
+      /values \(test\) has shape \(2, 1, 4, 24\), expected \(2, 2, 4, 12\)/,
+    ],
+    [
+      { keys: { ...cache.keys, shape: [2, 2, 4, 12] }, values: { ...cache.values, shape: [2, 2, 4, 12] } },
+      /multiple of 8 up to 128/,
+    ],
+    [
+      { keys: { ...cache.keys, shape: [2, 1, 4, 16] }, values: { ...cache.values, shape: [2, 1, 4, 16] } },
+      /expected 24 channels together/,
+    ],
+    [
+      { keys: { ...cache.keys, shape: [3, 1, 4, 24] }, values: { ...cache.values, shape: [3, 1, 4, 24] } },
+      /keys \(test\) has shape \(3, 1, 4, 24\), expected \(2, \*, \*, \*\)/,
+    ],
   ];
   for (const [bad, message] of cases) {
-    const error = await record(device, (r) => qkvDecode(r, x, bad, x, layer.gpu, state), { label: 'refused' }).catch((e: unknown) => e);
+    const error = await record(device, (r) => qkvDecode(r, x, bad, x, layer.gpu, state), { label: 'refused' }).catch(
+      (e: unknown) => e,
+    );
     assert.instance(error, ShapeError);
     assert.match((error as Error).message, message);
   }

@@ -1,4 +1,5 @@
-// Sampling on the GPU against HF's filters in f64 (sampling_reference.ts): the drawn distribution, the very draw, and what becomes of the state.
+// Sampling on the GPU against HF's filters in f64 (sampling_reference.ts): the drawn distribution,
+// the very draw, and what becomes of the state.
 // Needs: a GPU, on default, portable and swiftshader.
 
 import { suite } from 'uvu';
@@ -31,7 +32,13 @@ async function sampler(batch: number, count: number, pitch: number) {
   const device = await testDevice();
   const tensor = (shape: number[], dtype: 'f32' | 'u32', usage: number): Tensor => {
     const bytes = 4 * shape.reduce((a, b) => a * b);
-    return { buffer: device.createBuffer(bytes, USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC | usage, 'test'), offset: 0, shape, dtype, label: 'test' };
+    return {
+      buffer: device.createBuffer(bytes, USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC | usage, 'test'),
+      offset: 0,
+      shape,
+      dtype,
+      label: 'test',
+    };
   };
   const logits = tensor([batch, count], 'f32', 0);
   const tokens = tensor([batch, pitch], 'u32', 0);
@@ -40,12 +47,21 @@ async function sampler(batch: number, count: number, pitch: number) {
   const program = await record(device, (r) => sample(r, tokens, logits, state, sampling), { label: 'sample' });
   return {
     /** Tokens and state after `times` steps; logits are those of one row for all, or of each. */
-    async run(settings: Sampling, values: Float32Array, rows: Row[], times = 1): Promise<{ tokens: Uint32Array[]; rows: Row[] }> {
+    async run(
+      settings: Sampling,
+      values: Float32Array,
+      rows: Row[],
+      times = 1,
+    ): Promise<{ tokens: Uint32Array[]; rows: Row[] }> {
       const all = new Float32Array(batch * count);
-      for (let b = 0; b < batch; b++) all.set(values.length === all.length ? values.subarray(b * count, (b + 1) * count) : values, b * count);
+      for (let b = 0; b < batch; b++)
+        all.set(values.length === all.length ? values.subarray(b * count, (b + 1) * count) : values, b * count);
       device.write(logits, all);
       device.write(tokens, new Uint32Array(batch * pitch).fill(EMPTY));
-      device.write(state, Uint32Array.from(rows.flatMap((r) => [r.token, r.position, r.step, r.done, ...r.seed, r.limit, r.base])));
+      device.write(
+        state,
+        Uint32Array.from(rows.flatMap((r) => [r.token, r.position, r.step, r.done, ...r.seed, r.limit, r.base])),
+      );
       device.write(sampling, samplingParams(settings));
       program.run(times);
       const drawn = new Uint32Array(await device.read(tokens));
@@ -53,7 +69,16 @@ async function sampler(batch: number, count: number, pitch: number) {
       return {
         tokens: Array.from({ length: batch }, (_, b) => drawn.slice(b * pitch, (b + 1) * pitch)),
         rows: Array.from({ length: batch }, (_, b) => {
-          const [token, position, step, done, s0, s1, limit, base] = s.subarray(8 * b, 8 * b + 8) as unknown as [number, number, number, number, number, number, number, number];
+          const [token, position, step, done, s0, s1, limit, base] = s.subarray(8 * b, 8 * b + 8) as unknown as [
+            number,
+            number,
+            number,
+            number,
+            number,
+            number,
+            number,
+            number,
+          ];
           return { token, position, step, done, seed: [s0, s1] as Words, limit, base };
         }),
       };
@@ -69,7 +94,8 @@ const plain = (count: number, settings: Partial<Sampling> = {}): Sampling => {
   const window = { first: 0, count };
   return { temperature: 1, topK: null, topP: null, minEosP: null, even: window, odd: window, eos: null, ...settings };
 };
-const rowsOf = (n: number, change: Partial<Row> = {}): Row[] => Array.from({ length: n }, (_, b) => ({ ...ROW, seed: [1000 + b, 7 * b] as Words, ...change }));
+const rowsOf = (n: number, change: Partial<Row> = {}): Row[] =>
+  Array.from({ length: n }, (_, b) => ({ ...ROW, seed: [1000 + b, 7 * b] as Words, ...change }));
 
 const random = suite('random numbers');
 
@@ -92,9 +118,17 @@ random('gumbel is finite at both ends and has the mean and variance of the distr
 
 random('the χ² test knows published quantiles and the HF example of top-p', () => {
   // 95 % quantiles: χ²(1) 3.841459, χ²(10) 18.307038, χ²(100) 124.342113.
-  for (const [df, quantile] of [[1, 3.841459], [10, 18.307038], [100, 124.342113]] as const) assert.ok(Math.abs(gammaQ(df / 2, quantile / 2) - 0.05) < 1e-7);
+  for (const [df, quantile] of [
+    [1, 3.841459],
+    [10, 18.307038],
+    [100, 124.342113],
+  ] as const)
+    assert.ok(Math.abs(gammaQ(df / 2, quantile / 2) - 0.05) < 1e-7);
   const kept = filtered([2, 1.5, 1, 0.5, 0, -1, -2, -3], { temperature: 0.7, topK: null, topP: 0.7 });
-  assert.equal(Array.from(kept, (p) => p.toFixed(5)), ['0.67135', '0.32865', ...Array(6).fill('0.00000')]);
+  assert.equal(
+    Array.from(kept, (p) => p.toFixed(5)),
+    ['0.67135', '0.32865', ...Array(6).fill('0.00000')],
+  );
 });
 
 random.run();
@@ -114,9 +148,16 @@ test('greedy is the argmax, the lowest index on ties', async () => {
       return row.indexOf(Math.max(...row));
     });
     const got = await s.run(plain(count, { temperature: null, topK: 3, topP: 0.5 }), values, rowsOf(batch));
-    assert.equal(got.tokens.map((t) => t[0]), expected, `count ${count}`);
+    assert.equal(
+      got.tokens.map((t) => t[0]),
+      expected,
+      `count ${count}`,
+    );
     const zeros = Float32Array.from({ length: count }, (_, i) => (i === 0 ? -0 : 0));
-    assert.equal((await s.run(plain(count, { temperature: null }), zeros, rowsOf(batch))).tokens.map((t) => t[0]), Array(batch).fill(0));
+    assert.equal(
+      (await s.run(plain(count, { temperature: null }), zeros, rowsOf(batch))).tokens.map((t) => t[0]),
+      Array(batch).fill(0),
+    );
     s.free();
   }
 });
@@ -134,9 +175,19 @@ const COMBINATIONS: { temperature: number; topK: number | null; topP: number | n
   { temperature: 1, topK: 1_000_000, topP: 1 },
 ];
 
-test('draws exactly what the formula gives, over survivors of HF\'s filters', async () => {
+test("draws exactly what the formula gives, over survivors of HF's filters", async () => {
   let [compared, close] = [0, 0];
-  for (const [count, most] of [[1, 3], [2, 40], [63, 40], [64, 40], [65, 40], [257, 40], [1000, 25], [1024, 25], [10001, 6]] as const) {
+  for (const [count, most] of [
+    [1, 3],
+    [2, 40],
+    [63, 40],
+    [64, 40],
+    [65, 40],
+    [257, 40],
+    [1000, 25],
+    [1024, 25],
+    [10001, 6],
+  ] as const) {
     const batch = 2;
     const steps = isSlow ? Math.min(most, 2) : most;
     const s = await sampler(batch, count, steps);
@@ -149,7 +200,12 @@ test('draws exactly what the formula gives, over survivors of HF\'s filters', as
         for (let step = 0; step < steps; step++) {
           const { index, gap } = expectedDraw(probabilities, rows[b]!.seed, step);
           if (gap < 1e-4) close++;
-          else assert.is(got.tokens[b]![step], index, `count ${count}, ${JSON.stringify(filters)}, row ${b}, step ${step}, gap ${gap}`);
+          else
+            assert.is(
+              got.tokens[b]![step],
+              index,
+              `count ${count}, ${JSON.stringify(filters)}, row ${b}, step ${step}, gap ${gap}`,
+            );
           compared++;
         }
       }
@@ -159,27 +215,36 @@ test('draws exactly what the formula gives, over survivors of HF\'s filters', as
   assert.ok(close < compared / 100, `${close} of ${compared} draws were too close to call`);
 });
 
-test('the drawn distribution is the reference\'s filtered one (χ²), and no other', async () => {
+test("the drawn distribution is the reference's filtered one (χ²), and no other", async () => {
   if (isSlow) return console.log('skipped: many draws on this profile; the other two run the same shader');
   const [count, batch, steps] = [70, 64, 128];
   const s = await sampler(batch, count, steps);
   const values = randomFloats(count, 5, 3.2);
   let told = 0;
-  const draw = async (settings: Partial<Sampling>): Promise<number[]> => (await s.run(plain(count, settings), values, rowsOf(batch), steps)).tokens.flatMap((t) => [...t]);
+  const draw = async (settings: Partial<Sampling>): Promise<number[]> =>
+    (await s.run(plain(count, settings), values, rowsOf(batch), steps)).tokens.flatMap((t) => [...t]);
   for (const filters of COMBINATIONS.filter((_, i) => [1, 2, 4, 6, 7].includes(i))) {
     const drawn = await draw(filters);
     const expected = filtered(values, filters);
     const p = chiSquare(drawn, expected);
     assert.ok(p > 1e-4, `${JSON.stringify(filters)}: p ${p}`);
     const survivors = expected.filter((q) => q > 0).length;
-    if (expected.every((q) => q === 0 || q * drawn.length > 15)) assert.is(new Set(drawn).size, survivors, `${JSON.stringify(filters)}: every survivor is drawn`);
-    // The same draws against distributions that are off, wherever so many draws can tell (by the expected χ²).
+    if (expected.every((q) => q === 0 || q * drawn.length > 15))
+      assert.is(new Set(drawn).size, survivors, `${JSON.stringify(filters)}: every survivor is drawn`);
+    // The same draws against distributions that are off, wherever so many draws can tell (by the
+    // expected χ²).
     const warmer = filtered(values, { ...filters, temperature: 1.1 * filters.temperature });
     const distance = warmer.reduce((sum, q, i) => sum + (q === 0 ? 0 : (expected[i]! - q) ** 2 / q), 0) * drawn.length;
     if (distance > survivors + 60) told++;
-    if (distance > survivors + 60) assert.ok(chiSquare(drawn, warmer) < 1e-4, `${JSON.stringify(filters)}: temperature + 10 %, expected χ² ${distance}`);
-    if (filters.topK === 20) assert.ok(chiSquare(drawn, filtered(values, { ...filters, topP: null })) < 1e-4, 'without top-p');
-    if (filters.topK === 50) assert.ok(chiSquare(drawn, filtered(values, { ...filters, topK: 40 })) < 1e-4, 'another k');
+    if (distance > survivors + 60)
+      assert.ok(
+        chiSquare(drawn, warmer) < 1e-4,
+        `${JSON.stringify(filters)}: temperature + 10 %, expected χ² ${distance}`,
+      );
+    if (filters.topK === 20)
+      assert.ok(chiSquare(drawn, filtered(values, { ...filters, topP: null })) < 1e-4, 'without top-p');
+    if (filters.topK === 50)
+      assert.ok(chiSquare(drawn, filtered(values, { ...filters, topK: 40 })) < 1e-4, 'another k');
   }
   assert.ok(told >= 2, `${told} of the distributions could be told from one 10 % warmer`);
   s.free();
@@ -187,14 +252,21 @@ test('the drawn distribution is the reference\'s filtered one (χ²), and no oth
 
 test('rare tokens are drawn as often as they should be', async () => {
   if (isSlow) return console.log('skipped: many draws on this profile; the other two run the same shader');
-  // One likely token and 5,000 that share 2 %: each wins only through the far tail of its random number.
+  // One likely token and 5,000 that share 2 %: each wins only through the far tail of its random
+  // number.
   const [count, batch, steps] = [5001, 16, 128];
   const s = await sampler(batch, count, steps);
   const values = new Float32Array(count).fill(Math.log(0.02 / 5000));
   values[0] = Math.log(0.98);
   const drawn = (await s.run(plain(count), values, rowsOf(batch), steps)).tokens.flatMap((t) => [...t]);
   const rare = Float64Array.of(0.98, 0.02);
-  assert.ok(chiSquare(drawn.map((i) => Math.min(i, 1)), rare) > 1e-4, `${drawn.filter((i) => i > 0).length} of ${drawn.length}`);
+  assert.ok(
+    chiSquare(
+      drawn.map((i) => Math.min(i, 1)),
+      rare,
+    ) > 1e-4,
+    `${drawn.filter((i) => i > 0).length} of ${drawn.length}`,
+  );
   s.free();
 });
 
@@ -226,7 +298,10 @@ test('min_eos_p: EOS is drawn above it, from raw probabilities, greedy or not', 
     const temperature = i % 3 === 0 ? null : 0.2 + 2 * next();
     const filters = { temperature: temperature ?? 1, topK: i % 2 ? 4 : null, topP: null };
     const wins = eosWins(values, eos, minEosP);
-    const drawn = temperature === null ? values.indexOf(Math.max(...values)) : expectedDraw(filtered(values, filters), ROW.seed, 0).index;
+    const drawn =
+      temperature === null
+        ? values.indexOf(Math.max(...values))
+        : expectedDraw(filtered(values, filters), ROW.seed, 0).index;
     const got = await s.run(plain(count, { ...filters, temperature, eos, minEosP }), values, [ROW]);
     assert.is(got.tokens[0]![0], wins ? eos : drawn, `case ${i}`);
     assert.is(got.rows[0]!.done, wins || drawn === eos ? 1 : 0, `case ${i}`);
@@ -242,7 +317,10 @@ test('the same seed gives the same tokens alone and in a batch', async () => {
   const [together, alone] = [await sampler(batch, count, steps), await sampler(1, count, steps)];
   const all = await together.run(settings, values, rows, steps);
   for (let b = 0; b < batch; b++) {
-    assert.equal((await alone.run(settings, values.subarray(b * count, (b + 1) * count), [rows[b]!], steps)).tokens[0], all.tokens[b]);
+    assert.equal(
+      (await alone.run(settings, values.subarray(b * count, (b + 1) * count), [rows[b]!], steps)).tokens[0],
+      all.tokens[b],
+    );
   }
   assert.not.equal(all.tokens[0], all.tokens[1]);
   together.free();
@@ -256,7 +334,15 @@ test('a row ends at EOS or at its limit; a row that is done only steps', async (
   for (let b = 0; b < batch; b++) values[b * count + [3, 8, 3, 3][b]!] = 4;
   const rows = [ROW, ROW, { ...ROW, limit: 2, base: 1 }, { ...ROW, done: 1 }];
   const got = await s.run(plain(count, { temperature: null, eos: 8 }), values, rows, 4);
-  assert.equal(got.tokens.map((t) => [...t]), [[3, 3, 3, 3, EMPTY, EMPTY], [8, ...Array(5).fill(EMPTY)], [EMPTY, 3, 3, EMPTY, EMPTY, EMPTY], Array(6).fill(EMPTY)]);
+  assert.equal(
+    got.tokens.map((t) => [...t]),
+    [
+      [3, 3, 3, 3, EMPTY, EMPTY],
+      [8, ...Array(5).fill(EMPTY)],
+      [EMPTY, 3, 3, EMPTY, EMPTY, EMPTY],
+      Array(6).fill(EMPTY),
+    ],
+  );
   assert.equal(got.rows, [
     { ...ROW, token: 3, position: 9, step: 4 },
     { ...ROW, token: 8, position: 5, step: 4, done: 1 },
@@ -264,8 +350,16 @@ test('a row ends at EOS or at its limit; a row that is done only steps', async (
     { ...ROW, step: 4, done: 1 },
   ]);
   // A row of tokens that is full takes no more, and the next row keeps its own.
-  const full = await s.run(plain(count, { temperature: null }), values, rows.map((r, b) => (b === 0 ? { ...r, base: 5 } : { ...r, done: 1 })), 3);
-  assert.equal(full.tokens.map((t) => [...t]), [[...Array(5).fill(EMPTY), 3], ...Array(3).fill(Array(6).fill(EMPTY))]);
+  const full = await s.run(
+    plain(count, { temperature: null }),
+    values,
+    rows.map((r, b) => (b === 0 ? { ...r, base: 5 } : { ...r, done: 1 })),
+    3,
+  );
+  assert.equal(
+    full.tokens.map((t) => [...t]),
+    [[...Array(5).fill(EMPTY), 3], ...Array(3).fill(Array(6).fill(EMPTY))],
+  );
   s.free();
 });
 
@@ -274,10 +368,19 @@ test('even and odd steps draw from their own windows', async () => {
   const s = await sampler(1, count, steps);
   const values = randomFloats(count, 3, 1);
   values[19] = 9; // outside both windows
-  const settings = plain(count, { even: { first: 10000, count: 12 }, odd: { first: 11024, count: 19 }, topK: 10, temperature: 2 });
+  const settings = plain(count, {
+    even: { first: 10000, count: 12 },
+    odd: { first: 11024, count: 19 },
+    topK: 10,
+    temperature: 2,
+  });
   const tokens = (await s.run(settings, values, [{ ...ROW, step: 0 }], steps)).tokens[0]!;
-  const drawn = (parity: number, first: number): number[] => [...tokens].filter((_, i) => i % 2 === parity).map((t) => t - first);
-  for (const [parity, first, width] of [[0, 10000, 12], [1, 11024, 19]] as const) {
+  const drawn = (parity: number, first: number): number[] =>
+    [...tokens].filter((_, i) => i % 2 === parity).map((t) => t - first);
+  for (const [parity, first, width] of [
+    [0, 10000, 12],
+    [1, 11024, 19],
+  ] as const) {
     const expected = filtered(values.subarray(0, width), { temperature: 2, topK: 10, topP: null });
     assert.ok(chiSquare(drawn(parity, first), expected) > 1e-4, `parity ${parity}`);
   }

@@ -1,10 +1,16 @@
-// The fine model's draw against the f64 reference: argmax, the very draw, its distribution, and which codes are left alone.
+// The fine model's draw against the f64 reference: argmax, the very draw, its distribution, and
+// which codes are left alone.
 // Needs: a GPU, on default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { threefry2x32, type Words } from '../../../kernels/sample/random.ts';
-import { sampleCodes, SAMPLING_CODES_WORDS, samplingCodesParams, type SamplingCodes } from '../../../kernels/sample/sample_codes.ts';
+import {
+  sampleCodes,
+  SAMPLING_CODES_WORDS,
+  samplingCodesParams,
+  type SamplingCodes,
+} from '../../../kernels/sample/sample_codes.ts';
 import { USAGE } from '../../../runtime/compute/device.ts';
 import { record } from '../../../runtime/compute/program.ts';
 import { testDevice } from '../../device.ts';
@@ -16,11 +22,22 @@ const KEPT = 1024; // what codes hold before
 const PLAIN: SamplingCodes = { temperature: null, start: 0, column: 2, count: 1024, seed, window: 0 };
 
 /** All codes (positions, codebooks) after one run for each of the settings. */
-async function codesOf(values: Float32Array, positions: number, codebooks: number, ...runs: SamplingCodes[]): Promise<Uint32Array> {
+async function codesOf(
+  values: Float32Array,
+  positions: number,
+  codebooks: number,
+  ...runs: SamplingCodes[]
+): Promise<Uint32Array> {
   const device = await testDevice();
   const logits = device.createTensor([positions, values.length / positions], 'f32', 'test');
   const codes = device.createTensor([positions, codebooks], 'u32', 'test');
-  const sampling = { buffer: device.createBuffer(4 * SAMPLING_CODES_WORDS, USAGE.UNIFORM | USAGE.COPY_DST, 'test'), offset: 0, shape: [SAMPLING_CODES_WORDS], dtype: 'u32' as const, label: 'sampling' };
+  const sampling = {
+    buffer: device.createBuffer(4 * SAMPLING_CODES_WORDS, USAGE.UNIFORM | USAGE.COPY_DST, 'test'),
+    offset: 0,
+    shape: [SAMPLING_CODES_WORDS],
+    dtype: 'u32' as const,
+    label: 'sampling',
+  };
   const program = await record(device, (r) => sampleCodes(r, codes, logits, sampling), { label: 'sample_codes' });
   device.write(logits, values);
   device.write(codes, new Uint32Array(positions * codebooks).fill(KEPT));
@@ -34,12 +51,21 @@ async function codesOf(values: Float32Array, positions: number, codebooks: numbe
   return result;
 }
 
-const column = (codes: Uint32Array, codebooks: number, at: number): number[] => [...codes].filter((_, i) => i % codebooks === at);
+const column = (codes: Uint32Array, codebooks: number, at: number): number[] =>
+  [...codes].filter((_, i) => i % codebooks === at);
 
 const test = suite('sample_codes');
 
 test('argmax of the first `count` logits, the lowest index on ties; other codes stay', async () => {
-  for (const [positions, width, count, codebooks] of [[1, 1, 1, 3], [5, 2, 2, 8], [3, 63, 63, 8], [7, 64, 64, 5], [7, 65, 65, 8], [4, 257, 200, 8], [9, 1056, 1024, 8]] as const) {
+  for (const [positions, width, count, codebooks] of [
+    [1, 1, 1, 3],
+    [5, 2, 2, 8],
+    [3, 63, 63, 8],
+    [7, 64, 64, 5],
+    [7, 65, 65, 8],
+    [4, 257, 200, 8],
+    [9, 1056, 1024, 8],
+  ] as const) {
     const values = randomFloats(positions * width, width, 8);
     const start = Math.floor(positions / 3);
     const expected = Array.from({ length: positions }, (_, t) => {
@@ -48,18 +74,34 @@ test('argmax of the first `count` logits, the lowest index on ties; other codes 
       return t < start ? KEPT : row.indexOf(Math.max(...row));
     });
     const codes = await codesOf(values, positions, codebooks, { ...PLAIN, start, count });
-    for (let c = 0; c < codebooks; c++) assert.equal(column(codes, codebooks, c), c === 2 ? expected : Array(positions).fill(KEPT), `${width} logits, column ${c}`);
+    for (let c = 0; c < codebooks; c++)
+      assert.equal(
+        column(codes, codebooks, c),
+        c === 2 ? expected : Array(positions).fill(KEPT),
+        `${width} logits, column ${c}`,
+      );
   }
 });
 
 test('draws exactly what the formula gives', async () => {
-  for (const [positions, width, count] of [[12, 1, 1], [12, 2, 2], [12, 63, 63], [12, 65, 64], [12, 257, 257], [60, 1056, 1024]] as const) {
+  for (const [positions, width, count] of [
+    [12, 1, 1],
+    [12, 2, 2],
+    [12, 63, 63],
+    [12, 65, 64],
+    [12, 257, 257],
+    [60, 1056, 1024],
+  ] as const) {
     const values = randomFloats(positions * width, 3 * width, 3);
     const settings = { ...PLAIN, temperature: 0.5, start: 2, column: 7, count, window: 3 };
     const drawn = column(await codesOf(values, positions, 8, settings), 8, 7);
     const key = threefry2x32(seed, [3, 7]);
     for (let t = 0; t < positions; t++) {
-      const probabilities = filtered(values.subarray(t * width, t * width + count), { temperature: 0.5, topK: null, topP: null });
+      const probabilities = filtered(values.subarray(t * width, t * width + count), {
+        temperature: 0.5,
+        topK: null,
+        topP: null,
+      });
       const { index, gap } = expectedDraw(probabilities, key, t);
       if (t < 2) assert.is(drawn[t], KEPT);
       else if (gap > 1e-4) assert.is(drawn[t], index, `${count} logits, position ${t}, gap ${gap}`);

@@ -1,4 +1,5 @@
-// Programs, the arena and the ledger with small shaders of their own: what is counted, what is shared, what is refused, and how errors arrive.
+// Programs, the arena and the ledger with small shaders of their own: what is counted, what is
+// shared, what is refused, and how errors arrive.
 // Needs: a GPU, on default, portable and swiftshader.
 
 import { suite } from 'uvu';
@@ -27,7 +28,11 @@ const AXPY: Shader = {
     fn main(@builtin(global_invocation_id) id: vec3<u32>) {
       if (id.x < arrayLength(&y)) { y[id.x] += SIGN * params.by * x[id.x] + f32(params.add); }
     }`,
-  bindings: [{ name: 'params', kind: 'uniform' }, { name: 'x', kind: 'read-only-storage' }, { name: 'y', kind: 'storage' }],
+  bindings: [
+    { name: 'params', kind: 'uniform' },
+    { name: 'x', kind: 'read-only-storage' },
+    { name: 'y', kind: 'storage' },
+  ],
   runs: [{ at: 1, file: 'test axpy', line: 1 }],
 };
 
@@ -39,7 +44,9 @@ function axpy(r: Recorder, y: Tensor, x: Tensor, by: number, add = 0, sign = 1):
 async function counted(body: () => Promise<void> | void): Promise<Partial<Counters>> {
   const before = { ...device.counters };
   await body();
-  const gained = Object.entries(device.counters).map(([key, value]) => [key, value - before[key as keyof Counters]] as const);
+  const gained = Object.entries(device.counters).map(
+    ([key, value]) => [key, value - before[key as keyof Counters]] as const,
+  );
   return Object.fromEntries(gained.filter(([, value]) => value !== 0));
 }
 
@@ -47,13 +54,17 @@ test('recording makes all there is to make, running only encodes, and both are c
   const [x, y] = [await upload(filled(8, 2), [8]), await upload(filled(8, 1), [8])];
   let program!: Awaited<ReturnType<typeof record>>;
   const made = await counted(async () => {
-    program = await record(device, (r) => {
-      const t = r.temp([8], 'sum');
-      axpy(r, y, x, 3);
-      axpy(r, y, x, 0.5, 1);
-      axpy(r, y, x, 1, 0, -1);
-      r.free(t);
-    }, { label: 'three' });
+    program = await record(
+      device,
+      (r) => {
+        const t = r.temp([8], 'sum');
+        axpy(r, y, x, 3);
+        axpy(r, y, x, 0.5, 1);
+        axpy(r, y, x, 1, 0, -1);
+        r.free(t);
+      },
+      { label: 'three' },
+    );
   });
   assert.equal(made, { bindGroups: 3, pipelines: 2, buffers: 2, bufferBytes: 3 * 256 + 32 });
   assert.is(program.dispatches, 3);
@@ -61,7 +72,9 @@ test('recording makes all there is to make, running only encodes, and both are c
   assert.equal(await counted(() => program.run(4)), { dispatches: 12, passes: 1, submits: 1 });
   // 1 + (6 + 2 − 2) for each of five runs: params keep apart, dispatches keep their order
   assert.equal(await download(y), filled(8, 1 + 5 * (6 + 2 - 2)));
-  const again = await counted(async () => (await record(device, (r) => axpy(r, y, x, 3), { label: 'again' })).dispose());
+  const again = await counted(async () =>
+    (await record(device, (r) => axpy(r, y, x, 3), { label: 'again' })).dispose(),
+  );
   assert.equal(again, { bindGroups: 1, buffers: 1, bufferBytes: 256 });
   program.dispose();
   await free(x, y);
@@ -71,18 +84,22 @@ test('what is repeated is made once and encoded as often as asked, in order, and
   const [x, y, z] = [await upload(filled(4, 1), [4]), await upload(filled(4, 0), [4]), await upload(filled(4, 0), [4])];
   let program!: Awaited<ReturnType<typeof record>>;
   const made = await counted(async () => {
-    program = await record(device, (r) => {
-      axpy(r, y, x, 1);
-      r.repeat(3, () => {
-        axpy(r, z, y, 1); // z += y
-        axpy(r, y, z, 1); // y += z
-      });
-      r.repeat(0, () => axpy(r, y, x, 1000));
-      r.repeat(2, () => {
-        r.repeat(2, () => axpy(r, y, x, 1));
-        axpy(r, y, z, 0, 2); // y += 2
-      });
-    }, { label: 'rounds' });
+    program = await record(
+      device,
+      (r) => {
+        axpy(r, y, x, 1);
+        r.repeat(3, () => {
+          axpy(r, z, y, 1); // z += y
+          axpy(r, y, z, 1); // y += z
+        });
+        r.repeat(0, () => axpy(r, y, x, 1000));
+        r.repeat(2, () => {
+          r.repeat(2, () => axpy(r, y, x, 1));
+          axpy(r, y, z, 0, 2); // y += 2
+        });
+      },
+      { label: 'rounds' },
+    );
   });
   assert.equal(made, { bindGroups: 1 + 2 + 1 + 2, buffers: 1, bufferBytes: 6 * 256 });
   assert.is(program.dispatches, 1 + 3 * 2 + 2 * (2 + 1));
@@ -137,7 +154,16 @@ test('activations take the place of freed ones and never of live ones', async ()
   assert.is(held, 400 + 208 + 240 + 16);
   const second = await record(device, body, { label: 'second', arena }); // programs of a stage lie in the same place
   assert.is(device.memory().owners['test.arena']!.current, held);
-  assert.equal(taken.slice(4).map((t) => t.buffer.label).sort(), taken.slice(0, 4).map((t) => t.buffer.label).sort());
+  assert.equal(
+    taken
+      .slice(4)
+      .map((t) => t.buffer.label)
+      .sort(),
+    taken
+      .slice(0, 4)
+      .map((t) => t.buffer.label)
+      .sort(),
+  );
   first.dispose();
   second.dispose();
   assert.is(device.memory().owners['test.arena']!.current, held); // the arena's owner frees it
@@ -147,18 +173,26 @@ test('activations take the place of freed ones and never of live ones', async ()
 
 test('a freed activation of someone else is left alone', async () => {
   const [x, y] = [await upload(filled(4), [4]), await upload(filled(4), [4])];
-  const program = await record(device, (r) => {
-    r.free(x, y);
-    const t = r.temp([4], 't');
-    assert.not([x.buffer, y.buffer].includes(t.buffer));
-  }, { label: 'alien' });
+  const program = await record(
+    device,
+    (r) => {
+      r.free(x, y);
+      const t = r.temp([4], 't');
+      assert.not([x.buffer, y.buffer].includes(t.buffer));
+    },
+    { label: 'alien' },
+  );
   assert.is(program.dispatches, 0);
   program.run();
   program.dispose();
   await free(x, y);
 });
 
-const thrown = async (body: (r: Recorder) => void, on = device): Promise<Error> => (await record(on, body, { label: 'wrong' }).then(() => assert.unreachable('nothing was refused'), (e: unknown) => e)) as unknown as Error;
+const thrown = async (body: (r: Recorder) => void, on = device): Promise<Error> =>
+  (await record(on, body, { label: 'wrong' }).then(
+    () => assert.unreachable('nothing was refused'),
+    (e: unknown) => e,
+  )) as unknown as Error;
 
 test('bindings by the wrong name and grids past the limit are refused when they are recorded', async () => {
   const [x, y] = [await upload(filled(4), [4]), await upload(filled(4), [4])];
@@ -169,18 +203,34 @@ test('bindings by the wrong name and grids past the limit are refused when they 
   assert.is(other.message, 'test axpy: got bindings params, z, y, expected params, x, y.');
   const limit = device.limits.maxComputeWorkgroupsPerDimension;
   for (const grid of [[limit + 1], [1, limit + 1], [1, 1, limit + 1]] as const) {
-    const error = await thrown((r) => r.dispatch(AXPY, { bind: { params: [0], x, y }, grid: grid as unknown as [number, number?, number?] }));
+    const error = await thrown((r) =>
+      r.dispatch(AXPY, { bind: { params: [0], x, y }, grid: grid as unknown as [number, number?, number?] }),
+    );
     assert.instance(error, UnsupportedError);
-    assert.match(error.message, new RegExp(`test axpy: needs a grid of .*${limit + 1}.* workgroups, expected at most ${limit} a side`));
+    assert.match(
+      error.message,
+      new RegExp(`test axpy: needs a grid of .*${limit + 1}.* workgroups, expected at most ${limit} a side`),
+    );
   }
-  const empty = await record(device, (r) => r.dispatch(AXPY, { bind: { params: [0], x, y }, grid: [0] }), { label: 'empty' });
+  const empty = await record(device, (r) => r.dispatch(AXPY, { bind: { params: [0], x, y }, grid: [0] }), {
+    label: 'empty',
+  });
   assert.is(empty.dispatches, 0);
   empty.dispose();
   await free(x, y);
 });
 
 test('a shader that does not compile names file, line and column', async () => {
-  const broken: Shader = { ...AXPY, name: 'test broken', code: 'fn f() {}\n@compute @workgroup_size(1)\nfn main() { let a = nonsense; }', bindings: [], runs: [{ at: 1, file: 'broken.wgsl', line: 1 }, { at: 2, file: 'common/part.wgsl', line: 7 }] };
+  const broken: Shader = {
+    ...AXPY,
+    name: 'test broken',
+    code: 'fn f() {}\n@compute @workgroup_size(1)\nfn main() { let a = nonsense; }',
+    bindings: [],
+    runs: [
+      { at: 1, file: 'broken.wgsl', line: 1 },
+      { at: 2, file: 'common/part.wgsl', line: 7 },
+    ],
+  };
   const own = await Device.request();
   const error = await thrown((r) => r.dispatch(broken, { bind: {}, grid: [1] }), own);
   own.dispose();
@@ -194,11 +244,15 @@ test('a shader that does not compile names file, line and column', async () => {
 test('after dispose the ledger is where it was', async () => {
   const before = device.memory();
   const [x, y] = [await upload(filled(100), [100]), await upload(filled(100), [100])];
-  const program = await record(device, (r) => {
-    const t = r.temp([100], 't');
-    axpy(r, t, x, 1);
-    axpy(r, y, t, 1);
-  }, { label: 'ledger' });
+  const program = await record(
+    device,
+    (r) => {
+      const t = r.temp([100], 't');
+      axpy(r, t, x, 1);
+      axpy(r, y, t, 1);
+    },
+    { label: 'ledger' },
+  );
   program.run();
   const during = device.memory();
   assert.is(during.current - before.current, 2 * 400 + 400 + 512);
@@ -222,17 +276,24 @@ test('a device that is disposed holds nothing and says so when it is used', asyn
   own.dispose();
   assert.is(own.memory().current, 0);
   assert.throws(() => own.createTensor([1], 'f32', 'own'), /it was disposed/);
-  await own.read(t).then(() => assert.unreachable(), (e: Error) => assert.match(e.message, /Device: it was disposed, expected a live one/));
+  await own.read(t).then(
+    () => assert.unreachable(),
+    (e: Error) => assert.match(e.message, /Device: it was disposed, expected a live one/),
+  );
 });
 
 test('what the GPU reports late is thrown at the next read', async () => {
   const own = await Device.request();
   const t = own.createTensor([4], 'f32', 'own');
-  own.gpu.createBuffer({ size: 16, usage: 0x1 | 0x80 }); // MAP_READ with STORAGE: a validation error that nobody waits for
-  await own.read(t).then(() => assert.unreachable('expected the error'), (e: Error) => {
-    assert.instance(e, UnsupportedError);
-    assert.match(e.message, /^WebGPU on '.+': .*[Bb]uffer/s);
-  });
+  // MAP_READ with STORAGE: a validation error that nobody waits for
+  own.gpu.createBuffer({ size: 16, usage: 0x1 | 0x80 });
+  await own.read(t).then(
+    () => assert.unreachable('expected the error'),
+    (e: Error) => {
+      assert.instance(e, UnsupportedError);
+      assert.match(e.message, /^WebGPU on '.+': .*[Bb]uffer/s);
+    },
+  );
   assert.throws(() => own.check());
   own.dispose();
 });
@@ -240,7 +301,12 @@ test('what the GPU reports late is thrown at the next read', async () => {
 test('buffers past the limits are refused before the GPU sees them', () => {
   const bytes = Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize) + 16;
   const before = device.memory().current;
-  assert.throws(() => device.createTensor([bytes], 'f32', 'huge', 'huge tensor'), (e: Error) => e instanceof UnsupportedError && /^huge tensor: needs a buffer of \d+ bytes, expected at most \d+ on/.test(e.message));
+  assert.throws(
+    () => device.createTensor([bytes], 'f32', 'huge', 'huge tensor'),
+    (e: Error) =>
+      e instanceof UnsupportedError &&
+      /^huge tensor: needs a buffer of \d+ bytes, expected at most \d+ on/.test(e.message),
+  );
   assert.is(device.memory().current, before);
 });
 

@@ -27,7 +27,11 @@ const turn = () => new Promise((resolve) => setTimeout(resolve));
 
 test('is loaded once for all who ask at the same time', async () => {
   const { held, waiting, resident } = setUp();
-  const all = Promise.all([resident.use(async (value) => value), resident.use(async (value) => value), resident.upload()]);
+  const all = Promise.all([
+    resident.use(async (value) => value),
+    resident.use(async (value) => value),
+    resident.upload(),
+  ]);
   await turn();
   assert.is(waiting.length, 1);
   waiting[0]!.done();
@@ -62,7 +66,10 @@ test('one call that is aborted does not take the others with it', async () => {
   const aborted = resident.upload({ signal: controller.signal });
   const other = resident.use(async (value) => value);
   controller.abort(new Error('enough'));
-  await aborted.then(() => assert.unreachable(), (error: Error) => assert.is(error.message, 'enough'));
+  await aborted.then(
+    () => assert.unreachable(),
+    (error: Error) => assert.is(error.message, 'enough'),
+  );
   await turn();
   assert.is(waiting.length, 2, 'the other one loads by itself');
   waiting[1]!.done();
@@ -74,7 +81,10 @@ test('a failure is told, leaves nothing, and is not remembered', async () => {
   const { held, waiting, resident } = setUp();
   const failed = resident.upload();
   waiting[0]!.fail(new Error('no such tensor'));
-  await failed.then(() => assert.unreachable(), (error: Error) => assert.is(error.message, 'no such tensor'));
+  await failed.then(
+    () => assert.unreachable(),
+    (error: Error) => assert.is(error.message, 'no such tensor'),
+  );
   assert.is(held.size, 0);
   const again = resident.upload();
   waiting[1]!.done();

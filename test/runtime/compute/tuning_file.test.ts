@@ -1,15 +1,32 @@
-// The file of measured choices: what is put in comes out for the same adapter, version and host, and for no other; whatever else lies there is as nothing.
+// The file of measured choices: what is put in comes out for the same adapter, version and host,
+// and for no other; whatever else lies there is as nothing.
 // Needs: no GPU.
 
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { InputError } from '../../../runtime/base/errors.ts';
-import { findTuning, rememberedTuning, rememberTuning, tuningFile, tuningPlace } from '../../../runtime/compute/tuning_file.ts';
+import {
+  findTuning,
+  rememberedTuning,
+  rememberTuning,
+  tuningFile,
+  tuningPlace,
+} from '../../../runtime/compute/tuning_file.ts';
 
 const test = suite('tuning');
 const folder = mkdtempSync(join(tmpdir(), 'bark-tuning-'));
@@ -40,7 +57,10 @@ function fresh(): string {
 const CARD = { vendor: 'acme', architecture: 'one', device: 'Acme 1', description: 'driver 5.0' };
 
 async function refused(run: () => Promise<unknown>, message: RegExp): Promise<void> {
-  const error: unknown = await run().then(() => assert.unreachable('it was accepted'), (caught: unknown) => caught);
+  const error: unknown = await run().then(
+    () => assert.unreachable('it was accepted'),
+    (caught: unknown) => caught,
+  );
   assert.instance(error, InputError);
   assert.match((error as Error).message, message);
 }
@@ -53,7 +73,8 @@ test('what was measured comes back for the same adapter, and for no other', asyn
   const found = await findTuning(CARD);
   assert.is(found!.file, file);
   assert.ok(Math.abs(Date.parse(found!.date) - Date.now()) < 60_000);
-  for (const name of ['vendor', 'architecture', 'device', 'description'] as const) assert.is(await findTuning({ ...CARD, [name]: 'other' }), undefined, name);
+  for (const name of ['vendor', 'architecture', 'device', 'description'] as const)
+    assert.is(await findTuning({ ...CARD, [name]: 'other' }), undefined, name);
 
   await rememberTuning({ ...CARD, description: 'driver 6.0' }, { gemvRows: 1 });
   await rememberTuning(CARD, { gemvRows: 4 });
@@ -81,14 +102,24 @@ test('a damaged or foreign file is as none, and is not written over', async () =
   await rememberTuning(CARD, { gemvRows: 2 });
   const whole = readFileSync(file, 'utf8');
   const files: [string, string | Uint8Array][] = [
-    ['half of it', whole.slice(0, whole.length / 2)], ['no JSON', 'hello'], ['null', 'null'], ['a number', '7'], ['a list', '[]'], ['another program\'s', '{"name":"x"}'],
-    ['a later format', whole.replace('tuning 1', 'tuning 2')], ['no list', whole.replace(/"measured": \[[\s\S]*\]/, '"measured": {}')], ['bytes', Uint8Array.of(0xff, 0, 0xfe)],
+    ['half of it', whole.slice(0, whole.length / 2)],
+    ['no JSON', 'hello'],
+    ['null', 'null'],
+    ['a number', '7'],
+    ['a list', '[]'],
+    ["another program's", '{"name":"x"}'],
+    ['a later format', whole.replace('tuning 1', 'tuning 2')],
+    ['no list', whole.replace(/"measured": \[[\s\S]*\]/, '"measured": {}')],
+    ['bytes', Uint8Array.of(0xff, 0, 0xfe)],
     ['too large', `${' '.repeat(2 << 20)}${whole}`],
   ];
   for (const [what, content] of files) {
     writeFileSync(file, content);
     assert.equal(await rememberedTuning(CARD), {}, what);
-    await refused(() => rememberTuning(CARD, {}), /tuning\.json: got something else than an earlier measurement, expected .*Delete it, or name another file in BARK_TUNING/);
+    await refused(
+      () => rememberTuning(CARD, {}),
+      /tuning\.json: got something else than an earlier measurement, expected .*Delete it, or name another file in BARK_TUNING/,
+    );
     assert.equal(readFileSync(file), Buffer.from(content), what);
   }
   writeFileSync(file, '');
@@ -101,9 +132,24 @@ test('an entry with anything but names, words and numbers is left out, the other
   await rememberTuning(CARD, { gemvRows: 2 });
   const content = JSON.parse(readFileSync(file, 'utf8'));
   const other = { ...CARD, device: 'Acme 2' };
-  for (const tuning of ['{"gemm":null}', '{"gemm":["tile"]}', '{"gemm":"a b"}', '{"__proto__":1}', '{"constructor ":1}', '[1]', '"x"', 'null']) {
-    const bad = JSON.stringify({ ...content.measured[0], adapter: { ...other, host: 'node' }, tuning: 0 }).replace('"tuning":0', `"tuning":${tuning}`);
-    writeFileSync(file, `{"format":${JSON.stringify(content.format)},"measured":[null,7,{},${bad},${JSON.stringify(content.measured[0])}]}`);
+  for (const tuning of [
+    '{"gemm":null}',
+    '{"gemm":["tile"]}',
+    '{"gemm":"a b"}',
+    '{"__proto__":1}',
+    '{"constructor ":1}',
+    '[1]',
+    '"x"',
+    'null',
+  ]) {
+    const bad = JSON.stringify({ ...content.measured[0], adapter: { ...other, host: 'node' }, tuning: 0 }).replace(
+      '"tuning":0',
+      `"tuning":${tuning}`,
+    );
+    writeFileSync(
+      file,
+      `{"format":${JSON.stringify(content.format)},"measured":[null,7,{},${bad},${JSON.stringify(content.measured[0])}]}`,
+    );
     assert.equal(await rememberedTuning(other), {}, tuning);
     assert.equal(await rememberedTuning(CARD), { gemvRows: 2 }, tuning);
   }
@@ -114,7 +160,10 @@ test('where nothing can be written the error says what to do; nothing is left be
   const blocked = join(folder, 'a-file');
   writeFileSync(blocked, '');
   set({ BARK_TUNING: join(blocked, 'tuning.json') });
-  await refused(() => rememberTuning(CARD, {}), /a-file: got (EEXIST|ENOTDIR), expected a place that can be written\. .*BARK_TUNING/);
+  await refused(
+    () => rememberTuning(CARD, {}),
+    /a-file: got (EEXIST|ENOTDIR), expected a place that can be written\. .*BARK_TUNING/,
+  );
   await refused(() => tuningPlace(), /a-file: got/);
   assert.equal(await rememberedTuning(CARD), {});
   set({ BARK_TUNING: folder });
@@ -123,7 +172,8 @@ test('where nothing can be written the error says what to do; nothing is left be
   set({ BARK_TUNING: 'off' });
   await refused(() => tuningPlace(), /BARK_TUNING: got off, expected a file .*Unset it/);
   assert.equal(await rememberedTuning(CARD), {});
-  if (process.platform === 'win32' || process.getuid?.() === 0) return console.log('skip: a read-only folder stops no superuser');
+  if (process.platform === 'win32' || process.getuid?.() === 0)
+    return console.log('skip: a read-only folder stops no superuser');
   const locked = join(folder, 'locked');
   mkdirSync(locked);
   chmodSync(locked, 0o555);
@@ -159,7 +209,15 @@ test('processes that write at once lose nothing, and readers see whole files', a
   const file = fresh();
   const module = fileURLToPath(new URL('../../../runtime/compute/tuning_file.ts', import.meta.url));
   const script = `import(${JSON.stringify(module)}).then(async ({ rememberTuning }) => { for (const i of [0, 1, 2]) await rememberTuning({ vendor: process.argv[1], architecture: String(i), device: '', description: '' }, { gemvRows: 2 }); })`;
-  const writers = ['a', 'b', 'c'].map((name) => new Promise<number | null>((resolve) => spawn(process.execPath, ['--import', import.meta.resolve('tsx'), '-e', script, name], { stdio: 'inherit' }).on('close', resolve)));
+  const writers = ['a', 'b', 'c'].map(
+    (name) =>
+      new Promise<number | null>((resolve) =>
+        spawn(process.execPath, ['--import', import.meta.resolve('tsx'), '-e', script, name], { stdio: 'inherit' }).on(
+          'close',
+          resolve,
+        ),
+      ),
+  );
   let [done, seen] = [false, 0];
   const codes = Promise.all(writers).finally(() => (done = true));
   while (!done) {

@@ -1,4 +1,5 @@
-// Weights walked by name over a checkpoint in memory: what errors say, what is read, and what it is converted to.
+// Weights walked by name over a checkpoint in memory: what errors say, what is read, and what it is
+// converted to.
 // Needs: a GPU.
 
 import { suite } from 'uvu';
@@ -15,8 +16,12 @@ const test = suite('weights');
 
 type Stored = { shape: number[]; dtype?: StoredDType; data?: ArrayBufferView<ArrayBuffer> };
 
-/** A checkpoint in memory that notes each read as [name, start, end], and the most that ran at once. */
-function checkpointOf(tensors: Record<string, Stored>): Checkpoint & { reads: [string, number, number][]; most: number } {
+/**
+ * A checkpoint in memory that notes each read as [name, start, end], and the most that ran at once.
+ */
+function checkpointOf(
+  tensors: Record<string, Stored>,
+): Checkpoint & { reads: [string, number, number][]; most: number } {
   let running = 0;
   return {
     label: 'tiny',
@@ -70,9 +75,18 @@ test('names are paths', () => {
 test('a missing tensor names itself and its neighbours', () => {
   const semantic = walkWeights(bark).at('semantic');
   const text = message(() => semantic.tensor('layers.3.attn.attn_proj.weight', [24, 8]));
-  assert.match(text, /^tiny: got no tensor semantic\.layers\.3\.attn\.attn_proj\.weight, expected one\. Nearest names: semantic\.layers\.3\.attn\.att_proj\.weight, /);
-  assert.match(message(() => walkWeights(bark).tensor('semantik.layernorm_final.weight', [8])), /Nearest names: semantic\.layernorm_final\.weight/);
-  assert.match(message(() => semantic.either('norm.weight_g', 'norm.weight')), /no tensor semantic\.norm\.weight_g or semantic\.norm\.weight/);
+  assert.match(
+    text,
+    /^tiny: got no tensor semantic\.layers\.3\.attn\.attn_proj\.weight, expected one\. Nearest names: semantic\.layers\.3\.attn\.att_proj\.weight, /,
+  );
+  assert.match(
+    message(() => walkWeights(bark).tensor('semantik.layernorm_final.weight', [8])),
+    /Nearest names: semantic\.layernorm_final\.weight/,
+  );
+  assert.match(
+    message(() => semantic.either('norm.weight_g', 'norm.weight')),
+    /no tensor semantic\.norm\.weight_g or semantic\.norm\.weight/,
+  );
 });
 
 test('a wrong shape says both and who wants it', () => {
@@ -82,7 +96,11 @@ test('a wrong shape says both and who wants it', () => {
     [[8, 1], /expected \(8, 1\)/],
     [[], /expected \(\)/],
   ];
-  for (const [shape, expected] of cases) assert.match(message(() => semantic.tensor('layernorm_final.weight', shape, 'hidden_size')), expected);
+  for (const [shape, expected] of cases)
+    assert.match(
+      message(() => semantic.tensor('layernorm_final.weight', shape, 'hidden_size')),
+      expected,
+    );
 });
 
 test('nearest names stay cheap', () => {
@@ -100,11 +118,21 @@ test('small tensors as float32, from every float dtype', async () => {
   const shapes: Record<string, number[]> = { f32: [3, 5], f16: [5, 3], bf16: [2, 3, 2], f64: [7], empty: [0, 4] };
   for (const [name, shape] of Object.entries(shapes)) {
     const count = shape.reduce((a, b) => a * b, 1);
-    assert.equal([...(await readFloat32(weights.tensor(name, shape)))], Array.from({ length: count }, (_, i) => (i - 7) / 8), name);
+    assert.equal(
+      [...(await readFloat32(weights.tensor(name, shape)))],
+      Array.from({ length: count }, (_, i) => (i - 7) / 8),
+      name,
+    );
   }
   assert.equal([...(await readFloat32(weights.tensor('scalar', [])))], [-0.375]);
-  assert.equal([...(await readRows(weights.tensor('f16', [5, 3]), [4, 1]))], [12, 13, 14, 3, 4, 5].map((i) => (i - 7) / 8));
-  for (const [name, shape] of [['i64', [7]], ['bool', [1, 3]]] as const) {
+  assert.equal(
+    [...(await readRows(weights.tensor('f16', [5, 3]), [4, 1]))],
+    [12, 13, 14, 3, 4, 5].map((i) => (i - 7) / 8),
+  );
+  for (const [name, shape] of [
+    ['i64', [7]],
+    ['bool', [1, 3]],
+  ] as const) {
     const error = await readFloat32(weights.tensor(name, shape)).catch((e: unknown) => e);
     assert.instance(error, WeightsError);
     assert.match((error as Error).message, new RegExp(`${name}: got dtype ${name.toUpperCase()}`));
@@ -119,18 +147,28 @@ test('rows: only those asked for, near ones together, few reads at once', async 
   const table = walkWeights(checkpoint).tensor('table', [height, width]);
   const rows = [59_999, 5, 6, 7, 5, 0, ...Array.from({ length: 40 }, (_, i) => 1000 + i * 1000)];
   const got = await readRows(table, rows);
-  const expected = Float32Array.from({ length: rows.length * width }, (_, i) => (rows[Math.floor(i / width)]! * width + (i % width)) % 65_521);
+  const expected = Float32Array.from(
+    { length: rows.length * width },
+    (_, i) => (rows[Math.floor(i / width)]! * width + (i % width)) % 65_521,
+  );
   assert.equal(Buffer.compare(Buffer.from(got.buffer), Buffer.from(expected.buffer)), 0);
   assert.is(checkpoint.reads.length, 42); // 0…7 in one, 40 far ones, the last row
   assert.ok(checkpoint.most > 1 && checkpoint.most <= 8);
   assert.ok(checkpoint.reads.reduce((sum, [, start, end]) => sum + end - start, 0) <= 50 * width * 4);
 
   checkpoint.reads.length = 0;
-  await readRows(table, Int32Array.from({ length: height }, (_, i) => i));
-  assert.ok(checkpoint.reads.every(([, start, end]) => end - start <= 2 ** 22), 'a read is larger than 4 MiB');
+  await readRows(
+    table,
+    Int32Array.from({ length: height }, (_, i) => i),
+  );
+  assert.ok(
+    checkpoint.reads.every(([, start, end]) => end - start <= 2 ** 22),
+    'a read is larger than 4 MiB',
+  );
   assert.is((await readRows(table, [])).length, 0);
 
-  for (const row of [-1, height, 0.5, NaN]) assert.instance(await readRows(table, [row]).catch((e: unknown) => e), InputError);
+  for (const row of [-1, height, 0.5, NaN])
+    assert.instance(await readRows(table, [row]).catch((e: unknown) => e), InputError);
 });
 
 test.run();

@@ -1,5 +1,6 @@
-// Zip archives: members in place and inflated, and archives that lie, which must end soon, in an error, without large reads.
-// test/fixtures/torch/make.py made the attacks with Python's zipfile; fflate writes the sound ones here.
+// Zip archives: members in place and inflated, and archives that lie, which must end soon, in an
+// error, without large reads. test/fixtures/torch/make.py made the attacks with Python's zipfile;
+// fflate writes the sound ones here.
 // Needs: no GPU.
 
 import { suite } from 'uvu';
@@ -15,7 +16,9 @@ import { WeightsError } from '../../../runtime/base/errors.ts';
 import { openZip, writeZip } from '../../../runtime/formats/zip.ts';
 
 const test = suite('zip');
-const attacks = JSON.parse(await readFile(join(dirname(fileURLToPath(import.meta.url)), '../../fixtures/torch/attacks.json'), 'utf8')) as {
+const attacks = JSON.parse(
+  await readFile(join(dirname(fileURLToPath(import.meta.url)), '../../fixtures/torch/attacks.json'), 'utf8'),
+) as {
   zips: Record<string, string>;
   members: Record<string, [string, number]>;
   directoryEntry: string;
@@ -44,7 +47,10 @@ async function refused(bytes: Uint8Array, use: (file: ByteSource) => Promise<unk
   const file = fileOf(bytes);
   const before = process.memoryUsage().rss;
   const start = performance.now();
-  const error = await use(file).then(() => undefined, (error: Error) => error);
+  const error = await use(file).then(
+    () => undefined,
+    (error: Error) => error,
+  );
   const seconds = (performance.now() - start) / 1000;
   assert.instance(error, WeightsError);
   assert.match(error!.message, /^a\.zip.*: got .*, expected/);
@@ -56,17 +62,33 @@ async function refused(bytes: Uint8Array, use: (file: ByteSource) => Promise<unk
 
 test('members are read in place where they are stored, and inflated where they are not', async () => {
   const noise = Uint8Array.from({ length: 300_001 }, (_, i) => (i * i) >> 7);
-  const bytes = zipSync({ 'dir/stored': [noise, { level: 0 }], 'dir/ü': noise, empty: new Uint8Array(0), 'folder/': new Uint8Array(0) });
+  const bytes = zipSync({
+    'dir/stored': [noise, { level: 0 }],
+    'dir/ü': noise,
+    empty: new Uint8Array(0),
+    'folder/': new Uint8Array(0),
+  });
   const file = fileOf(bytes);
   const zip = await openZip(file);
-  assert.equal([...zip.members.values()], [{ name: 'dir/stored', size: 300_001, stored: true }, { name: 'dir/ü', size: 300_001, stored: false }, { name: 'empty', size: 0, stored: zip.members.get('empty')!.stored }]);
+  assert.equal(
+    [...zip.members.values()],
+    [
+      { name: 'dir/stored', size: 300_001, stored: true },
+      { name: 'dir/ü', size: 300_001, stored: false },
+      { name: 'empty', size: 0, stored: zip.members.get('empty')!.stored },
+    ],
+  );
   assert.ok(file.reads <= 5, `${file.reads} reads`);
   const start = await zip.start('dir/stored');
   assert.equal(bytes.slice(start, start + 300_001), noise);
   assert.equal(await zip.bytes('dir/stored', 300_001), noise);
   assert.equal(await zip.bytes('dir/ü', 300_001), noise);
   assert.is((await zip.bytes('empty', 0)).length, 0);
-  await refused(bytes, async () => zip.bytes('dir/ü', 300_000), /a\.zip\/dir\/ü: got a size of 300001 bytes, expected at most 300000/);
+  await refused(
+    bytes,
+    async () => zip.bytes('dir/ü', 300_000),
+    /a\.zip\/dir\/ü: got a size of 300001 bytes, expected at most 300000/,
+  );
   await refused(bytes, async () => zip.start('dir/ü'), /"dir\/ü" deflated, expected it stored/);
   await refused(bytes, async () => zip.bytes('nowhere', 1), /without "nowhere"/);
 });
@@ -78,7 +100,13 @@ test('an archive of nothing', async () => {
 test('what is written is read back', async () => {
   const bytes = await writeZip({ 'a.npy': Uint8Array.of(1, 2, 3), b: new Uint8Array(0) });
   const zip = await openZip(fileOf(bytes));
-  assert.equal([...zip.members.values()].map(({ name, size, stored }) => [name, size, stored]), [['a.npy', 3, true], ['b', 0, true]]);
+  assert.equal(
+    [...zip.members.values()].map(({ name, size, stored }) => [name, size, stored]),
+    [
+      ['a.npy', 3, true],
+      ['b', 0, true],
+    ],
+  );
   assert.equal(await zip.bytes('a.npy', 3), Uint8Array.of(1, 2, 3));
   assert.equal(await writeZip({ 'a.npy': Uint8Array.of(1, 2, 3), b: new Uint8Array(0) }), bytes);
 });
@@ -136,15 +164,22 @@ test('a directory of many entries, and one that points to many places', async ()
   await refused(directoryOf(60_000, 64), (file) => openZip(file), /got "a" twice/);
   await refused(directoryOf(60_000, 64, '/'), (file) => openZip(file), /got more than 10000 members/); // folders
   await refused(directoryOf(60_000, 10), (file) => openZip(file), /a zip directory that points to many places/);
-  await refused(directoryOf(500_000, 64), (file) => openZip(file), /a zip directory of 23500000 bytes, expected at most 16777216/);
+  await refused(
+    directoryOf(500_000, 64),
+    (file) => openZip(file),
+    /a zip directory of 23500000 bytes, expected at most 16777216/,
+  );
   // Ordinary members, but more than any checkpoint has.
-  const crowd = zipSync(Object.fromEntries(Array.from({ length: 10_001 }, (_, i) => [`${i}`, new Uint8Array(0)])), { level: 0 });
+  const crowd = zipSync(Object.fromEntries(Array.from({ length: 10_001 }, (_, i) => [`${i}`, new Uint8Array(0)])), {
+    level: 0,
+  });
   await refused(crowd, (file) => openZip(file), /got more than 10000 members/);
 });
 
 test('every cut of an archive is an error', async () => {
   const bytes = zipSync({ a: new Uint8Array(50), b: Uint8Array.from({ length: 50 }, (_, i) => i) });
-  for (let length = 0; length < bytes.length; length++) await refused(bytes.slice(0, length), (file) => openZip(file), /no zip archive/);
+  for (let length = 0; length < bytes.length; length++)
+    await refused(bytes.slice(0, length), (file) => openZip(file), /no zip archive/);
   assert.is(text((await (await openZip(fileOf(bytes))).bytes('b', 50)).subarray(32, 35)), ' !"');
 });
 

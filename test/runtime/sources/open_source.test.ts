@@ -1,4 +1,5 @@
-// Where a model lies: a folder, a URL (a server on loopback that knows ranges, ignores them, or lies), Blobs.
+// Where a model lies: a folder, a URL (a server on loopback that knows ranges, ignores them, or
+// lies), Blobs.
 // Every source must give the same bytes for the same ranges and refuse the same paths.
 // Needs: no GPU.
 
@@ -24,7 +25,16 @@ const files: Record<string, Uint8Array<ArrayBuffer>> = {
   'sub/voice ü#1.npz': Uint8Array.of(1, 2, 3),
 };
 
-type Mode = 'ranges' | 'whole' | 'wrong range' | 'no content-range' | 'endless' | 'cut' | 'changing' | 'page for all' | 'broken';
+type Mode =
+  | 'ranges'
+  | 'whole'
+  | 'wrong range'
+  | 'no content-range'
+  | 'endless'
+  | 'cut'
+  | 'changing'
+  | 'page for all'
+  | 'broken';
 
 let folder: string;
 let server: Server;
@@ -37,7 +47,8 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   const path = decodeURIComponent(new URL(request.url!, 'http://localhost').pathname).slice('/model/'.length);
   const data = Object.hasOwn(files, path) ? files[path]! : undefined;
   if (mode === 'broken') return void response.writeHead(503).end();
-  if (!data && mode === 'page for all') return void response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end('<html>');
+  if (!data && mode === 'page for all')
+    return void response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end('<html>');
   if (!data) return void response.writeHead(404).end('none');
   if (mode === 'whole') return void response.writeHead(200).end(data);
   if (mode === 'endless') {
@@ -45,12 +56,17 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
     response.writeHead(200);
     return pour();
   }
-  const [first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '')!.slice(1).map(Number) as [number, number];
+  const [first, last] = /^bytes=(\d+)-(\d+)$/
+    .exec(request.headers.range ?? '')!
+    .slice(1)
+    .map(Number) as [number, number];
   if (first >= data.length) return void response.writeHead(416, { 'content-range': `bytes */${data.length}` }).end();
   const end = Math.min(last + 1, data.length);
   const shift = mode === 'wrong range' && first > 0 ? 1 : 0;
   response.writeHead(206, {
-    ...(mode === 'no content-range' ? {} : { 'content-range': `bytes ${first - shift}-${end - 1 - shift}/${data.length}` }),
+    ...(mode === 'no content-range'
+      ? {}
+      : { 'content-range': `bytes ${first - shift}-${end - 1 - shift}/${data.length}` }),
     'content-length': end - first,
     etag: mode === 'changing' ? `"${requests}"` : '"1"',
   });
@@ -111,10 +127,26 @@ for (const [kind, make] of Object.entries(kinds)) {
     const file = await source.open('data.bin');
     assert.is(file.size, bytes.length);
     assert.match(file.label, /data\.bin$/);
-    for (const [start, end] of [[0, 0], [0, 1], [8, 65_536], [65_535, 65_537], [100_001, 200_003], [200_003, 200_003], [0, 200_003]] as const) {
+    for (const [start, end] of [
+      [0, 0],
+      [0, 1],
+      [8, 65_536],
+      [65_535, 65_537],
+      [100_001, 200_003],
+      [200_003, 200_003],
+      [0, 200_003],
+    ] as const) {
       assert.equal(Buffer.compare(await file.read(start, end), bytes.slice(start, end)), 0, `${start} to ${end}`);
     }
-    for (const [start, end] of [[0, 200_004], [200_004, 200_004], [-1, 4], [5, 4], [0.5, 2], [0, NaN], [0, Infinity]] as const) {
+    for (const [start, end] of [
+      [0, 200_004],
+      [200_004, 200_004],
+      [-1, 4],
+      [5, 4],
+      [0.5, 2],
+      [0, NaN],
+      [0, Infinity],
+    ] as const) {
       assert.instance(await thrown(file.read(start, end)), WeightsError, `${start} to ${end}`);
     }
     await file.close();
@@ -131,12 +163,27 @@ for (const [kind, make] of Object.entries(kinds)) {
     assert.instance(missing, WeightsError);
     assert.match(missing.message, new RegExp(`^${source.label}: got no file "none\\.json"`));
     assert.instance(await thrown(source.open('sub')), WeightsError);
-    assert.match((await thrown(readBytes(source, 'data.bin', { limit: 1000 }))).message, /data\.bin: got 200003 bytes, expected at most 1000/);
+    assert.match(
+      (await thrown(readBytes(source, 'data.bin', { limit: 1000 }))).message,
+      /data\.bin: got 200003 bytes, expected at most 1000/,
+    );
   });
 
   test(`${kind}: paths that leave the folder are refused`, async () => {
     const source = await make();
-    for (const path of ['../data.bin', 'sub/../../data.bin', '/etc/passwd', '..', '', '.', '//x/y', 'sub\\..\\..\\x', 'C:/x', 'c:x', 'a\0b']) {
+    for (const path of [
+      '../data.bin',
+      'sub/../../data.bin',
+      '/etc/passwd',
+      '..',
+      '',
+      '.',
+      '//x/y',
+      'sub\\..\\..\\x',
+      'C:/x',
+      'c:x',
+      'a\0b',
+    ]) {
       for (const act of [() => source.open(path), () => source.has(path)]) {
         const error = await thrown(act());
         assert.instance(error, WeightsError, path);
@@ -206,7 +253,11 @@ test('text that is not UTF-8, JSON that is not JSON', async () => {
   for (const [text, place] of texts) {
     const bad = await thrown(readJson(await openModelSource(new Map([['a.json', new Blob([text])]])), 'a.json'));
     assert.instance(bad, WeightsError);
-    assert.is(bad.message, `files/a.json: got text that is not JSON at ${place}, expected JSON. Fetch the file again.`, text);
+    assert.is(
+      bad.message,
+      `files/a.json: got text that is not JSON at ${place}, expected JSON. Fetch the file again.`,
+      text,
+    );
   }
 });
 

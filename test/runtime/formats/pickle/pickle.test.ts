@@ -1,5 +1,5 @@
-// The restricted unpickler: what Python's own pickles hold, and that nothing in a pickle is called, believed or let grow.
-// test/fixtures/torch/make.py made the attacks.
+// The restricted unpickler: what Python's own pickles hold, and that nothing in a pickle is called,
+// believed or let grow. test/fixtures/torch/make.py made the attacks.
 // Needs: no GPU.
 
 import { suite } from 'uvu';
@@ -21,7 +21,8 @@ const attacks = JSON.parse(await readFile(join(fixtures, 'attacks.json'), 'utf8'
   repeated: Record<string, [string, number][]>;
 };
 const decoded = (text: string) => new Uint8Array(inflateSync(Buffer.from(text, 'base64')));
-const asTorch = (bytes: Uint8Array) => unpickle(bytes, { label: 'text.pt', globals: torchGlobals, refused: refusedTorchName, persistent: storageOf });
+const asTorch = (bytes: Uint8Array) =>
+  unpickle(bytes, { label: 'text.pt', globals: torchGlobals, refused: refusedTorchName, persistent: storageOf });
 
 test('every protocol, as Python writes it', () => {
   const deep = [[[[[[[]]]]]]];
@@ -45,7 +46,14 @@ test('every protocol, as Python writes it', () => {
     assert.is(shared[0], shared[1]);
   }
   const { value } = unpickle(decoded(attacks.good['Python 2']!), { label: 'p', globals: plainGlobals });
-  assert.equal(value, new Map<unknown, unknown>([['a', [1, 2n ** 70n, "it's", 'tab\t\xff']], ['f', 0.5], ['loss', 1.5]]));
+  assert.equal(
+    value,
+    new Map<unknown, unknown>([
+      ['a', [1, 2n ** 70n, "it's", 'tab\t\xff']],
+      ['f', 0.5],
+      ['loss', 1.5],
+    ]),
+  );
 });
 
 test('one pickle after another, and what is cut', () => {
@@ -54,11 +62,16 @@ test('one pickle after another, and what is cut', () => {
   assert.equal(first, { value: 1, end: 5 });
   assert.equal(unpickle(bytes, { label: 'p', globals: new Map(), start: first.end }), { value: 2, end: 10 });
   const whole = decoded(attacks.good['protocol 4']!);
-  for (let length = 0; length < whole.length; length += 7) assert.throws(() => unpickle(whole.subarray(0, length), { label: 'p', globals: plainGlobals }), (error: Error) => error instanceof PickleCutError);
+  for (let length = 0; length < whole.length; length += 7)
+    assert.throws(
+      () => unpickle(whole.subarray(0, length), { label: 'p', globals: plainGlobals }),
+      (error: Error) => error instanceof PickleCutError,
+    );
 });
 
 const reasons: Record<string, RegExp> = {
-  'os.system': /got the global "(posix|nt)\.system", which could run code, expected only tensors, numbers, text, lists and dicts\. Do not use this file/,
+  'os.system':
+    /got the global "(posix|nt)\.system", which could run code, expected only tensors, numbers, text, lists and dicts\. Do not use this file/,
   eval: /got the global "__builtin__\.eval"/,
   "exec inside a tensor's arguments": /"__builtin__\.exec"/,
   getattr: /"__builtin__\.getattr"/,
@@ -85,7 +98,8 @@ for (const [name, coded] of Object.entries(attacks.pickles)) {
   test(`refused: ${name}`, () => refused(name, decoded(coded)));
 }
 for (const [name, parts] of Object.entries(attacks.repeated)) {
-  test(`refused: ${name}`, () => refused(name, new Uint8Array(Buffer.concat(parts.map(([hex, times]) => Buffer.from(hex.repeat(times), 'hex'))))));
+  test(`refused: ${name}`, () =>
+    refused(name, new Uint8Array(Buffer.concat(parts.map(([hex, times]) => Buffer.from(hex.repeat(times), 'hex'))))));
 }
 
 /** The slowest takes 0.15 s and 25 MiB; the bounds leave room for a busy machine. */
@@ -108,7 +122,14 @@ function refused(name: string, bytes: Uint8Array): void {
 }
 
 test('nothing was run', async () => {
-  for (const place of ['.', fixtures]) assert.is(await readFile(join(place, 'owned')).then(() => true, () => false), false);
+  for (const place of ['.', fixtures])
+    assert.is(
+      await readFile(join(place, 'owned')).then(
+        () => true,
+        () => false,
+      ),
+      false,
+    );
 });
 
 test.run();

@@ -1,5 +1,6 @@
-// PyTorch's files: everything that torch itself reads in them, bit for bit, without reading what was not asked for; and files
-// that lie, which must end as errors. test/fixtures/torch/make.py made them, and wrote down what torch reads.
+// PyTorch's files: everything that torch itself reads in them, bit for bit, without reading what
+// was not asked for; and files that lie, which must end as errors. test/fixtures/torch/make.py made
+// them, and wrote down what torch reads.
 // Needs: no GPU.
 
 import { suite } from 'uvu';
@@ -22,7 +23,10 @@ import { gather } from '../../../../runtime/formats/torch/strides.ts';
 const test = suite('torch_file');
 const fixtures = join(dirname(fileURLToPath(import.meta.url)), '../../../fixtures/torch');
 const json = async (name: string) => JSON.parse(await readFile(join(fixtures, name), 'utf8'));
-const expected = (await json('expected.json')) as Record<string, Record<string, { dtype: string; shape: number[]; hex: string }>>;
+const expected = (await json('expected.json')) as Record<
+  string,
+  Record<string, { dtype: string; shape: number[]; hex: string }>
+>;
 const attacks = (await json('attacks.json')) as { files: Record<string, string> };
 const decoded = (text: string) => new Uint8Array(inflateSync(Buffer.from(text, 'base64')));
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
@@ -31,7 +35,10 @@ const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 const fileOf = (bytes: Uint8Array, label: string) => blobBytes(new Blob([bytes as Uint8Array<ArrayBuffer>]), label);
 
 const thrown = async (promise: Promise<unknown>): Promise<Error> => {
-  const error = await promise.then(() => undefined, (error: Error) => error);
+  const error = await promise.then(
+    () => undefined,
+    (error: Error) => error,
+  );
   assert.instance(error, WeightsError);
   return error!;
 };
@@ -66,8 +73,18 @@ for (const [name, tensors] of Object.entries(expected)) {
       assert.equal([info.dtype, info.shape, info.byteLength], [dtype, shape, bytes.length / 2], tensor);
       assert.is(hex(await checkpoint.read(tensor)), bytes, tensor);
       // Any part, whole elements or not.
-      for (const [start, end] of [[0, 1], [1, 7], [5, bytes.length / 2], [bytes.length / 2, bytes.length / 2]] as const) {
-        if (end <= bytes.length / 2 && start <= end) assert.is(hex(await checkpoint.read(tensor, start, end)), bytes.slice(2 * start, 2 * end), `${tensor} ${start} to ${end}`);
+      for (const [start, end] of [
+        [0, 1],
+        [1, 7],
+        [5, bytes.length / 2],
+        [bytes.length / 2, bytes.length / 2],
+      ] as const) {
+        if (end <= bytes.length / 2 && start <= end)
+          assert.is(
+            hex(await checkpoint.read(tensor, start, end)),
+            bytes.slice(2 * start, 2 * end),
+            `${tensor} ${start} to ${end}`,
+          );
       }
     }
     await checkpoint.close();
@@ -93,8 +110,25 @@ test('tied tensors are told from equal ones', async () => {
 test("suno's checkpoints: training state in plain values", async () => {
   for (const name of ['suno.pt', 'suno-legacy.pt']) {
     const { root, close } = await openTorchFile(await openFile(join(fixtures, name)));
-    const at = (...path: (string | number)[]) => path.reduce((value, key) => (Array.isArray(value) ? value[key as number]! : (value as Map<PickleValue, PickleValue>).get(key)!), root as PickleValue);
-    assert.equal([...(at('model_args') as Map<string, PickleValue>)], [['n_layer', 1], ['n_head', 2], ['n_embd', 4], ['block_size', 1024], ['bias', false], ['dropout', 0], ['input_vocab_size', 129600], ['output_vocab_size', 10048]]);
+    const at = (...path: (string | number)[]) =>
+      path.reduce(
+        (value, key) =>
+          Array.isArray(value) ? value[key as number]! : (value as Map<PickleValue, PickleValue>).get(key)!,
+        root as PickleValue,
+      );
+    assert.equal(
+      [...(at('model_args') as Map<string, PickleValue>)],
+      [
+        ['n_layer', 1],
+        ['n_head', 2],
+        ['n_embd', 4],
+        ['block_size', 1024],
+        ['bias', false],
+        ['dropout', 0],
+        ['input_vocab_size', 129600],
+        ['output_vocab_size', 10048],
+      ],
+    );
     assert.is(at('iter_num'), 2 ** 40);
     assert.is(at('best_val_loss'), 1.5);
     assert.equal(at('losses'), [0.25, -3, true, 0.5, 200]);
@@ -105,7 +139,13 @@ test("suno's checkpoints: training state in plain values", async () => {
     assert.equal(at('config', 'size'), [2, 3]);
     assert.is(at('config', 'wandb'), null);
     assert.is(at('config', 'device_object'), 'cuda:0');
-    assert.equal([...(at('order') as Map<string, PickleValue>)], [['z', 1], ['a', Infinity]]);
+    assert.equal(
+      [...(at('order') as Map<string, PickleValue>)],
+      [
+        ['z', 1],
+        ['a', Infinity],
+      ],
+    );
     assert.equal(at('optimizer', 'param_groups', 0, 'betas'), [0.9, 0.95]);
     assert.ok(isTensor(at('optimizer', 'state', 0, 'exp_avg')));
     await close();
@@ -132,15 +172,27 @@ test('opening reads no tensor, and a tensor is read in place', async () => {
 
 test('what is asked for is held against the checkpoint', async () => {
   const checkpoint = await openTorchCheckpoint(await openFile(join(fixtures, 'tensors-zip-2.pt')));
-  assert.match((await thrown(checkpoint.read('bass'))).message, /tensors-zip-2\.pt: got no tensor bass, expected one\. Nearest names: base/);
-  for (const [start, end] of [[0, 241], [-1, 3], [5, 4], [241, 241]]) {
-    assert.match((await thrown(checkpoint.read('base', start, end))).message, /got the byte range \[.*\) of "base", expected one inside its 240 bytes/);
+  assert.match(
+    (await thrown(checkpoint.read('bass'))).message,
+    /tensors-zip-2\.pt: got no tensor bass, expected one\. Nearest names: base/,
+  );
+  for (const [start, end] of [
+    [0, 241],
+    [-1, 3],
+    [5, 4],
+    [241, 241],
+  ]) {
+    assert.match(
+      (await thrown(checkpoint.read('base', start, end))).message,
+      /got the byte range \[.*\) of "base", expected one inside its 240 bytes/,
+    );
   }
   await checkpoint.close();
 });
 
 test('views of large storages, through windows of them', async () => {
-  // 3 rows of 8 M float16 values, 48 MiB: two windows. Each value is its place modulo 65521, a prime.
+  // 3 rows of 8 M float16 values, 48 MiB: two windows. Each value is its place modulo 65521, a
+  // prime.
   const rows = 3;
   const columns = 8_388_611;
   const storage = new Uint16Array(rows * columns);
@@ -154,15 +206,20 @@ test('views of large storages, through windows of them', async () => {
   const transposed = { dtype: 'F16', offset: 0, shape: [columns, rows], stride: [1, columns] } as const;
   const from = 5_000_000 * rows * 2;
   const out = new Uint16Array((await gather(transposed, from, from + 300_000 * 2, read)).buffer);
-  for (let i = 0; i < out.length; i++) if (out[i] !== ((5_000_000 + Math.floor(i / rows) + (i % rows) * columns) % 65521)) assert.unreachable(`element ${i}`);
+  for (let i = 0; i < out.length; i++)
+    if (out[i] !== (5_000_000 + Math.floor(i / rows) + (i % rows) * columns) % 65521)
+      assert.unreachable(`element ${i}`);
   const sliced = { dtype: 'F16', offset: 1, shape: [rows, 2_000_000], stride: [columns, 4] } as const;
   const all = new Uint16Array((await gather(sliced, 0, rows * 2_000_000 * 2, read)).buffer);
-  for (let i = 0; i < all.length; i++) if (all[i] !== ((1 + Math.floor(i / 2_000_000) * columns + (i % 2_000_000) * 4) % 65521)) assert.unreachable(`element ${i}`);
+  for (let i = 0; i < all.length; i++)
+    if (all[i] !== (1 + Math.floor(i / 2_000_000) * columns + (i % 2_000_000) * 4) % 65521)
+      assert.unreachable(`element ${i}`);
   assert.ok(largest <= 32 * 2 ** 20, `${largest} bytes at once`);
 });
 
 test('a ZIP64 file of more than 4 GiB', async () => {
-  // Byte for byte what torch.save wrote; the gigabytes of zeros between are a hole in a sparse file.
+  // Byte for byte what torch.save wrote; the gigabytes of zeros between are a hole in a sparse
+  // file.
   const { head, tail, tailStart } = (await json('large.json')) as { head: string; tail: string; tailStart: number };
   const folder = await mkdtemp(join(tmpdir(), 'torch-file-'));
   try {
@@ -173,7 +230,10 @@ test('a ZIP64 file of more than 4 GiB', async () => {
     const checkpoint = await openCheckpoint(await openModelSource(folder));
     assert.equal(checkpoint.names(), ['huge', 'last']);
     assert.is(checkpoint.info('huge').byteLength, 2 ** 32 + 64);
-    assert.equal([...new Float32Array((await checkpoint.read('huge', 2 ** 32 - 8)).buffer)], [0, 0, ...Array.from({ length: 16 }, (_, i) => i + 1)]);
+    assert.equal(
+      [...new Float32Array((await checkpoint.read('huge', 2 ** 32 - 8)).buffer)],
+      [0, 0, ...Array.from({ length: 16 }, (_, i) => i + 1)],
+    );
     assert.equal([...new Float32Array((await checkpoint.read('last')).buffer)], [0, 1, 2, 3]);
     await checkpoint.close();
   } finally {
@@ -182,27 +242,41 @@ test('a ZIP64 file of more than 4 GiB', async () => {
 });
 
 test('pytorch_model.bin comes after safetensors, and in shards too', async () => {
-  const bin = new Blob([await readFile(join(fixtures, 'module.pt')) as Uint8Array<ArrayBuffer>]);
+  const bin = new Blob([(await readFile(join(fixtures, 'module.pt'))) as Uint8Array<ArrayBuffer>]);
   const one = await openCheckpoint(await openModelSource(new Map([['pytorch_model.bin', bin]])));
   assert.is(one.names().length, Object.keys(expected['module.pt']!).length);
   const safetensors = new Blob([decoded(attacks.files.safetensors!) as Uint8Array<ArrayBuffer>]);
-  const preferred = await openCheckpoint(await openModelSource(new Map([['pytorch_model.bin', bin], ['model.safetensors', safetensors]])));
+  const preferred = await openCheckpoint(
+    await openModelSource(
+      new Map([
+        ['pytorch_model.bin', bin],
+        ['model.safetensors', safetensors],
+      ]),
+    ),
+  );
   assert.is(preferred.names().length, 0);
 
-  const wrapped = new Blob([await readFile(join(fixtures, 'wrapped.pt')) as Uint8Array<ArrayBuffer>]);
+  const wrapped = new Blob([(await readFile(join(fixtures, 'wrapped.pt'))) as Uint8Array<ArrayBuffer>]);
   const index = (map: Record<string, string>) => new Blob([JSON.stringify({ metadata: {}, weight_map: map })]);
   const shards = { 'a.bin': bin, 'b.bin': wrapped };
-  const sharded = (map: Record<string, string>) => openModelSource(new Map(Object.entries({ ...shards, 'pytorch_model.bin.index.json': index(map) }))).then((source) => openCheckpoint(source));
+  const sharded = (map: Record<string, string>) =>
+    openModelSource(new Map(Object.entries({ ...shards, 'pytorch_model.bin.index.json': index(map) }))).then((source) =>
+      openCheckpoint(source),
+    );
   const checkpoint = await sharded({ 'embed.weight': 'a.bin', 'head.weight': 'a.bin', 'norm.weight': 'b.bin' });
   assert.is(hex(await checkpoint.read('norm.weight')), expected['wrapped.pt']!['norm.weight']!.hex);
   assert.is(checkpoint.info('embed.weight').identity, checkpoint.info('head.weight').identity);
   assert.match((await thrown(sharded({ x: 'a.bin' }))).message, /got "x" in "a\.bin", which has no such tensor/);
-  assert.match((await thrown(sharded({ 'embed.weight': 'b.bin', 'norm.bias': '../a.bin' }))).message, /expected one inside the folder/);
+  assert.match(
+    (await thrown(sharded({ 'embed.weight': 'b.bin', 'norm.bias': '../a.bin' }))).message,
+    /expected one inside the folder/,
+  );
 });
 
 const messages: Record<string, RegExp> = {
   'complex-refused.pt': /got torch\.ComplexFloatStorage, expected plain tensors\. Complex numbers are not read/,
-  'sparse-refused.pt': /got torch\._utils\._rebuild_sparse_tensor, expected plain tensors\. Sparse tensors are not read/,
+  'sparse-refused.pt':
+    /got torch\._utils\._rebuild_sparse_tensor, expected plain tensors\. Sparse tensors are not read/,
   'float8-refused.pt': /got torch\.float8_e4m3fn, expected plain tensors\. 8-bit floats are not read/,
   'negated-refused.pt': /got a tensor with the note "neg", expected its plain values, as tensor\.resolve_neg\(\)/,
   'module-refused.pt': /got torch\.nn\.modules\.linear\.Linear, .*save module\.state_dict\(\)/,
@@ -214,7 +288,8 @@ for (const [name, message] of Object.entries(messages)) {
 }
 
 const reasons: Record<string, RegExp> = {
-  'a tensor that ends beyond its storage': /got bytes up to 12 for "w" of shape \[3\], expected at most the 8 of its storage/,
+  'a tensor that ends beyond its storage':
+    /got bytes up to 12 for "w" of shape \[3\], expected at most the 8 of its storage/,
   'a tensor that begins beyond its storage': /bytes up to 16/,
   'a stride beyond its storage': /bytes up to 12/,
   'a storage that is not there': /got no storage "1"/,

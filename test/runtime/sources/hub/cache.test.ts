@@ -1,10 +1,19 @@
-// The cache folder: Python's layout, nothing asked for twice, revisions of all kinds, files that are not there, folders that cannot be written,
-// and who gets to see the token.
+// The cache folder: Python's layout, nothing asked for twice, revisions of all kinds, files that
+// are not there, folders that cannot be written, and who gets to see the token.
 // Needs: no GPU.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { DownloadProgress } from '../../../../runtime/formats/checkpoint.ts';
 import { DownloadError, InputError, WeightsError } from '../../../../runtime/base/errors.ts';
@@ -12,7 +21,17 @@ import { host } from '../../../../runtime/host/platform.ts';
 import { openModelSource } from '../../../../runtime/sources/open_source.ts';
 import { commitId, filesOf, fixtureRepos, formulaBytes, repoOf } from './repos.ts';
 import { etagOf, startHub } from './server.ts';
-import { assertBytes, assertSound, failure, readWhole, restoreEnvironment, setEnvironment, stage, temporaryFolder, treeOf } from './support.ts';
+import {
+  assertBytes,
+  assertSound,
+  failure,
+  readWhole,
+  restoreEnvironment,
+  setEnvironment,
+  stage,
+  temporaryFolder,
+  treeOf,
+} from './support.ts';
 
 const test = suite('hub cache');
 test.after(restoreEnvironment);
@@ -36,7 +55,10 @@ test('blobs by etag, snapshots as links to them, refs with the commit', async ()
   assert.is(readFileSync(join(cacheDir, 'models--org--name', 'refs', 'main'), 'utf8'), FIRST);
   assertSound(cacheDir);
   assert.is(new Set(hub.gets().map(({ path }) => path)).size, hub.gets().length, 'a GET came twice');
-  assert.ok(!hub.gets().some(({ path }) => path.endsWith('copy.json')), 'the same bytes under another name were fetched again');
+  assert.ok(
+    !hub.gets().some(({ path }) => path.endsWith('copy.json')),
+    'the same bytes under another name were fetched again',
+  );
 });
 
 test('the second time: no GET; and of a commit: no request at all', async () => {
@@ -57,9 +79,17 @@ test('the second time: no GET; and of a commit: no request at all', async () => 
 
 test('revisions: branch with slashes, tag, commit, and none such', async () => {
   const { cacheDir, fetch } = await stage(fixtureRepos());
-  assertBytes(await fetch('config.json', { revision: 'refs/pr/5' }), text('{"model_type": "bark", "pr": 5}\n'), 'pull request');
+  assertBytes(
+    await fetch('config.json', { revision: 'refs/pr/5' }),
+    text('{"model_type": "bark", "pr": 5}\n'),
+    'pull request',
+  );
   assertBytes(await fetch('config.json', { revision: 'v1.0' }), text('{"model_type": "bark"}\n'), 'tag');
-  assertBytes(await fetch('config.json', { revision: commitId('pull request') }), text('{"model_type": "bark", "pr": 5}\n'), 'commit');
+  assertBytes(
+    await fetch('config.json', { revision: commitId('pull request') }),
+    text('{"model_type": "bark", "pr": 5}\n'),
+    'commit',
+  );
   const refs = join(cacheDir, 'models--org--name', 'refs');
   assert.is(readFileSync(join(refs, 'refs/pr/5'), 'utf8'), commitId('pull request'));
   assert.is(readFileSync(join(refs, 'v1.0'), 'utf8'), FIRST);
@@ -77,7 +107,8 @@ test('files that the repository lacks are remembered for the commit', async () =
   const source = await open();
   assert.is(await source.has('model.safetensors'), false);
   await failure(source.open('nested/none.json'), 'missing', /org\/name.*nested\/none\.json/, [WeightsError]);
-  for (const path of ['model.safetensors', 'nested/none.json']) assert.ok(existsSync(join(cacheDir, 'models--org--name/.no_exist', FIRST, path)), path);
+  for (const path of ['model.safetensors', 'nested/none.json'])
+    assert.ok(existsSync(join(cacheDir, 'models--org--name/.no_exist', FIRST, path)), path);
   hub.log.length = 0;
   assert.is(await (await open({ revision: FIRST })).has('model.safetensors'), false);
   assert.equal(hub.log, [], 'asked again for what a commit can never have');
@@ -108,11 +139,18 @@ test('no such repository, a gated one, a private one, a renamed one', async () =
 
   hub.repos.set('org/name', { ...repoOf({ 'config.json': '{"b": 1}' }, 'b'), privateTo: 'hf_private' });
   const cacheDir = temporaryFolder();
-  const error = await failure(fetch('config.json', { cacheDir }), 'private', /org\/name/, [DownloadError, WeightsError]);
+  const error = await failure(fetch('config.json', { cacheDir }), 'private', /org\/name/, [
+    DownloadError,
+    WeightsError,
+  ]);
   assert.match(error.message, /HF_TOKEN|log ?in|token/);
   assertBytes(await fetch('config.json', { cacheDir, token: 'hf_private' }), text('{"b": 1}'), 'private');
   hub.repos.delete('org/name');
-  await failure(fetch('config.json', { cacheDir: temporaryFolder() }), 'none', /org\/name.*(check|spell|token|private)/is);
+  await failure(
+    fetch('config.json', { cacheDir: temporaryFolder() }),
+    'none',
+    /org\/name.*(check|spell|token|private)/is,
+  );
 
   hub.repos.set('org/name', { ...repoOf({}), movedTo: 'new-org/new.name' });
   hub.repos.set('new-org/new.name', repoOf({ 'config.json': '{"moved": true}', 'pytorch_model.bin': weights }));
@@ -123,7 +161,10 @@ test('no such repository, a gated one, a private one, a renamed one', async () =
 });
 
 test('small files through resolve-cache, and compressed', async () => {
-  const repo = { ...repoOf({ 'config.json': '{"a": 1}'.padEnd(5000), 'sub/é ü.json': '{"b": 2}' }), resolveCache: true };
+  const repo = {
+    ...repoOf({ 'config.json': '{"a": 1}'.padEnd(5000), 'sub/é ü.json': '{"b": 2}' }),
+    resolveCache: true,
+  };
   const { hub, cacheDir, fetch } = await stage({ 'org/name': repo });
   hub.gzip = 'accepted';
   assertBytes(await fetch('config.json'), text('{"a": 1}'.padEnd(5000)), 'resolve-cache');
@@ -131,9 +172,14 @@ test('small files through resolve-cache, and compressed', async () => {
   assertSound(cacheDir);
   repo.resolveCache = false;
   const other = join(temporaryFolder(), 'cache');
-  assertBytes(await fetch('config.json', { cacheDir: other }), text('{"a": 1}'.padEnd(5000)), 'gzip where it is accepted');
+  assertBytes(
+    await fetch('config.json', { cacheDir: other }),
+    text('{"a": 1}'.padEnd(5000)),
+    'gzip where it is accepted',
+  );
   hub.gzip = 'always'; // against the request's wish, as some proxies do; Deno does not undo that
-  if (host === 'node') assertBytes(await fetch('sub/é ü.json', { cacheDir: other }), text('{"b": 2}'), 'gzip, asked or not');
+  if (host === 'node')
+    assertBytes(await fetch('sub/é ü.json', { cacheDir: other }), text('{"b": 2}'), 'gzip, asked or not');
   assertSound(other);
 });
 
@@ -151,16 +197,36 @@ test('the token goes to the Hub, and to nobody else', async () => {
     setEnvironment(variables);
     hub.faults = [{ port: 'cdn', method: 'GET', cut: 1000 }]; // resuming asks the Hub for a new link, or not
     assertBytes(await fetch('pytorch_model.bin', from === 'option' ? { token: 'hf_secret' } : {}), weights, from);
-    for (const entry of hub.log) assert.is(entry.authorization, entry.port === 'hub' ? 'Bearer hf_secret' : undefined, `${from}: ${entry.method} ${entry.port} ${entry.path}`);
+    for (const entry of hub.log)
+      assert.is(
+        entry.authorization,
+        entry.port === 'hub' ? 'Bearer hf_secret' : undefined,
+        `${from}: ${entry.method} ${entry.port} ${entry.path}`,
+      );
     for (const status of [301, 302, 307, 308]) {
-      hub.faults = [{ port: 'hub', status, headers: { Location: `${elsewhere.endpoint}/org/name/resolve/main/config.json` }, times: Infinity }];
-      await fetch('config.json', { token: 'hf_secret' }).catch((error: unknown) => failure(Promise.reject(error), from));
+      hub.faults = [
+        {
+          port: 'hub',
+          status,
+          headers: { Location: `${elsewhere.endpoint}/org/name/resolve/main/config.json` },
+          times: Infinity,
+        },
+      ];
+      await fetch('config.json', { token: 'hf_secret' }).catch((error: unknown) =>
+        failure(Promise.reject(error), from),
+      );
     }
     hub.faults = [{ port: 'cdn', status: 403, times: Infinity }];
-    const { message } = await failure(fetch('pytorch_model.bin', { token: 'hf_secret', cacheDir: temporaryFolder() }), from);
+    const { message } = await failure(
+      fetch('pytorch_model.bin', { token: 'hf_secret', cacheDir: temporaryFolder() }),
+      from,
+    );
     assert.not.match(message, /hf_secret|sig=/);
   }
-  assert.equal(elsewhere.log.filter(({ authorization }) => authorization), []);
+  assert.equal(
+    elsewhere.log.filter(({ authorization }) => authorization),
+    [],
+  );
 });
 
 test('a token that no header can carry', async () => {
@@ -179,20 +245,31 @@ test('progress: from above nothing to the total, and says what an earlier try fe
   const events: DownloadProgress[] = [];
   await fetch('pytorch_model.bin', { onDownload: (event) => void events.push({ ...event }) });
   assert.ok(events.length >= 2, JSON.stringify(events));
-  assert.ok(events.every(({ file, total, done }, i) => file === 'pytorch_model.bin' && total === bytes.length && done <= total && done >= (events[i - 1]?.done ?? 0)), JSON.stringify(events));
+  assert.ok(
+    events.every(
+      ({ file, total, done }, i) =>
+        file === 'pytorch_model.bin' && total === bytes.length && done <= total && done >= (events[i - 1]?.done ?? 0),
+    ),
+    JSON.stringify(events),
+  );
   assert.is(events.at(-1)!.done, bytes.length);
 });
 
 /** Bytes of unfinished downloads on disk. */
 function partialBytes(cacheDir: string): number {
   if (!existsSync(cacheDir)) return 0;
-  const partials = readdirSync(cacheDir, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.partial'));
+  const partials = readdirSync(cacheDir, { recursive: true, encoding: 'utf8' }).filter((path) =>
+    path.endsWith('.partial'),
+  );
   return partials.reduce((sum, path) => sum + statSync(join(cacheDir, path)).size, 0);
 }
 
 test('a signal stops at once, leaves what came, and the next try goes on from there', async () => {
   const bytes = formulaBytes(300_007);
-  const { hub, cacheDir, fetch } = await stage({ 'org/name': repoOf({ 'pytorch_model.bin': bytes }) }, { HF_HUB_DOWNLOAD_TIMEOUT: '30' });
+  const { hub, cacheDir, fetch } = await stage(
+    { 'org/name': repoOf({ 'pytorch_model.bin': bytes }) },
+    { HF_HUB_DOWNLOAD_TIMEOUT: '30' },
+  );
   hub.faults = [{ port: 'cdn', method: 'GET', stall: 180_000 }];
   const controller = new AbortController();
   const why = new Error('enough');
@@ -201,7 +278,10 @@ test('a signal stops at once, leaves what came, and the next try goes on from th
     // What the server gave may still be on its way: only what is on disk can be kept.
     if (partialBytes(cacheDir) >= 180_000 && !stopped) controller.abort(((stopped = Date.now()), why));
   }, 5);
-  const error = await fetch('pytorch_model.bin', { signal: controller.signal }).then(() => assert.unreachable(), (reason: unknown) => reason);
+  const error = await fetch('pytorch_model.bin', { signal: controller.signal }).then(
+    () => assert.unreachable(),
+    (reason: unknown) => reason,
+  );
   clearInterval(timer);
   assert.is(error, why);
   assert.ok(Date.now() - stopped < 1000, `took ${Date.now() - stopped} ms`);
@@ -209,7 +289,13 @@ test('a signal stops at once, leaves what came, and the next try goes on from th
   const first = hub.bytesGiven();
   assertBytes(await fetch('pytorch_model.bin'), bytes, 'afterwards');
   assert.ok(hub.bytesGiven() <= bytes.length + 60_000, `${first} and then ${hub.bytesGiven() - first} bytes`);
-  const aborted = await fetch('pytorch_model.bin', { signal: AbortSignal.abort(why), cacheDir: temporaryFolder() }).then(() => undefined, (reason: unknown) => reason);
+  const aborted = await fetch('pytorch_model.bin', {
+    signal: AbortSignal.abort(why),
+    cacheDir: temporaryFolder(),
+  }).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   assert.is(aborted, why, 'a signal that was aborted before');
 });
 
@@ -218,11 +304,17 @@ test('a cache that cannot be written: what is there is used, the rest says what 
   await fetch('config.json');
   const blocked = join(temporaryFolder(), 'file');
   writeFileSync(blocked, '');
-  await failure(fetch('config.json', { cacheDir: join(blocked, 'cache') }), 'a file in the way', /HF_HUB_CACHE|HF_HOME|cacheDir|cache-dir/);
+  await failure(
+    fetch('config.json', { cacheDir: join(blocked, 'cache') }),
+    'a file in the way',
+    /HF_HUB_CACHE|HF_HOME|cacheDir|cache-dir/,
+  );
 
   const root = process.geteuid?.() === 0;
   if (process.platform === 'win32') return void console.log('\nskip: read-only folders are another thing on Windows');
-  const folders = treeOf(cacheDir).filter(({ kind }) => kind === 'folder').map(({ path }) => join(cacheDir, path));
+  const folders = treeOf(cacheDir)
+    .filter(({ kind }) => kind === 'folder')
+    .map(({ path }) => join(cacheDir, path));
   for (const folder of [...folders, cacheDir]) chmodSync(folder, 0o555);
   chmodSync(dirname(cacheDir), 0o755);
   if (root) process.seteuid!(65534); // root may write anywhere

@@ -1,4 +1,5 @@
-// The lock between processes: never two holders, waiting that ends by a signal or by what was waited for, and what dead holders leave.
+// The lock between processes: never two holders, waiting that ends by a signal or by what was
+// waited for, and what dead holders leave.
 // Needs: no GPU.
 
 import { suite } from 'uvu';
@@ -45,7 +46,13 @@ test('waiting ends with the signal, or once it is pointless', async () => {
   const controller = new AbortController();
   const waiting = takeLock(folder, 'blob', { signal: controller.signal });
   setTimeout(() => controller.abort(why), 30);
-  assert.is(await waiting.then(() => undefined, (reason: unknown) => reason), why);
+  assert.is(
+    await waiting.then(
+      () => undefined,
+      (reason: unknown) => reason,
+    ),
+    why,
+  );
   let done = false;
   setTimeout(() => (done = true), 30);
   assert.is(await takeLock(folder, 'blob', { until: async () => done }), undefined);
@@ -68,7 +75,10 @@ test('a holder whose process is gone is forgotten at once; one of nonsense is no
   await next!.release();
   assert.equal(readdirSync(folder), []);
   writeFileSync(join(folder, 'blob.0123456789abcdef.lock'), 'who knows');
-  const late = await takeLock(folder, 'blob', { signal: AbortSignal.timeout(200) }).then(() => 'taken', () => 'waited');
+  const late = await takeLock(folder, 'blob', { signal: AbortSignal.timeout(200) }).then(
+    () => 'taken',
+    () => 'waited',
+  );
   assert.is(late, 'waited');
 });
 

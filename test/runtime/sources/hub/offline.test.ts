@@ -9,7 +9,16 @@ import { DownloadError, WeightsError } from '../../../../runtime/base/errors.ts'
 import { whyMissing } from '../../../../runtime/files/read.ts';
 import { openModelSource } from '../../../../runtime/sources/open_source.ts';
 import { commitId, fixtureRepos, formulaBytes } from './repos.ts';
-import { assertBytes, assertSound, failure, readWhole, restoreEnvironment, setEnvironment, stage, temporaryFolder } from './support.ts';
+import {
+  assertBytes,
+  assertSound,
+  failure,
+  readWhole,
+  restoreEnvironment,
+  setEnvironment,
+  stage,
+  temporaryFolder,
+} from './support.ts';
 import type { Stage } from './support.ts';
 
 const test = suite('hub offline');
@@ -51,7 +60,11 @@ test('localFilesOnly: the same', async () => {
   const source = await open({ localFilesOnly: true });
   assertBytes(await readWhole(source, 'pytorch_model.bin'), weights, 'local');
   await failure(source.open('copy.json'), 'not fetched', /copy\.json/);
-  await failure(open({ localFilesOnly: true, cacheDir: temporaryFolder() }).then((empty) => empty.open('config.json')), 'empty cache', /org\/name.*(offline|network|localFilesOnly)/is);
+  await failure(
+    open({ localFilesOnly: true, cacheDir: temporaryFolder() }).then((empty) => empty.open('config.json')),
+    'empty cache',
+    /org\/name.*(offline|network|localFilesOnly)/is,
+  );
   assert.equal(hub.log, []);
 });
 
@@ -72,7 +85,12 @@ test('nobody answers: what the cache holds is used, what it lacks names itself',
   assert.is(await source.has('model.safetensors'), false);
   assert.ok(Date.now() - started < 4000, `took ${Date.now() - started} ms`);
   await failure(fetch('copy.json'), 'down', /copy\.json/, [DownloadError]);
-  await failure(fetch('config.json', { cacheDir: temporaryFolder() }), 'down, empty cache', /org\/name.*network|network.*org\/name/is, [DownloadError]);
+  await failure(
+    fetch('config.json', { cacheDir: temporaryFolder() }),
+    'down, empty cache',
+    /org\/name.*network|network.*org\/name/is,
+    [DownloadError],
+  );
   assertSound(cacheDir);
   await hub.reopen();
   assertBytes(await fetch('copy.json'), new TextEncoder().encode('{"model_type": "bark"}\n'), 'up again');
@@ -80,7 +98,14 @@ test('nobody answers: what the cache holds is used, what it lacks names itself',
 
 test('the Hub is out of order, or shows a page of its own: what the cache holds is used', async () => {
   const { hub, fetch } = await filled();
-  for (const fault of [{ status: 503 }, { status: 500 }, { status: 429, headers: { 'Retry-After': '3600' } }, { status: 200, headers: { 'Content-Type': 'text/html' }, body: '<html>Log in</html>' }, { cut: 0 }, { hang: true }]) {
+  for (const fault of [
+    { status: 503 },
+    { status: 500 },
+    { status: 429, headers: { 'Retry-After': '3600' } },
+    { status: 200, headers: { 'Content-Type': 'text/html' }, body: '<html>Log in</html>' },
+    { cut: 0 },
+    { hang: true },
+  ]) {
     hub.faults = [{ ...fault, times: Infinity }];
     const started = Date.now();
     assertBytes(await fetch('pytorch_model.bin'), weights, JSON.stringify(fault));
@@ -94,7 +119,10 @@ test('a model of which the cache holds a part only: what is missing is the netwo
   const { hub, open } = await filled();
   await hub.close();
   const absent = new WeightsError('no copy');
-  assert.match((await whyMissing(await open({ localFilesOnly: true }), 'copy.json', absent)).message, /got no file "copy\.json" in .*the network is not to be used/);
+  assert.match(
+    (await whyMissing(await open({ localFilesOnly: true }), 'copy.json', absent)).message,
+    /got no file "copy\.json" in .*the network is not to be used/,
+  );
   assert.match((await whyMissing(await open(), 'copy.json', absent)).message, /got no answer from/);
   assert.is(await whyMissing(await openModelSource(new Map()), 'copy.json', absent), absent);
 });

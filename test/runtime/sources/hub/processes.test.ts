@@ -1,4 +1,5 @@
-// Several processes and one cache: killed at any moment, two at once, locks that nobody holds any more, and a disk that is full.
+// Several processes and one cache: killed at any moment, two at once, locks that nobody holds any
+// more, and a disk that is full.
 // Needs: no GPU.
 
 import { suite } from 'uvu';
@@ -24,7 +25,18 @@ const SHA = sha256(weights);
 const CHILD = join(temporaryFolder(), 'child.mjs');
 
 // One file without tsx starts in a tenth of the time.
-test.before(() => void buildSync({ entryPoints: [fileURLToPath(new URL('child.ts', import.meta.url))], outfile: CHILD, bundle: true, platform: 'node', format: 'esm', target: 'node20', logLevel: 'silent' }));
+test.before(
+  () =>
+    void buildSync({
+      entryPoints: [fileURLToPath(new URL('child.ts', import.meta.url))],
+      outfile: CHILD,
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      target: 'node20',
+      logLevel: 'silent',
+    }),
+);
 
 interface Child {
   /** When it begins to fetch. */
@@ -37,20 +49,34 @@ interface Child {
 function fetchInChild(cacheDir: string, path = 'pytorch_model.bin'): Child {
   const child = spawn(process.execPath, [CHILD, cacheDir, path], { stdio: ['ignore', 'pipe', 'inherit'] });
   let printed = '';
-  const ready = new Promise<void>((resolve) => child.stdout.on('data', (text: Buffer) => ((printed += text), printed.includes('ready\n') && resolve())));
-  const said = new Promise<string | undefined>((resolve) => child.on('close', (_, signal) => resolve(signal ? undefined : printed.trim().split('\n').at(-1))));
+  const ready = new Promise<void>((resolve) =>
+    child.stdout.on('data', (text: Buffer) => ((printed += text), printed.includes('ready\n') && resolve())),
+  );
+  const said = new Promise<string | undefined>((resolve) =>
+    child.on('close', (_, signal) => resolve(signal ? undefined : printed.trim().split('\n').at(-1))),
+  );
   return { ready, said, kill: () => void child.kill('SIGKILL') };
 }
 
 async function until(what: string, condition: () => boolean): Promise<void> {
-  for (const started = Date.now(); !condition(); await sleep(2)) assert.ok(Date.now() - started < 10_000, `${what}: waited 10 s`);
+  for (const started = Date.now(); !condition(); await sleep(2))
+    assert.ok(Date.now() - started < 10_000, `${what}: waited 10 s`);
 }
 
-const weightsGiven = (hub: FakeHub): number => hub.log.filter(({ port }) => port === 'cdn').reduce((sum, { bytes }) => sum + bytes, 0);
-/** What of the weights lies on the disk. The server cannot tell: megabytes may wait in sockets when a process dies. */
+const weightsGiven = (hub: FakeHub): number =>
+  hub.log.filter(({ port }) => port === 'cdn').reduce((sum, { bytes }) => sum + bytes, 0);
+/**
+ * What of the weights lies on the disk. The server cannot tell: megabytes may wait in sockets when
+ * a process dies.
+ */
 function onDisk(cacheDir: string): number {
   const blobs = join(cacheDir, 'models--org--name/blobs');
-  return Math.max(0, ...(existsSync(blobs) ? readdirSync(blobs) : []).map((name) => statSync(join(blobs, name), { throwIfNoEntry: false })?.size ?? 0));
+  return Math.max(
+    0,
+    ...(existsSync(blobs) ? readdirSync(blobs) : []).map(
+      (name) => statSync(join(blobs, name), { throwIfNoEntry: false })?.size ?? 0,
+    ),
+  );
 }
 
 const large = () => ({ 'org/name': repoOf({ 'config.json': '{}', 'pytorch_model.bin': weights }) });
@@ -64,14 +90,28 @@ test('killed at ten moments: the eleventh ends it, right and without fetching ag
     const gets = hub.gets(/blobs/).length;
     const child = fetchInChild(cacheDir);
     await child.ready;
-    return { child, check: () => assert.ok(starts(hub, /blobs/).slice(gets).every((start) => start >= disk), `${i}: ${disk} bytes were there, asked from ${starts(hub, /blobs/).slice(gets)}`) };
+    return {
+      child,
+      check: () =>
+        assert.ok(
+          starts(hub, /blobs/)
+            .slice(gets)
+            .every((start) => start >= disk),
+          `${i}: ${disk} bytes were there, asked from ${starts(hub, /blobs/).slice(gets)}`,
+        ),
+    };
   };
   for (let i = 0; i < 10; i++) {
     const { child, check } = await begin(i);
     const before = weightsGiven(hub);
-    // Some at a number of bytes, some at a time: before the first byte, or while it hashes what is there.
+    // Some at a number of bytes, some at a time: before the first byte, or while it hashes what is
+    // there.
     if (i % 3 === 2) await sleep(60 * random());
-    else await Promise.race([until('bytes', () => weightsGiven(hub) >= before + 200_000 + 600_000 * random()), child.said]);
+    else
+      await Promise.race([
+        until('bytes', () => weightsGiven(hub) >= before + 200_000 + 600_000 * random()),
+        child.said,
+      ]);
     child.kill();
     await child.said;
     check();
@@ -83,7 +123,10 @@ test('killed at ten moments: the eleventh ends it, right and without fetching ag
   assert.is(await child.said, SHA);
   check();
   assertSound(cacheDir);
-  assert.ok(starts(hub, /blobs/).filter((start) => start > 0).length >= 4, `hardly ever taken up: ${starts(hub, /blobs/)}`);
+  assert.ok(
+    starts(hub, /blobs/).filter((start) => start > 0).length >= 4,
+    `hardly ever taken up: ${starts(hub, /blobs/)}`,
+  );
   assert.equal(readdirSync(join(cacheDir, 'models--org--name/blobs')), [SHA], 'what was partial is gone');
   assert.equal(readdirSync(join(cacheDir, '.locks/models--org--name')), [], 'no lock is left');
 });
@@ -112,7 +155,11 @@ test('two at once, and the one that downloads is killed: the other goes on from 
   first.kill();
   assert.is(await first.said, undefined);
   assert.is(await second.said, SHA);
-  assert.equal(starts(hub, /blobs/).map((start) => start >= disk), [false, true], `${disk} bytes were there, asked from ${starts(hub, /blobs/)}`);
+  assert.equal(
+    starts(hub, /blobs/).map((start) => start >= disk),
+    [false, true],
+    `${disk} bytes were there, asked from ${starts(hub, /blobs/)}`,
+  );
   assertSound(cacheDir);
 });
 
@@ -120,8 +167,11 @@ test('two sources in one process: one download', async () => {
   const { hub, cacheDir, fetch } = await stage(large());
   hub.bytesPerSecond = 40_000_000;
   const told: [number, number][][] = [[], []]; // the one that waits is told of the other's bytes, to the end
-  const both = told.map((events) => fetch('pytorch_model.bin', { onDownload: ({ done, total }) => events.push([done, total]) }));
-  for (const bytes of await Promise.all([...both, fetch('config.json')])) if (bytes.length > 2) assertBytes(bytes, weights, 'both');
+  const both = told.map((events) =>
+    fetch('pytorch_model.bin', { onDownload: ({ done, total }) => events.push([done, total]) }),
+  );
+  for (const bytes of await Promise.all([...both, fetch('config.json')]))
+    if (bytes.length > 2) assertBytes(bytes, weights, 'both');
   for (const events of told) assert.equal(events.at(-1), [weights.length, weights.length]);
   assert.ok(weightsGiven(hub) <= weights.length + 2 ** 17, `${weightsGiven(hub)} bytes`);
   assertSound(cacheDir);
@@ -172,7 +222,12 @@ test('a disk that fills up in the middle', async () => {
     assertBytes(await fetch('pytorch_model.bin', { cacheDir }), weights, 'with space again');
     assert.ok(weightsGiven(hub) - before < 7_000_000, `${weightsGiven(hub) - before} bytes`);
     writeFileSync(filler, formulaBytes(1_000_000, 2));
-    await failure(fetch('pytorch_model.bin', { cacheDir: join(disk, 'second') }), 'full from the start', /space|free/i, [DownloadError]);
+    await failure(
+      fetch('pytorch_model.bin', { cacheDir: join(disk, 'second') }),
+      'full from the start',
+      /space|free/i,
+      [DownloadError],
+    );
   } finally {
     execFileSync('umount', ['-l', disk], { stdio: 'ignore' });
   }

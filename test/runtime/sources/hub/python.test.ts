@@ -1,5 +1,6 @@
-// One cache folder for this library and for Python's huggingface_hub: what it recorded (fixtures/hub/make.py) is found and is made the same;
-// and where BARK_TEST_PYTHON, or python3, has huggingface_hub, it finds what was fetched here, and the other way about.
+// One cache folder for this library and for Python's huggingface_hub: what it recorded
+// (fixtures/hub/make.py) is found and is made the same; and where BARK_TEST_PYTHON, or python3, has
+// huggingface_hub, it finds what was fetched here, and the other way about.
 // Needs: no GPU.
 
 import { suite } from 'uvu';
@@ -10,13 +11,25 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { env } from '../../../../runtime/host/platform.ts';
 import { commitId, fixtureRepos } from './repos.ts';
-import { assertBytes, assertSound, failure, readWhole, restoreEnvironment, setEnvironment, stage, temporaryFolder, treeOf } from './support.ts';
+import {
+  assertBytes,
+  assertSound,
+  failure,
+  readWhole,
+  restoreEnvironment,
+  setEnvironment,
+  stage,
+  temporaryFolder,
+  treeOf,
+} from './support.ts';
 import type { Entry, Stage } from './support.ts';
 
 const test = suite('hub and Python');
 test.after(restoreEnvironment);
 
-const recorded: { made_by: string; tree: Entry[] } = JSON.parse(readFileSync(new URL('../../../fixtures/hub/python_cache.json', import.meta.url), 'utf8'));
+const recorded: { made_by: string; tree: Entry[] } = JSON.parse(
+  readFileSync(new URL('../../../fixtures/hub/python_cache.json', import.meta.url), 'utf8'),
+);
 const files = fixtureRepos()['org/name']!.commits.get(commitId('first'))!;
 const MISSING = ['model.safetensors', 'nested/none.json'];
 
@@ -39,8 +52,15 @@ async function readAll({ open }: Pick<Stage, 'open'>): Promise<void> {
     assert.is(await source.has(path), false, path);
     await failure(source.open(path), path, /org\/name/);
   }
-  assert.match(new TextDecoder().decode(await readWhole(await open({ revision: 'refs/pr/5' }), 'config.json')), /"pr": 5/);
-  assertBytes(await readWhole(await open({ revision: 'v1.0' }), 'pytorch_model.bin'), files.get('pytorch_model.bin')!.bytes, 'tag');
+  assert.match(
+    new TextDecoder().decode(await readWhole(await open({ revision: 'refs/pr/5' }), 'config.json')),
+    /"pr": 5/,
+  );
+  assertBytes(
+    await readWhole(await open({ revision: 'v1.0' }), 'pytorch_model.bin'),
+    files.get('pytorch_model.bin')!.bytes,
+    'tag',
+  );
 }
 
 test("Python's cache: all is found, online without a GET, offline without a request", async () => {
@@ -68,7 +88,13 @@ const run = promisify(execFile);
 async function python(code: string, variables: Record<string, string> = {}): Promise<unknown> {
   const name = env('BARK_TEST_PYTHON') ?? 'python3';
   const { stdout } = await run(name, ['-c', `import json, os\nimport huggingface_hub as hub\n${code}`], {
-    env: { ...process.env, HF_HUB_DISABLE_XET: '1', HF_HUB_DISABLE_PROGRESS_BARS: '1', HF_HUB_DISABLE_TELEMETRY: '1', ...variables },
+    env: {
+      ...process.env,
+      HF_HUB_DISABLE_XET: '1',
+      HF_HUB_DISABLE_PROGRESS_BARS: '1',
+      HF_HUB_DISABLE_TELEMETRY: '1',
+      ...variables,
+    },
   });
   return JSON.parse(stdout);
 }
@@ -86,23 +112,38 @@ print(json.dumps({'found': found, 'whole': sorted(os.listdir(whole)), 'warnings'
 
 test('Python finds what was fetched here, and this what Python fetches now', async () => {
   const there = await python('print(json.dumps(hub.__version__))').catch(() => undefined);
-  if (there === undefined) return void console.log('\nskip: no Python with huggingface_hub (BARK_TEST_PYTHON names one)');
+  if (there === undefined)
+    return void console.log('\nskip: no Python with huggingface_hub (BARK_TEST_PYTHON names one)');
   const made = await stage(fixtureRepos());
   await readAll(made);
   made.hub.log.length = 0;
-  const found = await python(FIND, { HF_HUB_OFFLINE: '1', CACHE: made.cacheDir, PATHS: JSON.stringify([...files.keys(), ...MISSING]) });
+  const found = await python(FIND, {
+    HF_HUB_OFFLINE: '1',
+    CACHE: made.cacheDir,
+    PATHS: JSON.stringify([...files.keys(), ...MISSING]),
+  });
   assert.equal(found, {
-    found: Object.fromEntries([...[...files].map(([path, { bytes }]) => [path, Buffer.from(bytes).toString('hex')] as const), ...MISSING.map((path) => [path, 'known to be missing'] as const)]),
+    found: Object.fromEntries([
+      ...[...files].map(([path, { bytes }]) => [path, Buffer.from(bytes).toString('hex')] as const),
+      ...MISSING.map((path) => [path, 'known to be missing'] as const),
+    ]),
     whole: [...new Set([...files.keys()].map((path) => path.split('/')[0]!))].sort(),
     warnings: [],
     revisions: 2,
   });
   // Online too: Python is content with these blobs.
-  await python(`print(json.dumps(hub.hf_hub_download('org/name', 'pytorch_model.bin', cache_dir=os.environ['CACHE'])))`, { CACHE: made.cacheDir });
+  await python(
+    `print(json.dumps(hub.hf_hub_download('org/name', 'pytorch_model.bin', cache_dir=os.environ['CACHE'])))`,
+    { CACHE: made.cacheDir },
+  );
   assert.equal(made.hub.gets(/resolve|blobs/), []);
 
   const cacheDir = join(temporaryFolder(), 'cache');
-  for (const path of files.keys()) await python(`print(json.dumps(hub.hf_hub_download('org/name', os.environ['FILE'], cache_dir=os.environ['CACHE'])))`, { CACHE: cacheDir, FILE: path });
+  for (const path of files.keys())
+    await python(
+      `print(json.dumps(hub.hf_hub_download('org/name', os.environ['FILE'], cache_dir=os.environ['CACHE'])))`,
+      { CACHE: cacheDir, FILE: path },
+    );
   made.hub.log.length = 0;
   setEnvironment({ HF_ENDPOINT: made.hub.endpoint, HF_HUB_OFFLINE: '1' });
   const source = await made.open({ cacheDir });

@@ -1,5 +1,6 @@
-// A cache in a state that nobody wanted: damaged partial files, links that are not possible, the same bytes under two names,
-// many files at once, and a Hub that does not answer while someone waits.
+// A cache in a state that nobody wanted: damaged partial files, links that are not possible, the
+// same bytes under two names, many files at once, and a Hub that does not answer while someone
+// waits.
 // Needs: no GPU.
 
 import { suite } from 'uvu';
@@ -22,9 +23,13 @@ async function halfFetched(): Promise<Stage & { partials: string[] }> {
   const made = await stage({ 'org/name': repoOf({ 'pytorch_model.bin': weights }) }, { HF_HUB_DOWNLOAD_TIMEOUT: '30' });
   const controller = new AbortController();
   made.hub.faults = [{ port: 'cdn', method: 'GET', stall: 150_000 }];
-  const find = () => (existsSync(blobsOf(made)) ? readdirSync(blobsOf(made)) : []).map((name) => join(blobsOf(made), name));
+  const find = () =>
+    (existsSync(blobsOf(made)) ? readdirSync(blobsOf(made)) : []).map((name) => join(blobsOf(made), name));
   const timer = setInterval(() => find().some((path) => lstatSync(path).size >= 150_000) && controller.abort(), 10);
-  await made.fetch('pytorch_model.bin', { signal: controller.signal }).then(() => assert.unreachable(), () => {});
+  await made.fetch('pytorch_model.bin', { signal: controller.signal }).then(
+    () => assert.unreachable(),
+    () => {},
+  );
   clearInterval(timer);
   const partials = find();
   assert.is(partials.length, 1, `${partials}`);
@@ -33,7 +38,11 @@ async function halfFetched(): Promise<Stage & { partials: string[] }> {
 }
 
 const damages: Record<string, (path: string) => void> = {
-  'other bytes': (path) => writeFileSync(path, readFileSync(path).map((byte, i) => (i === 777 ? byte ^ 1 : byte))),
+  'other bytes': (path) =>
+    writeFileSync(
+      path,
+      readFileSync(path).map((byte, i) => (i === 777 ? byte ^ 1 : byte)),
+    ),
   'too many bytes': (path) => appendFileSync(path, formulaBytes(400_000, 3)),
   'as many bytes as the file, not its own': (path) => writeFileSync(path, formulaBytes(300_007, 4)),
   'no bytes': (path) => truncateSync(path, 0),
@@ -71,11 +80,16 @@ test('the same bytes under two names at once, and all files at once: each once',
   const files = [...hub.repos.get('org/name')!.commits.get(commitId('first'))!];
   const source = await open();
   hub.bytesPerSecond = 20_000;
-  await Promise.all([...files, ...files].map(async ([path, { bytes }]) => assertBytes(await readWhole(source, path), bytes, path)));
+  await Promise.all(
+    [...files, ...files].map(async ([path, { bytes }]) => assertBytes(await readWhole(source, path), bytes, path)),
+  );
   const gets = hub.gets(/resolve/).map(({ path }) => path);
   assert.is(gets.length, new Set(gets).size, `${gets}`);
   assert.is(gets.filter((path) => /config|copy/.test(path)).length, 1);
-  assert.is(hub.bytesGiven() - 'Found'.length, files.reduce((sum, [path, { bytes }]) => sum + (path === 'copy.json' ? 0 : bytes.length), 0));
+  assert.is(
+    hub.bytesGiven() - 'Found'.length,
+    files.reduce((sum, [path, { bytes }]) => sum + (path === 'copy.json' ? 0 : bytes.length), 0),
+  );
   assertSound(cacheDir);
 });
 
@@ -98,7 +112,10 @@ test('a signal ends the wait for a Hub that does not answer', async () => {
     const { hub, fetch } = await stage(fixtureRepos(), { HF_HUB_DOWNLOAD_TIMEOUT: '30', HF_HUB_ETAG_TIMEOUT: '30' });
     hub.faults = [{ port, hang: true, times: Infinity }];
     const started = Date.now();
-    const reason = await fetch('pytorch_model.bin', { signal: AbortSignal.timeout(100) }).then(() => undefined, (error: unknown) => error as Error);
+    const reason = await fetch('pytorch_model.bin', { signal: AbortSignal.timeout(100) }).then(
+      () => undefined,
+      (error: unknown) => error as Error,
+    );
     assert.is(reason?.name, 'TimeoutError', port);
     assert.ok(Date.now() - started < 2000, `${port}: took ${Date.now() - started} ms`);
   }
@@ -108,7 +125,10 @@ test('a signal ends one of two that wait for the same file; the other gets it', 
   const { hub, cacheDir, open } = await stage({ 'org/name': repoOf({ 'pytorch_model.bin': weights }) });
   hub.bytesPerSecond = 600_000;
   const source = await open();
-  const [first, second] = await Promise.allSettled([readWhole(source, 'pytorch_model.bin', { signal: AbortSignal.timeout(200) }), readWhole(source, 'pytorch_model.bin')]);
+  const [first, second] = await Promise.allSettled([
+    readWhole(source, 'pytorch_model.bin', { signal: AbortSignal.timeout(200) }),
+    readWhole(source, 'pytorch_model.bin'),
+  ]);
   assert.is(first.status, 'rejected');
   assert.is(second.status, 'fulfilled');
   if (second.status === 'fulfilled') assertBytes(second.value, weights, 'the other');

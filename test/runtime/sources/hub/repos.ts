@@ -23,7 +23,12 @@ const utf8 = (value: string): Uint8Array => new TextEncoder().encode(value);
 
 /** Files as `{ path: text | bytes }`; bytes are large files. */
 export function filesOf(files: Record<string, string | Uint8Array>): Map<string, HubFile> {
-  return new Map(Object.entries(files).map(([path, value]) => [path, typeof value === 'string' ? { bytes: utf8(value) } : { bytes: value, lfs: true }]));
+  return new Map(
+    Object.entries(files).map(([path, value]) => [
+      path,
+      typeof value === 'string' ? { bytes: utf8(value) } : { bytes: value, lfs: true },
+    ]),
+  );
 }
 
 /** A repository with one commit, which is its main. */

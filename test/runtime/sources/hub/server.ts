@@ -1,6 +1,8 @@
-// A small Hub on loopback that speaks the real contract, and breaks it on demand: two servers on two ports, the Hub (small files itself,
-// large ones as 302 to signed links) and the store behind those links. Keeps a log of what it was asked and how many bytes it gave.
-// Reference: what huggingface.co answers to /<id>/resolve/<revision>/<path>, as huggingface_hub's file_download.py reads it. No xet, no pushes.
+// A small Hub on loopback that speaks the real contract, and breaks it on demand: two servers on
+// two ports, the Hub (small files itself, large ones as 302 to signed links) and the store behind
+// those links. Keeps a log of what it was asked and how many bytes it gave. Reference: what
+// huggingface.co answers to /<id>/resolve/<revision>/<path>, as huggingface_hub's file_download.py
+// reads it. No xet, no pushes.
 
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -28,7 +30,9 @@ export interface Repo {
   privateTo?: string;
   /** Who has no such token is told to ask for access. */
   gatedTo?: string;
-  /** Small files come from a relative 307 to /api/resolve-cache, as on huggingface.co since 2025. */
+  /**
+   * Small files come from a relative 307 to /api/resolve-cache, as on huggingface.co since 2025.
+   */
   resolveCache?: boolean;
 }
 
@@ -56,7 +60,9 @@ export interface Fault {
   trickle?: { piece: number; milliseconds: number };
   /** Right length, wrong bytes. */
   corrupt?: boolean;
-  /** The file is cut to, or padded to, so many bytes, and all headers of this port agree with that. */
+  /**
+   * The file is cut to, or padded to, so many bytes, and all headers of this port agree with that.
+   */
   length?: number;
   /** 200 with the whole file, whatever range was asked for. */
   ignoreRange?: boolean;
@@ -96,7 +102,8 @@ export interface FakeHub {
 const PIECE = 2 ** 14;
 
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-export const gitSha1 = (bytes: Uint8Array): string => createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
+export const gitSha1 = (bytes: Uint8Array): string =>
+  createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
 export const etagOf = ({ bytes, lfs }: HubFile): string => (lfs ? sha256(bytes) : gitSha1(bytes));
 
 interface Answer {
@@ -105,20 +112,39 @@ interface Answer {
   body: Uint8Array;
 }
 
-const answer = (status: number, headers: Answer['headers'] = {}, text = ''): Answer => ({ status, headers, body: Buffer.from(text) });
+const answer = (status: number, headers: Answer['headers'] = {}, text = ''): Answer => ({
+  status,
+  headers,
+  body: Buffer.from(text),
+});
 const refusal = (status: number, code: string, message: string, headers: Answer['headers'] = {}): Answer =>
-  answer(status, { 'X-Error-Code': code, 'X-Error-Message': message, 'Content-Type': 'text/plain; charset=utf-8', ...headers }, message);
+  answer(
+    status,
+    { 'X-Error-Code': code, 'X-Error-Message': message, 'Content-Type': 'text/plain; charset=utf-8', ...headers },
+    message,
+  );
 
 /** The bytes of a file under the request's Range; `length` is what the file is claimed to have. */
-function fileAnswer(request: IncomingMessage, bytes: Uint8Array, etag: string, headers: Answer['headers'], ignoreRange = false): Answer {
+function fileAnswer(
+  request: IncomingMessage,
+  bytes: Uint8Array,
+  etag: string,
+  headers: Answer['headers'],
+  ignoreRange = false,
+): Answer {
   const whole = { ETag: `"${etag}"`, 'Accept-Ranges': 'bytes', 'Content-Type': 'application/octet-stream', ...headers };
   const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
   const condition = request.headers['if-range'];
-  if (!range || ignoreRange || (condition !== undefined && condition !== `"${etag}"`)) return { status: 200, headers: whole, body: bytes };
+  if (!range || ignoreRange || (condition !== undefined && condition !== `"${etag}"`))
+    return { status: 200, headers: whole, body: bytes };
   const start = Number(range[1]);
   const end = Math.min(range[2] ? Number(range[2]) + 1 : bytes.length, bytes.length);
   if (start >= end) return answer(416, { ...whole, 'Content-Range': `bytes */${bytes.length}` });
-  return { status: 206, headers: { ...whole, 'Content-Range': `bytes ${start}-${end - 1}/${bytes.length}` }, body: bytes.subarray(start, end) };
+  return {
+    status: 206,
+    headers: { ...whole, 'Content-Range': `bytes ${start}-${end - 1}/${bytes.length}` },
+    body: bytes.subarray(start, end),
+  };
 }
 
 function resized(bytes: Uint8Array, length: number): Uint8Array {
@@ -151,14 +177,25 @@ export async function startHub(repos: Record<string, Repo> | Map<string, Repo>):
     gets: (path = /^/) => hub.log.filter((entry) => entry.method === 'GET' && path.test(entry.path)),
     bytesGiven: () => hub.log.reduce((sum, { bytes }) => sum + bytes, 0),
     async close() {
-      await Promise.all((servers ?? []).map((server) => new Promise((resolve) => (server.close(resolve), server.closeAllConnections()))));
+      await Promise.all(
+        (servers ?? []).map(
+          (server) => new Promise((resolve) => (server.close(resolve), server.closeAllConnections())),
+        ),
+      );
       servers = undefined;
     },
     async reopen() {
-      servers = [createServer((...both) => void serve('hub', ...both)), createServer((...both) => void serve('cdn', ...both))];
+      servers = [
+        createServer((...both) => void serve('hub', ...both)),
+        createServer((...both) => void serve('cdn', ...both)),
+      ];
       // A stalled answer keeps no process alive.
       for (const server of servers) server.unref().on('connection', (socket) => socket.unref());
-      await Promise.all(servers.map((server, i) => new Promise((resolve) => server.listen(ports[i], '127.0.0.1', () => resolve(undefined)))));
+      await Promise.all(
+        servers.map(
+          (server, i) => new Promise((resolve) => server.listen(ports[i], '127.0.0.1', () => resolve(undefined))),
+        ),
+      );
       ports = servers.map((server) => (server.address() as AddressInfo).port) as [number, number];
     },
   };
@@ -170,9 +207,15 @@ export async function startHub(repos: Record<string, Repo> | Map<string, Repo>):
     const [id, revision] = [decodeURIComponent(match[1]!), decodeURIComponent(match[2] ?? 'main')];
     const repo = hub.repos.get(id);
     const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1];
-    if (!repo || (repo.privateTo !== undefined && token !== repo.privateTo)) return refusal(401, 'RepoNotFound', 'Repository not found');
+    if (!repo || (repo.privateTo !== undefined && token !== repo.privateTo))
+      return refusal(401, 'RepoNotFound', 'Repository not found');
     if (repo.movedTo) return answer(307, { Location: path.replace(match[1]!, repo.movedTo) });
-    if (repo.gatedTo !== undefined && token !== repo.gatedTo) return refusal(token ? 403 : 401, 'GatedRepo', `Access to model ${id} is restricted. Visit its page to ask for access.`);
+    if (repo.gatedTo !== undefined && token !== repo.gatedTo)
+      return refusal(
+        token ? 403 : 401,
+        'GatedRepo',
+        `Access to model ${id} is restricted. Visit its page to ask for access.`,
+      );
     const commit = repo.refs.get(revision) ?? (repo.commits.has(revision) ? revision : undefined);
     const files = commit === undefined ? undefined : repo.commits.get(commit);
     if (!commit || !files) return refusal(404, 'RevisionNotFound', `Invalid rev id: ${revision}`);
@@ -190,28 +233,51 @@ export async function startHub(repos: Record<string, Repo> | Map<string, Repo>):
       const sha = sha256(file.bytes);
       blobs.set(sha, file.bytes);
       const expires = `${Date.now() + 3_600_000}`;
-      return answer(302, { ...linked, Location: `${hub.cdn}/blobs/${sha}?expires=${expires}&sig=${sign(sha, expires)}` }, 'Found');
+      return answer(
+        302,
+        { ...linked, Location: `${hub.cdn}/blobs/${sha}?expires=${expires}&sig=${sign(sha, expires)}` },
+        'Found',
+      );
     }
     if (repo.resolveCache && !path.startsWith('/api/')) {
-      return answer(307, { ...linked, Location: `/api/resolve-cache/models/${match[1]}/${commit}/${match[3]}?etag=%22${etagOf(file)}%22` });
+      return answer(307, {
+        ...linked,
+        Location: `/api/resolve-cache/models/${match[1]}/${commit}/${match[3]}?etag=%22${etagOf(file)}%22`,
+      });
     }
     const right = fileAnswer(request, bytes, etagOf(file), common, fault.ignoreRange);
     const accepted = /\bgzip\b/.test(String(request.headers['accept-encoding']));
     if (right.status !== 200 || hub.gzip === 'never' || (hub.gzip === 'accepted' && !accepted)) return right;
-    return { ...right, headers: { ...right.headers, ETag: `W/"${etagOf(file)}"`, 'Content-Encoding': 'gzip' }, body: gzipSync(right.body) };
+    return {
+      ...right,
+      headers: { ...right.headers, ETag: `W/"${etagOf(file)}"`, 'Content-Encoding': 'gzip' },
+      body: gzipSync(right.body),
+    };
   }
 
   function cdnAnswer(request: IncomingMessage, url: URL, fault: Fault): Answer {
-    // Signed links carry their own permission: S3 and CloudFront refuse a request that brings another one.
-    if (request.headers.authorization) return answer(400, { 'Content-Type': 'application/xml' }, '<Error><Code>InvalidArgument</Code></Error>');
+    // Signed links carry their own permission: S3 and CloudFront refuse a request that brings
+    // another one.
+    if (request.headers.authorization)
+      return answer(400, { 'Content-Type': 'application/xml' }, '<Error><Code>InvalidArgument</Code></Error>');
     const sha = url.pathname.slice('/blobs/'.length);
     const bytes = blobs.get(sha);
     const expires = url.searchParams.get('expires') ?? '0';
     if (!bytes || Number(expires) < Date.now() || url.searchParams.get('sig') !== sign(sha, expires)) {
-      return answer(403, { 'Content-Type': 'application/xml' }, '<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>');
+      return answer(
+        403,
+        { 'Content-Type': 'application/xml' },
+        '<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>',
+      );
     }
     // The store's own ETag is none of the Hub's.
-    return fileAnswer(request, fault.length === undefined ? bytes : resized(bytes, fault.length), `store-${sha.slice(0, 8)}`, {}, fault.ignoreRange);
+    return fileAnswer(
+      request,
+      fault.length === undefined ? bytes : resized(bytes, fault.length),
+      `store-${sha.slice(0, 8)}`,
+      {},
+      fault.ignoreRange,
+    );
   }
 
   async function serve(port: Port, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -222,29 +288,49 @@ export async function startHub(repos: Record<string, Repo> | Map<string, Repo>):
     const entry: LoggedRequest = { method, port, path, range, authorization, status: 0, bytes: 0 };
     hub.log.push(entry);
     response.on('error', () => {});
-    const fault = hub.faults.find((f) => (f.times ?? 1) > 0 && (!f.port || f.port === port) && (!f.method || f.method === method) && (!f.path || f.path.test(path))) ?? {};
+    const fault =
+      hub.faults.find(
+        (f) =>
+          (f.times ?? 1) > 0 &&
+          (!f.port || f.port === port) &&
+          (!f.method || f.method === method) &&
+          (!f.path || f.path.test(path)),
+      ) ?? {};
     if (fault.times !== Infinity) fault.times = (fault.times ?? 1) - 1;
     const right = port === 'hub' ? hubAnswer(request, path, fault) : cdnAnswer(request, url, fault);
     fault.then?.();
-    if (fault.status !== undefined) Object.assign(right, answer(fault.status, fault.headers, fault.body ?? 'out of order'));
+    if (fault.status !== undefined)
+      Object.assign(right, answer(fault.status, fault.headers, fault.body ?? 'out of order'));
     if (fault.body !== undefined) right.body = Buffer.from(fault.body);
-    const headers: Answer['headers'] = { Connection: 'close', 'Content-Length': right.headers['Content-Encoding'] ? undefined : `${right.body.length}`, ...right.headers, ...fault.headers };
+    const headers: Answer['headers'] = {
+      Connection: 'close',
+      'Content-Length': right.headers['Content-Encoding'] ? undefined : `${right.body.length}`,
+      ...right.headers,
+      ...fault.headers,
+    };
     entry.status = right.status;
     if (fault.hang) return;
     if (fault.cut === 0) return void request.socket.destroy();
-    const sent: OutgoingHttpHeaders = Object.fromEntries(Object.entries(headers).filter(([, value]) => value !== undefined));
+    const sent: OutgoingHttpHeaders = Object.fromEntries(
+      Object.entries(headers).filter(([, value]) => value !== undefined),
+    );
     response.writeHead(right.status, sent);
     if (method === 'HEAD') return void response.end();
     await sendBody(response, right.body, fault, entry);
   }
 
-  async function sendBody(response: ServerResponse, right: Uint8Array, fault: Fault, entry: LoggedRequest): Promise<void> {
+  async function sendBody(
+    response: ServerResponse,
+    right: Uint8Array,
+    fault: Fault,
+    entry: LoggedRequest,
+  ): Promise<void> {
     const body = fault.corrupt ? right.map((byte) => byte ^ 0x55) : right;
     const end = Math.min(body.length, fault.cut ?? Infinity, fault.stall ?? Infinity);
     const piece = fault.trickle?.piece ?? PIECE;
     const started = Date.now();
     if (end === 0) response.flushHeaders();
-    for (let at = 0; at < end && !response.destroyed; ) {
+    for (let at = 0; at < end && !response.destroyed;) {
       const next = Math.min(at + piece, end);
       await new Promise<void>((resolve) => {
         const done = () => (response.off('close', done), resolve());
