@@ -268,9 +268,9 @@ function split(from: string | URL): { folder: string | URL; name: string; label:
     };
   }
   const slash = Math.max(from.lastIndexOf('/'), globalThis.process?.platform === 'win32' ? from.lastIndexOf('\\') : -1);
-  // '../' keeps a folder such as voices/en from being taken for a Hub id.
+  // './' keeps a folder such as voices/en from being taken for a Hub id.
   const folder =
-    slash < 0 ? '../' : /^([/\\.]|[a-z]:)/i.test(from) ? from.slice(0, slash + 1) : `./${from.slice(0, slash + 1)}`;
+    slash < 0 ? './' : /^([/\\.]|[a-z]:)/i.test(from) ? from.slice(0, slash + 1) : `./${from.slice(0, slash + 1)}`;
   return { folder, name: from.slice(slash + 1), label: from };
 }
 

@@ -208,7 +208,7 @@ for (const { what, fault, path = 'pytorch_model.bin', message = /org\/name/ } of
 
 test('headers that would leave the cache, or the numbers', async () => {
   const bad = [
-    { 'X-Linked-Etag': '"../../../../../evil"' },
+    { 'X-Linked-Etag': '"../../../evil"' },
     { 'X-Linked-Etag': '"/tmp/evil"' },
     { 'X-Linked-Etag': '".."' },
     { 'X-Linked-Etag': '""' },
@@ -238,7 +238,7 @@ test('headers that would leave the cache, or the numbers', async () => {
     hub.faults = [];
     assertBytes(await fetch('pytorch_model.bin'), weights, label);
   }
-  for (const ETag of ['"../../../../../evil"', '"."', undefined, 'W/"../x"']) {
+  for (const ETag of ['"../../../evil"', '"."', undefined, 'W/"../x"']) {
     const { hub, cacheDir, fetch } = await stage(repos());
     hub.faults = [{ port: 'hub', headers: { ETag }, times: Infinity }];
     await fetch('config.json').catch((error: unknown) => failure(Promise.reject(error), String(ETag)));

@@ -133,7 +133,7 @@ test('refs alone, of someone who wrote a line break behind the commit; and refs 
   setEnvironment({ HF_ENDPOINT: hub.endpoint, HF_HUB_OFFLINE: '1' });
   writeFileSync(ref, `${commitId('first')}\n`);
   assertBytes(await fetch('pytorch_model.bin'), weights, 'line break');
-  for (const nonsense of ['', '..', '../../../../../../etc', 'x'.repeat(100_000), 'deadbeef']) {
+  for (const nonsense of ['', '..', '../../../../etc', 'x'.repeat(100_000), 'deadbeef']) {
     writeFileSync(ref, nonsense);
     await failure(fetch('config.json'), nonsense.slice(0, 20), /org\/name/);
   }
