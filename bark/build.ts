@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type BuildOptions, type Plugin } from 'esbuild';
-import { shaderOf } from '../kernels/build.ts';
+import { shaderOf } from '../kernels/expand.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const BENCH = ['bench/run.ts', 'bench/suites/load_child.ts'];

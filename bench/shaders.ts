@@ -4,7 +4,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { shaderOf } from '../kernels/build.ts';
+import { shaderOf } from '../kernels/expand.ts';
 import type { Shader } from '../runtime/compute/shader.ts';
 
 const made = new Map<string, Shader>();

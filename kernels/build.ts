@@ -9,82 +9,11 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type PartialMessage, type Plugin } from 'esbuild';
-import { locate, type BindingKind, type Shader, type SourceRun } from '../runtime/compute/shader.ts';
+import { nearestNames } from '../runtime/base/messages.ts';
+import { locate, type Shader } from '../runtime/compute/shader.ts';
+import { bindingsOf, BuildError, expand, withFileMarks, withoutComments } from './expand.ts';
 
 const KERNELS = dirname(fileURLToPath(import.meta.url));
-const INCLUDE = /^#include "([^"]+)"\s*$/;
-const BINDING = /@group\(0\)\s*@binding\((\d+)\)\s*var<\s*(uniform|storage)\s*(?:,\s*(read|read_write)\s*)?>\s*(\w+)/g;
-
-class BuildError extends Error {
-  readonly place: PartialMessage;
-  constructor(file: string, line: number, column: number, text: string, lineText: string) {
-    super(text);
-    this.place = { text, location: { file: join('kernels', file), line, column, lineText } };
-  }
-}
-
-/** Expands includes depth first; a file that was already included is left out. */
-export function expand(
-  file: string,
-  read: (file: string) => string | undefined,
-): { code: string; runs: SourceRun[]; files: string[] } {
-  const out: string[] = [];
-  const runs: SourceRun[] = [];
-  const seen = new Set<string>();
-  const visit = (name: string): void => {
-    seen.add(name);
-    let fresh = true;
-    for (const [i, text] of (read(name) ?? '').split('\n').entries()) {
-      const include = INCLUDE.exec(text)?.[1];
-      if (include === undefined) {
-        if (text.startsWith('#'))
-          throw new BuildError(name, i + 1, 0, `unknown directive; expected #include "common/<file>.wgsl"`, text);
-        if (fresh) runs.push({ at: out.length + 1, file: name, line: i + 1 });
-        fresh = false;
-        out.push(text);
-        continue;
-      }
-      if (read(include) === undefined)
-        throw new BuildError(name, i + 1, text.indexOf('"'), `there is no kernels/${include}`, text);
-      if (!seen.has(include)) visit(include);
-      fresh = true;
-    }
-  };
-  visit(file);
-  return { code: out.join('\n'), runs, files: [...seen] };
-}
-
-/** The bindings in the order of their numbers, which must run 0, 1, 2, … */
-export function bindingsOf(file: string, code: string): { name: string; kind: BindingKind }[] {
-  const found = [...code.matchAll(BINDING)].map((m) => ({
-    index: Number(m[1]),
-    name: m[4]!,
-    kind: (m[2] === 'uniform' ? 'uniform' : m[3] === 'read_write' ? 'storage' : 'read-only-storage') as BindingKind,
-  }));
-  found.sort((a, b) => a.index - b.index);
-  found.forEach((b, i) => {
-    if (b.index !== i)
-      throw new BuildError(
-        file,
-        1,
-        0,
-        `bindings are ${found.map((f) => f.index).join(', ')}; expected 0, 1, 2, … each once`,
-        '',
-      );
-  });
-  return found.map(({ name, kind }) => ({ name, kind }));
-}
-
-/**
- * A shader that lies elsewhere and includes nothing: the bench has some. `file`, for errors, is its
- * path from this folder.
- */
-export const shaderOf = (name: string, file: string, code: string): Shader => ({
-  name,
-  code,
-  bindings: bindingsOf(file, code),
-  runs: [{ at: 1, file, line: 1 }],
-});
 
 /** A device of Dawn's null backend: it validates WGSL and runs nothing. */
 async function validator(): Promise<GPUDevice | null> {
@@ -121,17 +50,19 @@ async function check(device: GPUDevice | null, shader: Shader): Promise<PartialM
     });
 }
 
+const readKernel = (file: string): string | undefined =>
+  existsSync(join(KERNELS, file)) ? readFileSync(join(KERNELS, file), 'utf8') : undefined;
+
 /** esbuild plugin: `import shader from './linear/linear.wgsl'` gives a `Shader`. */
 export function wgsl(device: GPUDevice | null): Plugin {
   return {
     name: 'wgsl',
     setup(esbuild) {
       esbuild.onLoad({ filter: /\.wgsl$/ }, async ({ path }) => {
-        const file = relative(KERNELS, path);
-        const read = (name: string): string | undefined =>
-          existsSync(join(KERNELS, name)) ? readFileSync(join(KERNELS, name), 'utf8') : undefined;
+        const file = relative(KERNELS, path).replaceAll('\\', '/');
         try {
-          const { code, runs, files } = expand(file, read);
+          const { code: written, runs, files } = expand(file, readKernel);
+          const code = withoutComments(written); // some 110 kB of the browser's file otherwise
           const shader: Shader = { name: nameOf(file), code, runs, bindings: bindingsOf(file, code) };
           const errors = await check(device, shader);
           return {
@@ -190,10 +121,40 @@ export async function buildShaders(): Promise<void> {
   device?.destroy();
 }
 
+/**
+ * What `npm run wgsl -- --print linear_decode` prints: the shader with its includes and comments.
+ */
+export function printed(name: string): string {
+  const files = entryPoints();
+  const file = files.find((f) => nameOf(f) === name);
+  if (file) return withFileMarks(expand(file, readKernel));
+  const names = files.map(nameOf);
+  const near = nearestNames(name, names);
+  throw new Error(`--print: got the shader '${name}', expected one of ${(near.length > 0 ? near : names).join(', ')}.`);
+}
+
+async function main([flag, name = '', ...more]: string[]): Promise<number> {
+  if (flag === undefined) {
+    await buildShaders();
+    return 0;
+  }
+  if (flag !== '--print' || more.length > 0) {
+    console.error(`kernels/build: got '${flag}', expected nothing, or --print and the name of a shader.`);
+    return 2;
+  }
+  try {
+    process.stdout.write(printed(name));
+    return 0;
+  } catch (error) {
+    console.error((error as Error).message);
+    return 2;
+  }
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  await buildShaders().catch((error: Error) => {
+  const code = await main(process.argv.slice(2)).catch((error: Error) => {
     if (!('errors' in error)) console.error(`kernels/build: ${error.message}`); // esbuild has printed its own
-    process.exit(1);
+    return 1;
   });
-  process.exit(0); // Dawn's null instance would keep the process for a while
+  process.exit(code); // Dawn's null instance would keep the process for a while
 }

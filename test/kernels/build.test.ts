@@ -8,7 +8,9 @@ import { basename, join } from 'node:path';
 import { build, type BuildFailure, type Message } from 'esbuild';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { bindingsOf, expand, wgsl } from '../../kernels/build.ts';
+import { printed, wgsl } from '../../kernels/build.ts';
+import { shaders } from '../../kernels/wgsl.gen.ts';
+import { bindingsOf, expand, withFileMarks, withoutComments } from '../../kernels/expand.ts';
 import { describeMessages, locate, type Shader } from '../../runtime/compute/shader.ts';
 
 const test = suite('build');
@@ -62,6 +64,56 @@ test('bindings are listed in the order of their numbers, with what they are', ()
     () => bindingsOf('a.wgsl', '@group(0) @binding(0) var<uniform> p: P; @group(0) @binding(0) var<uniform> q: P;'),
     /bindings are 0, 0;/,
   );
+});
+
+test('comments go; every line and every column of code stays', () => {
+  const code = [
+    'let a = 1; // one',
+    '// alone',
+    '  let b = 2 /* inside /* twice */ still */ + 3;',
+    '/* over',
+    '   two lines */ let c = a / b; // / // /*',
+    'let d = a; /',
+    '/let e = c;',
+  ];
+  assert.equal(withoutComments(code.join('\n')).split('\n'), [
+    'let a = 1;',
+    '',
+    `  let b = 2 ${' '.repeat('/* inside /* twice */ still */'.length)} + 3;`,
+    '',
+    `${' '.repeat('   two lines */'.length)} let c = a / b;`,
+    'let d = a; /',
+    '/let e = c;',
+  ]);
+  assert.is(withoutComments('let a = 1; // the last line'), 'let a = 1;');
+});
+
+test('what ships are the tokens that were written, each in its place', () => {
+  const token = /[\w.]+|[^\s\w]/g;
+  for (const [name, { code, runs }] of Object.entries(shaders as Record<string, Shader>)) {
+    assert.is(/\/\/|\/\*/.test(code), false, name);
+    const written = printed(name).split('\n');
+    const lines = code.split('\n');
+    let at = 0; // of the shipped line that follows
+    for (const line of written.slice(0, -1)) {
+      if (line.startsWith('// ---- kernels/')) continue;
+      const kept = line.replace(/\/\/.*$/, '').trimEnd();
+      assert.is(lines[at], kept, `${name}:${at + 1}`);
+      assert.equal([...(lines[at++] ?? '').matchAll(token)].length, [...kept.matchAll(token)].length);
+    }
+    assert.is(at, lines.length, name);
+    assert.is(written.filter((line) => line.startsWith('// ---- kernels/')).length, runs.length, name);
+  }
+});
+
+test('a printed shader is marked wherever the file changes, and a wrong name has near ones', () => {
+  const files = { 'a.wgsl': '// a1\n#include "common/b.wgsl"\n// a3', 'common/b.wgsl': '// b1' };
+  assert.is(
+    withFileMarks(expand('a.wgsl', from(files))),
+    '// ---- kernels/a.wgsl:1\n// a1\n// ---- kernels/common/b.wgsl:1\n// b1\n// ---- kernels/a.wgsl:3\n// a3\n',
+  );
+  assert.match(printed('linear_decode'), /^\/\/ ---- kernels\/linear\/linear_decode\.wgsl:1\n/);
+  assert.throws(() => printed('linear_decod'), /got the shader 'linear_decod', expected one of .*linear_decode/);
 });
 
 /** What building these files tells; the first is the shader. `null`: no compiler to check with. */

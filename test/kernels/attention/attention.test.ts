@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { attention } from '../../../kernels/attention/attention.ts';
-import { bindingsOf, expand } from '../../../kernels/build.ts';
+import { bindingsOf, expand } from '../../../kernels/expand.ts';
 import { variantsOf, type Variant } from '../../../kernels/common/choices.ts';
 import type { SubgroupMatrixUnit } from '../../../kernels/common/subgroup_matrix.ts';
 import { createUniform, writeCall } from '../../../kernels/state.ts';

@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { bindingsOf, expand } from '../../../kernels/build.ts';
+import { bindingsOf, expand } from '../../../kernels/expand.ts';
 import { choices } from '../../../kernels/common/choices.ts';
 import {
   subgroupMatrixGemm,
