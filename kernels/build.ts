@@ -53,21 +53,35 @@ async function check(device: GPUDevice | null, shader: Shader): Promise<PartialM
 const readKernel = (file: string): string | undefined =>
   existsSync(join(KERNELS, file)) ? readFileSync(join(KERNELS, file), 'utf8') : undefined;
 
-/** esbuild plugin: `import shader from './linear/linear.wgsl'` gives a `Shader`. */
+/** A file's code: comments would be half of the browser's file. */
+function readCode(file: string): string | undefined {
+  const text = readKernel(file);
+  return text === undefined ? undefined : withoutComments(text);
+}
+
+/**
+ * esbuild plugin: `import shader from './linear/linear.wgsl'` gives a `WrittenShader`. The text of a
+ * file that several shaders include is in the bundle once.
+ */
 export function wgsl(device: GPUDevice | null): Plugin {
   return {
     name: 'wgsl',
     setup(esbuild) {
+      esbuild.onResolve({ filter: /^text:/ }, ({ path }) => ({ path: path.slice(5), namespace: 'text' }));
+      esbuild.onLoad({ filter: /./, namespace: 'text' }, ({ path }) => ({ contents: readCode(path)!, loader: 'text' }));
       esbuild.onLoad({ filter: /\.wgsl$/ }, async ({ path }) => {
         const file = relative(KERNELS, path).replaceAll('\\', '/');
         try {
-          const { code: written, runs, files } = expand(file, readKernel);
-          const code = withoutComments(written); // some 110 kB of the browser's file otherwise
+          const { code, runs, files } = expand(file, readCode);
           const shader: Shader = { name: nameOf(file), code, runs, bindings: bindingsOf(file, code) };
           const errors = await check(device, shader);
+          const texts = files.map((name, i) => `import t${i} from ${JSON.stringify(`text:${name}`)};`);
+          const sources = files.map((name, i) => `${JSON.stringify(name)}: t${i}`);
+          const { code: _, ...rest } = shader;
           return {
-            contents: JSON.stringify(shader),
-            loader: 'json',
+            contents: `${texts.join('\n')}\nexport default { ...${JSON.stringify(rest)}, sources: { ${sources.join(', ')} } };`,
+            loader: 'js',
+            resolveDir: KERNELS,
             errors,
             watchFiles: files.map((f) => join(KERNELS, f)),
           };

@@ -3,14 +3,33 @@
 import type { Shader } from '../runtime/compute/shader.ts';
 import { shaders as generated } from './wgsl.gen.ts';
 
-const all = generated as Record<string, Shader>;
-
 /**
- * `shader('linear_decode')` is the file linear_decode.wgsl, in whichever folder of this floor it
- * lies.
+ * A shader as the build writes it: the files that it is made of, each of which is shared with the
+ * shaders that include it too, and which lines of them follow each other.
  */
+export type WrittenShader = Omit<Shader, 'code'> & { readonly sources: Readonly<Record<string, string>> };
+
+const written = generated as Record<string, WrittenShader>;
+const assembled = new Map<string, Shader>();
+
+/** `shader('linear_decode')` is the file linear_decode.wgsl, in whichever folder of this floor it lies. */
 export function shader(name: string): Shader {
-  const found = all[name];
-  if (!found) throw new Error(`There is no shader '${name}' in kernels/wgsl.gen.ts. Run 'npm run wgsl'.`);
+  let found = assembled.get(name);
+  if (!found) {
+    const source = written[name];
+    if (!source) throw new Error(`There is no shader '${name}' in kernels/wgsl.gen.ts. Run 'npm run wgsl'.`);
+    const { sources, ...rest } = source;
+    assembled.set(name, (found = { ...rest, code: codeOf(source) }));
+  }
   return found;
+}
+
+/** Each run of lines ends where the next one begins, and the last one with its file. */
+function codeOf({ runs, sources }: WrittenShader): string {
+  return runs
+    .flatMap(({ at, file, line }, i) => {
+      const next = runs[i + 1];
+      return sources[file]!.split('\n').slice(line - 1, next && line - 1 + next.at - at);
+    })
+    .join('\n');
 }
