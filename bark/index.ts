@@ -32,7 +32,7 @@ export { BarkSemanticModel } from './semantic.ts';
 export { checkSupport, type Support } from './support.ts';
 export { VoicePreset, type PromptLike, type VoicePresetLike } from './processor/voice_preset.ts';
 export { EncodecConfig, EncodecModel, type Codes } from '../encodec/index.ts';
-export type { ModelSource } from '../runtime/formats/checkpoint.ts';
+export type { ModelSource } from '../runtime/files/model_source.ts';
 export { Device, type DeviceOptions } from '../runtime/compute/device.ts';
 export { DownloadError, InputError, ShapeError, UnsupportedError, WeightsError } from '../runtime/base/errors.ts';
 export type { MemoryReport } from '../runtime/compute/ledger.ts';

@@ -4,13 +4,14 @@
 // Reference: HF convert_encodec_checkpoint_to_pytorch.py; facebookresearch/encodec model.py (the
 // file's name).
 
-import type { Checkpoint, ModelSource, OpenOptions } from '../runtime/formats/checkpoint.ts';
+import type { Checkpoint } from '../runtime/formats/checkpoint.ts';
 import { renamed } from '../runtime/formats/views.ts';
 import { WeightsError } from '../runtime/base/errors.ts';
 import { findCheckpoint } from '../runtime/formats/open_checkpoint.ts';
 import { readJson, whyMissing } from '../runtime/files/read.ts';
 import { openTorchFile } from '../runtime/formats/torch/file.ts';
 import { EncodecConfig } from './config.ts';
+import type { ModelSource, OpenOptions } from '../runtime/files/model_source.ts';
 
 /** Meta's file of the 24 kHz model; it has the first digits of its own sha256 in its name. */
 export const META_FILE = 'encodec_24khz-d7cc33bc.th';

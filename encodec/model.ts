@@ -3,10 +3,9 @@
 // It has no encoder yet. Reference: HF EncodecModel.decode for one chunk (24 kHz: no chunking, no
 // loudness scale).
 
-import type { Checkpoint, OpenOptions } from '../runtime/formats/checkpoint.ts';
+import type { Checkpoint } from '../runtime/formats/checkpoint.ts';
 import { Device } from '../runtime/compute/device.ts';
 import { InputError } from '../runtime/base/errors.ts';
-import type { HubOptions } from '../runtime/sources/hub/hub.ts';
 import { NOWHERE } from '../runtime/compute/shape_only.ts';
 import { compileAll, record, type Recorder } from '../runtime/compute/program.ts';
 import { Resident, whileCompiling, type LoadProgress } from '../runtime/compute/residency.ts';
@@ -17,6 +16,8 @@ import { openCodecCheckpoint, readCodecConfig } from './checkpoint.ts';
 import { hopLength, numQuantizers, type EncodecConfig } from './config.ts';
 import { decode, decoderTensors, loadDecoder, widest, type Decoder } from './decoder.ts';
 import { nowhere, Uploads } from './weights.ts';
+import type { OpenOptions } from '../runtime/files/model_source.ts';
+import type { HubOptions } from '../runtime/sources/hub/settings.ts';
 
 /**
  * Codes as one array of shape [Q, T] or [B, Q, T], or as the Q rows of one clip. Ids are below

@@ -2,15 +2,11 @@
 // where they lie, without any op or model.
 
 export { Arena } from './compute/arena.ts';
-export type {
-  ByteSource,
-  Checkpoint,
-  DownloadProgress,
-  ModelSource,
-  OpenOptions,
-  StoredDType,
-  TensorInfo,
-} from './formats/checkpoint.ts';
+export type { Checkpoint, StoredDType, TensorInfo } from './formats/checkpoint.ts';
+export type { OpenOptions } from './files/model_source.ts';
+export type { ModelSource } from './files/model_source.ts';
+export type { DownloadProgress } from './files/model_source.ts';
+export type { ByteSource } from './files/model_source.ts';
 export type { Capabilities, SubgroupMatrixConfig } from './compute/capabilities.ts';
 export {
   adapterName,
@@ -30,7 +26,7 @@ export {
   type DownloadReason,
 } from './base/errors.ts';
 export { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './base/half.ts';
-export type { HubOptions } from './sources/hub/hub.ts';
+export type { HubOptions } from './sources/hub/settings.ts';
 export type { MemoryReport } from './compute/ledger.ts';
 export { Program, record, Recorder, type Dispatch, type Params, type RecordOptions } from './compute/program.ts';
 export { openCheckpoint } from './formats/open_checkpoint.ts';

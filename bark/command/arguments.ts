@@ -2,8 +2,8 @@
 // model and prints nothing.
 
 import { parseArgs } from 'node:util';
-import type { HubOptions } from '../../runtime/sources/hub/hub.ts';
 import { nearestNames } from '../../runtime/base/messages.ts';
+import type { HubOptions } from '../../runtime/sources/hub/settings.ts';
 
 /**
  * Wrong usage: the command ends with code 2. The message is one line that says what was got, what

@@ -3,11 +3,10 @@
 // file are kept as they were written, and such ones without a point get it. Checks nothing: the
 // configs were read before.
 // Reference: HF PreTrainedConfig.to_json_string (5.23).
-
-import type { OpenOptions } from '../../runtime/formats/checkpoint.ts';
 import { WeightsError } from '../../runtime/base/errors.ts';
 import { readText } from '../../runtime/files/read.ts';
 import type { Pretrained } from '../pretrained/pretrained.ts';
+import type { OpenOptions } from '../../runtime/files/model_source.ts';
 
 // Before the text of a number, in a string; no file can know it.
 const MARK = `\u0000${crypto.randomUUID()} `;

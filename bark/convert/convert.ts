@@ -4,7 +4,6 @@
 // Which tensors there are is convert_tensors.ts's, which parts pretrained.ts's. Node and Deno.
 
 import type { Dirent } from 'node:fs';
-import type { ModelSource, OpenOptions } from '../../runtime/formats/checkpoint.ts';
 import { InputError, UnsupportedError } from '../../runtime/base/errors.ts';
 import { host } from '../../runtime/host/platform.ts';
 import { readBytes, readText } from '../../runtime/files/read.ts';
@@ -16,6 +15,7 @@ import { checkGeneration } from '../config/generation_config.ts';
 import { openOptions, openPretrained, type OpenPretrainedOptions } from '../pretrained/pretrained.ts';
 import { findTokenizer } from '../processor/tokenizer.ts';
 import { readVoiceList, VOICE_LIST } from '../processor/voice_list.ts';
+import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';
 
 export interface ConvertOptions extends OpenPretrainedOptions {
   /** How the weights are stored, the codec's too. Default 'float16'. */

@@ -6,11 +6,11 @@
 
 import { EncodecConfig } from '../../encodec/config.ts';
 import { codecName, hasCodec, META_FILE, openCodecCheckpoint, readCodecConfig } from '../../encodec/checkpoint.ts';
-import type { Checkpoint, ModelSource, OpenOptions } from '../../runtime/formats/checkpoint.ts';
+import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
 import { joined, prefixed, renamed } from '../../runtime/formats/views.ts';
 import { WeightsError } from '../../runtime/base/errors.ts';
 import { findCheckpoint, openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
-import { openHub, type HubOptions } from '../../runtime/sources/hub/hub.ts';
+import { openHub } from '../../runtime/sources/hub/hub.ts';
 import { packageRoot } from '../../runtime/host/package_root.ts';
 import { readJson, whyMissing } from '../../runtime/files/read.ts';
 import { openModelSource } from '../../runtime/sources/open_source.ts';
@@ -19,6 +19,8 @@ import { BarkConfig } from '../config/config.ts';
 import { BarkGenerationConfig } from '../config/generation_config.ts';
 import type { ProgressEvent } from '../options.ts';
 import { findSunoFiles, openSuno } from './suno.ts';
+import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';
+import type { HubOptions } from '../../runtime/sources/hub/settings.ts';
 
 const CODEC_REPOSITORY = 'facebook/encodec_24khz';
 const CODEC = 'codec_model.';

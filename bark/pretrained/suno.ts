@@ -5,12 +5,13 @@
 // Reference: suno-ai/bark generation.py (_load_model), model.py, model_fine.py; HF
 // convert_suno_to_hf.py.
 
-import type { Checkpoint, ModelSource, OpenOptions } from '../../runtime/formats/checkpoint.ts';
+import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
 import { joined, renamed } from '../../runtime/formats/views.ts';
 import { WeightsError } from '../../runtime/base/errors.ts';
 import { boolean, integer, jsonObject, type JsonObject } from '../../runtime/base/json.ts';
 import { openTorchFile } from '../../runtime/formats/torch/file.ts';
 import { BarkCoarseConfig, BarkFineConfig, BarkSemanticConfig } from '../config/config.ts';
+import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';
 
 /**
  * suno's files of each stage, the preferred one first: `_2` is the large model, and suno's own

@@ -3,11 +3,8 @@
 // Text that is too long is cut as in the reference, but says so. Prints nothing: warnings travel
 // with the result.
 // Reference: HF processing_bark.py.
-
-import type { DownloadProgress } from '../../runtime/formats/checkpoint.ts';
 import { InputError } from '../../runtime/base/errors.ts';
 import { readJson } from '../../runtime/files/read.ts';
-import { orAborted } from '../../runtime/files/retry.ts';
 import type { ModelSourceLike } from '../../runtime/sources/open_source.ts';
 import { BarkGenerationConfig } from '../config/generation_config.ts';
 import { openOptions, resolveSource, type PretrainedOptions } from '../pretrained/pretrained.ts';
@@ -18,6 +15,8 @@ import { findModelVoices, nearVoices } from './voice_list.ts';
 import type { ModelVoices } from './voice_list.ts';
 import { VoicePreset, findVoice } from './voice_preset.ts';
 import type { VoicePresetLike } from './voice_preset.ts';
+import { orAborted } from '../../runtime/base/abort.ts';
+import type { DownloadProgress } from '../../runtime/files/model_source.ts';
 
 /** What `BarkModel.generate` reads. */
 export interface BarkInputs {

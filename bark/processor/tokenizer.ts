@@ -6,7 +6,6 @@
 // Reference: HF BertTokenizer (the fast one); its ids are those of bark-spec 8.1.
 
 import { Tokenizer } from '@huggingface/tokenizers';
-import type { ModelSource, OpenOptions } from '../../runtime/formats/checkpoint.ts';
 import { WeightsError } from '../../runtime/base/errors.ts';
 import { openHub } from '../../runtime/sources/hub/hub.ts';
 import { boolean, isNull, jsonObject, optionalObjectAt, text } from '../../runtime/base/json.ts';
@@ -16,6 +15,7 @@ import { openModelSource } from '../../runtime/sources/open_source.ts';
 import type { ModelSourceLike } from '../../runtime/sources/open_source.ts';
 import { openOptions, otherHub, type PretrainedOptions } from '../pretrained/pretrained.ts';
 import { findSunoFiles } from '../pretrained/suno.ts';
+import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';
 
 export interface BarkTokenizer {
   /**

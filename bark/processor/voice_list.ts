@@ -2,14 +2,13 @@
 // as in suno's repository; their languages, and what a mistyped name may have meant. Nothing but
 // the list is read before a voice is used.
 // Reference: HF processing_bark.py (the list), suno-ai/bark assets/prompts (the folder).
-
-import type { ModelSource, OpenOptions } from '../../runtime/formats/checkpoint.ts';
 import { InputError, WeightsError } from '../../runtime/base/errors.ts';
 import { jsonObject, objectAt, text } from '../../runtime/base/json.ts';
 import { nearestNames } from '../../runtime/base/messages.ts';
 import { readJson } from '../../runtime/files/read.ts';
 import { pathParts } from '../../runtime/sources/open_source.ts';
 import { PROMPTS, readNpzVoice, readThreeArrays, type PromptPaths, type VoicePreset } from './voice_preset.ts';
+import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';
 
 /** Where the three arrays of each of a checkpoint's presets lie, relative to its folder. */
 export type VoiceList = ReadonlyMap<string, PromptPaths>;

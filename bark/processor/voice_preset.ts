@@ -4,8 +4,6 @@
 // by name are voice_list.ts's.
 // Does not record, clone or play. Reference: suno-ai/bark generation.py (the rules), HF
 // processing_bark.py (the files).
-
-import type { ModelSource, OpenOptions } from '../../runtime/formats/checkpoint.ts';
 import { InputError, WeightsError } from '../../runtime/base/errors.ts';
 import { writeFile } from '../../runtime/host/write_file.ts';
 import { parseNpy, parseNpz, writeNpz } from '../../runtime/formats/npy.ts';
@@ -13,6 +11,7 @@ import type { IntegerArray } from '../../runtime/formats/npy.ts';
 import { readBytes } from '../../runtime/files/read.ts';
 import { blobBytes, openModelSource } from '../../runtime/sources/open_source.ts';
 import type { BarkGenerationConfig } from '../config/generation_config.ts';
+import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';
 
 export const PROMPTS = ['semantic_prompt', 'coarse_prompt', 'fine_prompt'] as const;
 type Prompt = (typeof PROMPTS)[number];

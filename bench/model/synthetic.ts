@@ -8,13 +8,13 @@ import { openPretrained } from '../../bark/pretrained/pretrained.ts';
 import type { BarkConfig } from '../../bark/config/config.ts';
 import type { BarkGenerationConfig } from '../../bark/config/generation_config.ts';
 import { missingFile } from '../../runtime/files/bytes.ts';
-import type { ByteSource, ModelSource } from '../../runtime/formats/checkpoint.ts';
 import { openModelSource } from '../../runtime/sources/open_source.ts';
 import { walkWeights, type Weights } from '../../runtime/formats/weights.ts';
 import type { BenchOptions } from '../measure/harness.ts';
 import { configs, inventory, isModelName, MODELS, type ModelShape } from './inventory.ts';
 import { safetensorsLayout, scaleOf } from './make_checkpoint.ts';
 import { series, type Series } from './values.ts';
+import type { ByteSource, ModelSource } from '../../runtime/files/model_source.ts';
 
 /** The folder of a model of this shape, f16. */
 export function syntheticSource(shape: ModelShape, label = 'synthetic model'): ModelSource {

@@ -7,12 +7,13 @@ import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, wr
 import { join } from 'node:path';
 import { BarkModel } from '../../bark/model.ts';
 import type { CausalGpt } from '../../bark/gpt/gpt.ts';
-import type { ByteSource, Checkpoint, ModelSource } from '../../runtime/formats/checkpoint.ts';
+import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
 import { Device, isSoftware } from '../../runtime/compute/device.ts';
 import { openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
 import { float32ToFloat16 } from '../../runtime/base/half.ts';
 import { openModelSource } from '../../runtime/sources/open_source.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
+import type { ByteSource, ModelSource } from '../../runtime/files/model_source.ts';
 
 export interface LoadInput {
   readonly folder: string;

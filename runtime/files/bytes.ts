@@ -1,10 +1,8 @@
 // Files as runs of bytes: ranges that are checked, paths that stay inside their folder, files on
 // disk and Blobs. Knows no folders:
 // where a model lies is source.ts's.
-
-import type { ByteSource, TensorInfo } from '../formats/checkpoint.ts';
 import { WeightsError } from '../base/errors.ts';
-import { shown } from '../base/messages.ts';
+import type { ByteSource } from './model_source.ts';
 
 const READ_AT_ONCE = 2 ** 30; // Node's read() takes at most 2^31 - 1 bytes
 
@@ -47,22 +45,6 @@ export function checkedRanges(file: ByteSource): ByteSource {
     }),
     close: () => file.close(),
   };
-}
-
-/**
- * Bytes [start, end) of one tensor, all of them without arguments. Throws `WeightsError` for a
- * range that it does not have.
- */
-export function tensorRange(
-  label: string,
-  { name, byteLength }: TensorInfo,
-  start = 0,
-  end = byteLength,
-): [start: number, end: number] {
-  if (0 <= start && start <= end && end <= byteLength) return [start, end];
-  throw new WeightsError(
-    `${label}: got the byte range [${start}, ${end}) of ${shown(name)}, expected one inside its ${byteLength} bytes.`,
-  );
 }
 
 function tooShort(label: string, size: number, end: number): WeightsError {

@@ -2,10 +2,10 @@
 // is all that a small file or most safetensors headers need. No cache; retries and headers only
 // where the caller asks for them, as the Hub in a browser does. Reference: RFC 9110, section 14
 // (range requests).
-
-import type { ByteSource } from '../formats/checkpoint.ts';
 import { DownloadError } from '../base/errors.ts';
-import { isPassingStatus, PassingFailure, retryAfter, timing, watch, withRetries } from './retry.ts';
+import { isPassingStatus, PassingFailure, retryAfter, timing, withRetries } from './retry.ts';
+import { watch } from '../base/abort.ts';
+import type { ByteSource } from './model_source.ts';
 
 /** What the first request brings. */
 export const PREFIX = 2 ** 16;

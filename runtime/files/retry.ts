@@ -3,6 +3,7 @@
 // Reference: RFC 9110, section 10.2.3 (Retry-After).
 
 import { DownloadError } from '../base/errors.ts';
+import { sleep } from '../base/abort.ts';
 
 /**
  * Milliseconds, except `tries`: how many in a row may bring nothing. Who is asked to wait longer
@@ -48,37 +49,6 @@ function delayBefore(failures: number, failure: PassingFailure): number {
   return delay * (0.75 + Math.random() / 2);
 }
 
-/** Waits; rejects with the signal's reason as soon as it aborts. */
-export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason);
-    const stop = () => {
-      clearTimeout(timer);
-      reject(signal!.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', stop);
-      resolve();
-    }, ms);
-    signal?.addEventListener('abort', stop, { once: true });
-  });
-}
-
-/** Waits for work that others wait for too: the signal ends the waiting, not the work. */
-export async function orAborted<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
-  signal?.throwIfAborted();
-  let stop: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal!.reason);
-    signal?.addEventListener('abort', stop, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal?.removeEventListener('abort', stop!);
-  }
-}
-
 export interface RetryOptions {
   signal?: AbortSignal | undefined;
   /** Default `timing.tries`. */
@@ -110,51 +80,4 @@ export async function withRetries<T>(
       await sleep(delayBefore(failures, failure), signal);
     }
   }
-}
-
-/**
- * A signal that aborts with `signal`, or when no one has called `touch` for `ms`. Call `end` when
- * done.
- */
-export interface Watch {
-  readonly signal: AbortSignal;
-  readonly expired: boolean;
-  touch(): void;
-  pause(): void;
-  /** Ends the watching; nothing aborts by itself any more. */
-  end(): void;
-  /** Drops a connection whose answer is not read to its end. */
-  abort(): void;
-}
-
-export function watch(ms: number, signal?: AbortSignal): Watch {
-  const controller = new AbortController();
-  const pass = () => controller.abort(signal!.reason);
-  if (signal?.aborted) pass();
-  signal?.addEventListener('abort', pass, { once: true });
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let expired = false;
-  const pause = () => clearTimeout(timer);
-  const expire = () => {
-    expired = true;
-    controller.abort(new DOMException(`nothing came for ${ms / 1000} s`, 'TimeoutError'));
-  };
-  const touch = () => {
-    pause();
-    timer = setTimeout(expire, ms);
-  };
-  touch();
-  return {
-    signal: controller.signal,
-    get expired() {
-      return expired;
-    },
-    touch,
-    pause,
-    end() {
-      pause();
-      signal?.removeEventListener('abort', pass);
-    },
-    abort: () => controller.abort(),
-  };
 }

@@ -1,3 +1,6 @@
+import { WeightsError } from '../base/errors.ts';
+import { shown } from '../base/messages.ts';
+
 // A checkpoint is names, shapes, dtypes and ranged reads of one tensor at a time, whatever file
 // they lie in.
 // Formats (formats.ts) each make one; weights are uploaded from it tensor by tensor, so host memory
@@ -54,39 +57,18 @@ export interface Checkpoint {
   close(): Promise<void>;
 }
 
-/** A readable run of bytes: a file, a Blob, a URL with ranges. */
-export interface ByteSource {
-  readonly label: string;
-  readonly size: number;
-  /** Bytes [start, end). Throws `WeightsError` when the file ends before `end`. */
-  read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
-  /** The bytes from `start` on into all of `target`; only files on disk can. */
-  readInto?(target: Uint8Array<ArrayBuffer>, start: number): Promise<void>;
-  close(): Promise<void>;
-}
-
-/** How far the download of one file is. */
-export interface DownloadProgress {
-  /** Its path in the repository. */
-  readonly file: string;
-  /** Bytes that are here, what an earlier try fetched included, of `total`. */
-  readonly done: number;
-  readonly total: number;
-}
-
-export interface OpenOptions {
-  /** Stops what fetches; opening a file that is here does not wait for it. */
-  signal?: AbortSignal | undefined;
-  onDownload?: ((progress: DownloadProgress) => void) | undefined;
-}
-
-/** The place a model lies in: a folder on disk, a base URL, a Hub repository, Blobs. */
-export interface ModelSource {
-  readonly label: string;
-  has(path: string, options?: OpenOptions): Promise<boolean>;
-  /**
-   * Opens a file of the folder, after fetching it where that is needed; `WeightsError` with the
-   * folder's name when it is not there.
-   */
-  open(path: string, options?: OpenOptions): Promise<ByteSource>;
+/**
+ * Bytes [start, end) of one tensor, all of them without arguments. Throws `WeightsError` for a
+ * range that it does not have.
+ */
+export function tensorRange(
+  label: string,
+  { name, byteLength }: TensorInfo,
+  start = 0,
+  end = byteLength,
+): [start: number, end: number] {
+  if (0 <= start && start <= end && end <= byteLength) return [start, end];
+  throw new WeightsError(
+    `${label}: got the byte range [${start}, ${end}) of ${shown(name)}, expected one inside its ${byteLength} bytes.`,
+  );
 }

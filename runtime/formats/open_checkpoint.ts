@@ -1,11 +1,12 @@
 // The weights of a model folder, whatever format they are in: the one table of formats.
 
-import type { ByteSource, Checkpoint, ModelSource, OpenOptions } from './checkpoint.ts';
+import type { Checkpoint } from './checkpoint.ts';
 import { WeightsError } from '../base/errors.ts';
 import { readJson, whyMissing } from '../files/read.ts';
 import { openSafetensors } from './safetensors.ts';
 import { openSharded } from './sharded.ts';
 import { openTorchCheckpoint } from './torch/file.ts';
+import type { ByteSource, ModelSource, OpenOptions } from '../files/model_source.ts';
 
 interface Format {
   file: string;

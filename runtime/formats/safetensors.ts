@@ -5,12 +5,13 @@
 // Reference: safetensors 0.8 (README "Format", tensor.rs `Metadata::validate`): no overlap, no
 // holes, no trailing bytes.
 
-import { readUsing, tensorRange } from '../files/bytes.ts';
-import { itemBytes } from './checkpoint.ts';
-import type { ByteSource, Checkpoint, StoredDType, TensorInfo } from './checkpoint.ts';
+import { readUsing } from '../files/bytes.ts';
+import { itemBytes, tensorRange } from './checkpoint.ts';
+import type { Checkpoint, StoredDType, TensorInfo } from './checkpoint.ts';
 import { WeightsError } from '../base/errors.ts';
 import { isObject } from '../base/json.ts';
 import { missingTensor, shown } from '../base/messages.ts';
+import type { ByteSource } from '../files/model_source.ts';
 
 /** A checkpoint from safetensors, with what the writer noted in `__metadata__`. */
 export interface Safetensors extends Checkpoint {

@@ -5,10 +5,11 @@
 // Reference: the `*.index.json` files of transformers (`{ "metadata": …, "weight_map": { tensor:
 // file } }`).
 
-import type { ByteSource, Checkpoint, ModelSource, OpenOptions } from './checkpoint.ts';
+import type { Checkpoint } from './checkpoint.ts';
 import { WeightsError } from '../base/errors.ts';
 import { isObject } from '../base/json.ts';
 import { missingTensor, shown } from '../base/messages.ts';
+import type { ByteSource, ModelSource, OpenOptions } from '../files/model_source.ts';
 
 /**
  * Opens every shard that `index` names with `open`, which reads its header. Throws `WeightsError`

@@ -16,9 +16,9 @@ import {
   ZipWriter,
 } from '@zip.js/zip.js/lib/zip-core-custom.js';
 import type { Entry, FileEntry } from '@zip.js/zip.js/lib/zip-core-custom.js';
-import type { ByteSource } from './checkpoint.ts';
 import { WeightsError } from '../base/errors.ts';
 import { shown } from '../base/messages.ts';
+import type { ByteSource } from '../files/model_source.ts';
 
 export interface ZipMember {
   readonly name: string;

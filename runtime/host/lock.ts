@@ -5,8 +5,7 @@
 // holder's file is removed without a race: it can only be that one.
 // A holder is dead when its process is gone, or when it has not touched its file for STALE ms of
 // our watching.
-
-import { sleep } from '../files/retry.ts';
+import { sleep } from '../base/abort.ts';
 
 const HEARTBEAT = 1000;
 const STALE = 10_000;

@@ -3,13 +3,12 @@
 // download to disk.
 
 import { blobBytes, checkedRanges, missingFile, openFile, pathParts, unreadable } from '../files/bytes.ts';
-import type { ModelSource } from '../formats/checkpoint.ts';
 import { InputError, UnsupportedError, WeightsError } from '../base/errors.ts';
 import { hasHttpFile, openHttpFile } from '../files/http_file.ts';
 import { openHub } from './hub/hub.ts';
-import type { HubOptions } from './hub/hub.ts';
-import { hubId } from './hub/settings.ts';
+import { hubId, type HubOptions } from './hub/settings.ts';
 import { host } from '../host/platform.ts';
+import type { ModelSource } from '../files/model_source.ts';
 
 export { blobBytes, pathParts } from '../files/bytes.ts';
 

@@ -4,12 +4,11 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { ByteSource, Checkpoint, ModelSource } from '../../runtime/formats/checkpoint.ts';
+import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
 import { WeightsError } from '../../runtime/base/errors.ts';
 import { parseNpy, parseNpz } from '../../runtime/formats/npy.ts';
 import type { IntegerArray } from '../../runtime/formats/npy.ts';
 import { unpickle } from '../../runtime/formats/pickle/pickle.ts';
-import type { PickleValue } from '../../runtime/formats/pickle/pickle.ts';
 import { readJson } from '../../runtime/files/read.ts';
 import { openSafetensors } from '../../runtime/formats/safetensors.ts';
 import { openSharded } from '../../runtime/formats/sharded.ts';
@@ -20,6 +19,8 @@ import { openZip } from '../../runtime/formats/zip.ts';
 import { corpusOf } from './corpus.ts';
 import { checkpointFault, fingerprint, npyFault, safetensorsFault } from './oracle.ts';
 import { crc32 } from './zip_code.ts';
+import type { ByteSource, ModelSource } from '../../runtime/files/model_source.ts';
+import type { PickleValue } from '../../runtime/formats/pickle/values.ts';
 
 export type Target = (bytes: Uint8Array<ArrayBuffer>) => Promise<string | undefined>;
 

@@ -5,8 +5,7 @@
 // `dtype.__setstate__`).
 
 import { float16ToFloat32 } from '../../base/half.ts';
-import type { PickleGlobal, PickleObject, PickleValue, Wrong } from './pickle.ts';
-import { isObject, narrow } from './values.ts';
+import { isObject, narrow, type PickleGlobal, type PickleObject, type PickleValue, type Wrong } from './values.ts';
 
 /** An entry of a table of globals. */
 export function globalOf(name: string, construct?: PickleGlobal['construct']): [string, PickleGlobal] {

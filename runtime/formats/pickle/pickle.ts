@@ -19,41 +19,11 @@ import {
   longOf,
   stringOf,
   unescaped,
+  type PickleValue,
+  type PickleObject,
+  type Wrong,
+  type PickleGlobal,
 } from './values.ts';
-
-/**
- * A dict is a Map, a list or tuple an array, an int a number (beyond 2^53 a bigint); the rest is
- * named by its `kind`.
- */
-export type PickleValue =
-  | null
-  | boolean
-  | number
-  | bigint
-  | string
-  | Uint8Array
-  | PickleObject
-  | PickleValue[]
-  | Set<PickleValue>
-  | Map<PickleValue, PickleValue>;
-
-/** Something that a global or a persistent id made. */
-export interface PickleObject {
-  readonly kind: string;
-  /** Takes the state that BUILD has for it; without this, state is refused. */
-  build?(state: PickleValue, wrong: Wrong): void;
-}
-
-/** Makes the error for something that a pickle may not hold. */
-export type Wrong = (got: string, expected: string) => WeightsError;
-
-/** A name that pickles may refer to; the ones without `construct` are only looked at. */
-export interface PickleGlobal extends PickleObject {
-  readonly kind: 'global';
-  /** As in Python, with its module. */
-  readonly name: string;
-  construct?(args: readonly PickleValue[], wrong: Wrong): PickleValue;
-}
 
 export interface PickleOptions {
   /** What errors call the file. */

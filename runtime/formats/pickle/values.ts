@@ -1,7 +1,6 @@
 // Single values of a pickle: numbers and text as its opcodes spell them, and how large what they
 // make up is. For pickle.ts.
-
-import type { PickleGlobal, PickleObject, PickleValue, Wrong } from './pickle.ts';
+import { WeightsError } from '../../base/errors.ts';
 
 const MAX_INT_DIGITS = 2_400;
 const MAX_DEPTH = 100;
@@ -137,4 +136,38 @@ function* childrenOf(value: object): Generator<PickleValue> {
       yield item;
     }
   } else yield* value as Iterable<PickleValue>;
+}
+
+/**
+ * A dict is a Map, a list or tuple an array, an int a number (beyond 2^53 a bigint); the rest is
+ * named by its `kind`.
+ */
+export type PickleValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | PickleObject
+  | PickleValue[]
+  | Set<PickleValue>
+  | Map<PickleValue, PickleValue>;
+
+/** Something that a global or a persistent id made. */
+export interface PickleObject {
+  readonly kind: string;
+  /** Takes the state that BUILD has for it; without this, state is refused. */
+  build?(state: PickleValue, wrong: Wrong): void;
+}
+
+/** Makes the error for something that a pickle may not hold. */
+export type Wrong = (got: string, expected: string) => WeightsError;
+
+/** A name that pickles may refer to; the ones without `construct` are only looked at. */
+export interface PickleGlobal extends PickleObject {
+  readonly kind: 'global';
+  /** As in Python, with its module. */
+  readonly name: string;
+  construct?(args: readonly PickleValue[], wrong: Wrong): PickleValue;
 }

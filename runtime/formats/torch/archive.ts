@@ -5,12 +5,12 @@
 // (versions).
 
 import { readUsing } from '../../files/bytes.ts';
-import type { ByteSource } from '../checkpoint.ts';
 import { WeightsError } from '../../base/errors.ts';
 import { MAX_PICKLE, unpickle } from '../pickle/pickle.ts';
 import { refusedTorchName, storageOf, torchGlobals } from './globals.ts';
 import type { TorchContents, TorchStorage } from './globals.ts';
 import { openZip } from '../zip.ts';
+import type { ByteSource } from '../../files/model_source.ts';
 
 const MAX_INFLATED = 2 ** 30;
 const MAX_VERSION = 10;

@@ -6,18 +6,17 @@
 // code and the tar files of before 0.1.10 are not read.
 // Reference: torch/serialization.py (`_save`, `_legacy_save`),
 // caffe2/serialize/inline_container.cc.
-
-import { tensorRange } from '../../files/bytes.ts';
-import { itemBytes } from '../checkpoint.ts';
-import type { ByteSource, Checkpoint, TensorInfo } from '../checkpoint.ts';
+import { itemBytes, tensorRange } from '../checkpoint.ts';
+import type { Checkpoint, TensorInfo } from '../checkpoint.ts';
 import { WeightsError } from '../../base/errors.ts';
 import { missingTensor, shown } from '../../base/messages.ts';
-import type { PickleValue } from '../pickle/pickle.ts';
 import { isTensor } from './globals.ts';
 import type { TorchContents, TorchTensor } from './globals.ts';
 import { openLegacyTorch } from './legacy.ts';
 import { elementCount, gather, isContiguous, reach } from './strides.ts';
 import { openTorchZip } from './archive.ts';
+import type { ByteSource } from '../../files/model_source.ts';
+import type { PickleValue } from '../pickle/values.ts';
 
 export interface TorchFile {
   readonly label: string;

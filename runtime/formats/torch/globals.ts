@@ -6,9 +6,15 @@
 
 import { itemBytes } from '../checkpoint.ts';
 import type { StoredDType } from '../checkpoint.ts';
-import type { PickleGlobal, PickleObject, PickleValue, Wrong } from '../pickle/pickle.ts';
 import { globalOf, plainGlobals } from '../pickle/globals.ts';
-import { isGlobal, isObject } from '../pickle/values.ts';
+import {
+  isGlobal,
+  isObject,
+  type PickleGlobal,
+  type PickleObject,
+  type PickleValue,
+  type Wrong,
+} from '../pickle/values.ts';
 
 /** A run of values in the file that tensors are views of. */
 export interface TorchStorage extends PickleObject {

@@ -3,15 +3,14 @@
 // redirects or verify hashes of what it reads in parts, so it does neither; the token is dropped at
 // another origin by fetch itself. No folders, no node: modules. Reference: Fetch and Service Worker
 // standards.
-
-import type { ModelSource, OpenOptions } from '../../formats/checkpoint.ts';
 import { DownloadError } from '../../base/errors.ts';
 import { openHttpFile, PREFIX, type HttpFile } from '../../files/http_file.ts';
-import type { HubOptions } from './hub.ts';
 import { fileUrl, noAnswer, noSuchFile, notTheHub, refusal } from './request.ts';
-import { commitPattern, hubSettings } from './settings.ts';
-import { orAborted, timing, watch, withRetries } from '../../files/retry.ts';
+import { commitPattern, hubSettings, type HubOptions } from './settings.ts';
+import { timing, withRetries } from '../../files/retry.ts';
 import { checkedRanges, pathParts } from '../../files/bytes.ts';
+import { orAborted, watch } from '../../base/abort.ts';
+import type { ModelSource, OpenOptions } from '../../files/model_source.ts';
 
 const CACHE = 'bark-webgpu-hub';
 const QUOTA_SHARE = 0.9; // of what the browser allows; the rest is the page's own

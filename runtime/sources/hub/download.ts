@@ -6,7 +6,6 @@
 
 import type { Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import type { OpenOptions } from '../../formats/checkpoint.ts';
 import { DownloadError } from '../../base/errors.ts';
 import { cacheError } from './cache.ts';
 import type { HubCache } from './cache.ts';
@@ -16,7 +15,9 @@ import type { HubSettings } from './settings.ts';
 import { contentRange } from '../../files/http_file.ts';
 import { takeLock } from '../../host/lock.ts';
 import type { Lock } from '../../host/lock.ts';
-import { PassingFailure, watch, withRetries } from '../../files/retry.ts';
+import { PassingFailure, withRetries } from '../../files/retry.ts';
+import { watch } from '../../base/abort.ts';
+import type { OpenOptions } from '../../files/model_source.ts';
 
 export interface BlobJob {
   readonly hub: HubSettings;

@@ -3,37 +3,18 @@
 // resume, progress, abort, hash check, lock or offline use of a branch, reads no HF_TOKEN and no
 // cache in browsers. No uploads, no listing, no Xet protocol: the Hub serves every file over plain
 // https too.
-
-import type { ByteSource, ModelSource, OpenOptions } from '../../formats/checkpoint.ts';
 import { DownloadError } from '../../base/errors.ts';
 import { openHubInBrowser } from './browser.ts';
 import { openHubCache } from './cache.ts';
 import { fetchBlob } from './download.ts';
 import { askAbout, fileUrl, noSuchFile } from './request.ts';
 import type { RemoteFile } from './request.ts';
-import { commitPattern, hubSettings } from './settings.ts';
+import { commitPattern, hubSettings, type HubOptions } from './settings.ts';
 import { host } from '../../host/platform.ts';
-import { orAborted, withRetries } from '../../files/retry.ts';
+import { withRetries } from '../../files/retry.ts';
 import { openFile, pathParts } from '../../files/bytes.ts';
-
-/** What `fromPretrained` takes for a model of the Hub; other sources do not look at it. */
-export interface HubOptions {
-  /** Branch, tag or commit. Default 'main'. */
-  revision?: string | undefined;
-  /**
-   * The cache folder, shared with Python's huggingface_hub. Default: HF_HUB_CACHE, else
-   * $HF_HOME/hub, else ~/.cache/huggingface/hub.
-   */
-  cacheDir?: string | undefined;
-  /** Use only what the cache holds, and no network. Default: HF_HUB_OFFLINE. */
-  localFilesOnly?: boolean | undefined;
-  /**
-   * For private and gated models; '' for none. Default: HF_TOKEN, else the file that `hf auth
-   * login` wrote.
-   */
-  token?: string | undefined;
-}
-
+import { orAborted } from '../../base/abort.ts';
+import type { ByteSource, ModelSource, OpenOptions } from '../../files/model_source.ts';
 /** Where a file is: here under a name, at the Hub, or (`undefined`) nowhere. */
 type Place = { name: string } | { remote: RemoteFile } | undefined;
 

@@ -7,7 +7,8 @@ import { DownloadError, WeightsError } from '../../base/errors.ts';
 import { commitPattern } from './settings.ts';
 import type { HubSettings } from './settings.ts';
 import { env, host } from '../../host/platform.ts';
-import { isPassingStatus, PassingFailure, retryAfter, timing, watch } from '../../files/retry.ts';
+import { isPassingStatus, PassingFailure, retryAfter, timing } from '../../files/retry.ts';
+import { watch } from '../../base/abort.ts';
 
 const MOST_REDIRECTS = 10;
 const HUB_ITSELF = /^https:\/\/(?:huggingface\.co|hf\.co)$/; // where mirrors send what they do not have

@@ -3,7 +3,6 @@
 // utils/_auth.py.
 
 import { InputError } from '../../base/errors.ts';
-import type { HubOptions } from './hub.ts';
 import { env, host } from '../../host/platform.ts';
 
 export interface HubSettings {
@@ -123,4 +122,22 @@ export async function cacheFolder(cacheDir?: string): Promise<string> {
   const { join, resolve } = await import('node:path');
   const given = cacheDir || set('HF_HUB_CACHE') || set('HUGGINGFACE_HUB_CACHE');
   return resolve(given ? await expanded(given) : join(await hubHome(), 'hub'));
+}
+
+/** What `fromPretrained` takes for a model of the Hub; other sources do not look at it. */
+export interface HubOptions {
+  /** Branch, tag or commit. Default 'main'. */
+  revision?: string | undefined;
+  /**
+   * The cache folder, shared with Python's huggingface_hub. Default: HF_HUB_CACHE, else
+   * $HF_HOME/hub, else ~/.cache/huggingface/hub.
+   */
+  cacheDir?: string | undefined;
+  /** Use only what the cache holds, and no network. Default: HF_HUB_OFFLINE. */
+  localFilesOnly?: boolean | undefined;
+  /**
+   * For private and gated models; '' for none. Default: HF_TOKEN, else the file that `hf auth
+   * login` wrote.
+   */
+  token?: string | undefined;
 }

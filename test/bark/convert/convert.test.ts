@@ -24,7 +24,7 @@ import { castBytes } from '../../../bark/convert/tensors.ts';
 import { BarkModel } from '../../../bark/model.ts';
 import { openPretrained } from '../../../bark/pretrained/pretrained.ts';
 import { BarkProcessor } from '../../../bark/processor/processor.ts';
-import type { Checkpoint, ModelSource, StoredDType } from '../../../runtime/formats/checkpoint.ts';
+import type { Checkpoint, StoredDType } from '../../../runtime/formats/checkpoint.ts';
 import { InputError } from '../../../runtime/base/errors.ts';
 import { openCheckpoint } from '../../../runtime/formats/open_checkpoint.ts';
 import { float32ToFloat16 } from '../../../runtime/base/half.ts';
@@ -33,6 +33,7 @@ import { testDevice } from '../../device.ts';
 import { formulaWeights, writeModelFolder, type Fixture } from '../../formula.ts';
 import type { FolderOptions } from '../../fixtures/write_model.ts';
 import { assertRow, encodeRun, greedyOptions, temporaryFolder as processFolder } from '../models.ts';
+import type { ModelSource } from '../../../runtime/files/model_source.ts';
 
 const test = suite('convert');
 const SUNO = fileURLToPath(new URL('../../fixtures/suno/', import.meta.url));

@@ -14,12 +14,12 @@ import { BarkModel } from '../../../bark/model.ts';
 import { openPretrained } from '../../../bark/pretrained/pretrained.ts';
 import { BarkProcessor } from '../../../bark/processor/processor.ts';
 import { findSunoFiles, hfName, openSuno } from '../../../bark/pretrained/suno.ts';
-import type { ByteSource, ModelSource } from '../../../runtime/formats/checkpoint.ts';
 import { WeightsError } from '../../../runtime/base/errors.ts';
 import { openModelSource } from '../../../runtime/sources/open_source.ts';
 import { testDevice } from '../../device.ts';
 import { formulaWeights, writeModelFolder, type Fixture } from '../../formula.ts';
 import { assertRow, encodeRun, greedyOptions, temporaryFolder } from '../models.ts';
+import type { ByteSource, ModelSource } from '../../../runtime/files/model_source.ts';
 
 const test = suite('suno');
 const HERE = fileURLToPath(new URL('../../fixtures/suno/', import.meta.url));

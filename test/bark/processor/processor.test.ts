@@ -11,9 +11,9 @@ import { BarkProcessor } from '../../../bark/processor/processor.ts';
 import { normalizeText } from '../../../bark/processor/normalize_text.ts';
 import { loadTokenizer } from '../../../bark/processor/tokenizer.ts';
 import { VoicePreset } from '../../../bark/processor/voice_preset.ts';
-import type { ModelSource } from '../../../runtime/formats/checkpoint.ts';
 import { InputError, WeightsError } from '../../../runtime/base/errors.ts';
 import { openModelSource } from '../../../runtime/sources/open_source.ts';
+import type { ModelSource } from '../../../runtime/files/model_source.ts';
 
 const test = suite('processor');
 const shared = new URL('../../../../shared/', import.meta.url);

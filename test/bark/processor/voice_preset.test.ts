@@ -20,10 +20,10 @@ import {
   voiceLanguage,
 } from '../../../bark/processor/voice_list.ts';
 import { VoicePreset } from '../../../bark/processor/voice_preset.ts';
-import type { ModelSource } from '../../../runtime/formats/checkpoint.ts';
 import { InputError, WeightsError } from '../../../runtime/base/errors.ts';
 import { writeNpy, writeNpz } from '../../../runtime/formats/npy.ts';
 import { openModelSource } from '../../../runtime/sources/open_source.ts';
+import type { ModelSource } from '../../../runtime/files/model_source.ts';
 
 const test = suite('voices');
 const root = new URL('../../../', import.meta.url);

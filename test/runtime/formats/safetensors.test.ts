@@ -10,12 +10,12 @@ import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ByteSource } from '../../../runtime/formats/checkpoint.ts';
 import { WeightsError } from '../../../runtime/base/errors.ts';
 import { openCheckpoint } from '../../../runtime/formats/open_checkpoint.ts';
 import { openSafetensors } from '../../../runtime/formats/safetensors.ts';
 import { openSharded } from '../../../runtime/formats/sharded.ts';
 import { openModelSource } from '../../../runtime/sources/open_source.ts';
+import type { ByteSource } from '../../../runtime/files/model_source.ts';
 
 const test = suite('safetensors');
 const fixtures = fileURLToPath(new URL('../../fixtures/safetensors', import.meta.url));

@@ -11,9 +11,9 @@ import { fileURLToPath } from 'node:url';
 import { inflateSync } from 'node:zlib';
 import { zipSync } from 'fflate';
 import { blobBytes } from '../../../runtime/files/bytes.ts';
-import type { ByteSource } from '../../../runtime/formats/checkpoint.ts';
 import { WeightsError } from '../../../runtime/base/errors.ts';
 import { openZip, writeZip } from '../../../runtime/formats/zip.ts';
+import type { ByteSource } from '../../../runtime/files/model_source.ts';
 
 const test = suite('zip');
 const attacks = JSON.parse(

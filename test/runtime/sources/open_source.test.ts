@@ -11,10 +11,10 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { ModelSource } from '../../../runtime/formats/checkpoint.ts';
 import { DownloadError, InputError, UnsupportedError, WeightsError } from '../../../runtime/base/errors.ts';
 import { readBytes, readJson, readText } from '../../../runtime/files/read.ts';
 import { openModelSource } from '../../../runtime/sources/open_source.ts';
+import type { ModelSource } from '../../../runtime/files/model_source.ts';
 
 const test = suite('source');
 const bytes = Uint8Array.from({ length: 200_003 }, (_, i) => (i * 7 + (i >> 8)) & 255);

@@ -11,14 +11,14 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inflateSync } from 'node:zlib';
 import { blobBytes, openFile } from '../../../../runtime/files/bytes.ts';
-import type { ByteSource } from '../../../../runtime/formats/checkpoint.ts';
 import { WeightsError } from '../../../../runtime/base/errors.ts';
 import { openCheckpoint } from '../../../../runtime/formats/open_checkpoint.ts';
 import { openModelSource } from '../../../../runtime/sources/open_source.ts';
-import type { PickleValue } from '../../../../runtime/formats/pickle/pickle.ts';
 import { openTorchCheckpoint, openTorchFile } from '../../../../runtime/formats/torch/file.ts';
 import { isTensor } from '../../../../runtime/formats/torch/globals.ts';
 import { gather } from '../../../../runtime/formats/torch/strides.ts';
+import type { ByteSource } from '../../../../runtime/files/model_source.ts';
+import type { PickleValue } from '../../../../runtime/formats/pickle/values.ts';
 
 const test = suite('torch_file');
 const fixtures = join(dirname(fileURLToPath(import.meta.url)), '../../../fixtures/torch');

@@ -5,14 +5,14 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { ModelSource } from '../../../../runtime/formats/checkpoint.ts';
 import { DownloadError, WeightsError } from '../../../../runtime/base/errors.ts';
-import type { HubOptions } from '../../../../runtime/sources/hub/hub.ts';
 import { openHubInBrowser } from '../../../../runtime/sources/hub/browser.ts';
 import { commitId, filesOf, fixtureRepos, formulaBytes, repoOf } from './repos.ts';
 import { startHub } from './server.ts';
 import type { FakeHub, Repo } from './server.ts';
 import { assertBytes, failure, readWhole, restoreEnvironment, setEnvironment } from './support.ts';
+import type { ModelSource } from '../../../../runtime/files/model_source.ts';
+import type { HubOptions } from '../../../../runtime/sources/hub/settings.ts';
 
 const test = suite('hub in a browser');
 test.after(restoreEnvironment);

@@ -15,7 +15,6 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { DownloadProgress } from '../../../../runtime/formats/checkpoint.ts';
 import { DownloadError, InputError, WeightsError } from '../../../../runtime/base/errors.ts';
 import { host } from '../../../../runtime/host/platform.ts';
 import { openModelSource } from '../../../../runtime/sources/open_source.ts';
@@ -32,6 +31,7 @@ import {
   temporaryFolder,
   treeOf,
 } from './support.ts';
+import type { DownloadProgress } from '../../../../runtime/files/model_source.ts';
 
 const test = suite('hub cache');
 test.after(restoreEnvironment);

@@ -17,13 +17,13 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import * as assert from 'uvu/assert';
-import type { ModelSource, OpenOptions } from '../../../../runtime/formats/checkpoint.ts';
 import { DownloadError, InputError, UnsupportedError, WeightsError } from '../../../../runtime/base/errors.ts';
-import type { HubOptions } from '../../../../runtime/sources/hub/hub.ts';
 import { timing } from '../../../../runtime/files/retry.ts';
 import { openModelSource } from '../../../../runtime/sources/open_source.ts';
 import { gitSha1, sha256, startHub } from './server.ts';
 import type { FakeHub, Repo } from './server.ts';
+import type { ModelSource, OpenOptions } from '../../../../runtime/files/model_source.ts';
+import type { HubOptions } from '../../../../runtime/sources/hub/settings.ts';
 
 const OWN = /^(HF_|HUGGING|XDG_CACHE_HOME$)/;
 const outside = Object.fromEntries(Object.entries(process.env).filter(([name]) => OWN.test(name)));
