@@ -7,13 +7,13 @@
 
 import { writeRow } from '../kernels/state.ts';
 import type { Words } from '../kernels/sample/random.ts';
-import { BarkCausalModel, type StageOptions } from './gpt/causal.ts';
+import { BarkCausalModel } from './gpt/causal.ts';
 import type { BarkCoarseConfig } from './config/config.ts';
 import type { BarkCoarseGenerationConfig, BarkGenerationConfig } from './config/generation_config.ts';
-import type { Draw, StageHooks } from './semantic.ts';
 import type { CausalGpt } from './gpt/gpt.ts';
 import { compileSession, createSession, Pacer, warmUp, type Session, type SessionOptions } from './gpt/session.ts';
 import { UnsupportedError } from '../runtime/base/errors.ts';
+import type { Draw, StageHooks, StageOptions } from './gpt/stage.ts';
 
 /** What a voice brings to this stage. */
 export interface CoarseHistory {

@@ -4,7 +4,7 @@
 import { threefry2x32, type Words } from '../kernels/sample/random.ts';
 import { InputError } from '../runtime/base/errors.ts';
 import type { BarkGenerationConfig, SamplingConfig } from './config/generation_config.ts';
-import type { Draw } from './semantic.ts';
+import type { Draw } from './gpt/stage.ts';
 
 /** How a causal stage draws; what is left out comes from the checkpoint. */
 export interface SamplingOptions {

@@ -7,25 +7,13 @@ import type { Words } from '../kernels/sample/random.ts';
 import { readRows, writeRow } from '../kernels/state.ts';
 import type { RowRange } from '../kernels/upload/upload.ts';
 import { InputError } from '../runtime/base/errors.ts';
-import { BarkCausalModel, type StageOptions } from './gpt/causal.ts';
+import { BarkCausalModel } from './gpt/causal.ts';
 import type { BarkSemanticConfig } from './config/config.ts';
 import type { BarkSemanticGenerationConfig } from './config/generation_config.ts';
 import { compileSession, createSession, Pacer, warmUp, type SessionOptions } from './gpt/session.ts';
 import type { CausalGpt } from './gpt/gpt.ts';
 import type { Sampling } from '../kernels/sample/sample.ts';
-
-/** How tokens are drawn; null turns a filter off, a temperature of null draws the likeliest. */
-export interface Draw {
-  temperature: number | null;
-  topK: number | null;
-  topP: number | null;
-}
-
-export interface StageHooks {
-  signal?: AbortSignal | undefined;
-  /** Tokens (or passes) done, of at most `total`. */
-  onProgress?: ((done: number, total: number) => void) | undefined;
-}
+import type { Draw, StageHooks, StageOptions } from './gpt/stage.ts';
 
 export interface SemanticInputs {
   /** Text ids of the tokenizer (B, W); of W the first max_input_semantic_length count. */

@@ -10,9 +10,10 @@ import { help, hubOptions, readArguments, UsageError, type Command } from './arg
 import { describe, diagnose } from './doctor.ts';
 import type { ProgressEvent } from '../options.ts';
 import { BarkProcessor } from '../processor/processor.ts';
-import { printable, Progress } from './progress.ts';
+import { Progress } from './progress.ts';
 import { say } from './say.ts';
-import { groupVoices, voiceLanguage } from '../processor/voice_list.ts';
+import { voiceLanguage } from '../processor/voice_list.ts';
+import { voiceTable } from './voices.ts';
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 const GRACE = 500; // ms from an interrupt to the end, whatever the GPU is busy with
@@ -65,28 +66,6 @@ async function run(args: readonly string[]): Promise<number> {
   }
   await say({ command, words, values }, { progress, signal: abort.signal, print });
   return 0;
-}
-
-/** Voices under their languages, in as many columns as there is room for. */
-function voiceTable(names: readonly string[]): string {
-  const groups = groupVoices(names.map(printable)).map(({ language, names: voices }) => {
-    const width = Math.max(...voices.map((name) => name.length)) + 2;
-    const columns = Math.max(1, Math.floor(((process.stdout.columns || 80) - 2) / width));
-    const rows = Array.from({ length: Math.ceil(voices.length / columns) }, (_, row) =>
-      voices.slice(row * columns, (row + 1) * columns),
-    );
-    return [
-      language,
-      ...rows.map(
-        (row) =>
-          `  ${row
-            .map((name) => name.padEnd(width))
-            .join('')
-            .trimEnd()}`,
-      ),
-    ].join('\n');
-  });
-  return groups.map((group) => `${group}\n`).join('\n');
 }
 
 function print(data: string | Uint8Array): Promise<void> {

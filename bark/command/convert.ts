@@ -6,7 +6,7 @@ import { dirname, resolve } from 'node:path';
 import { hubOptions, UsageError, type Arguments } from './arguments.ts';
 import { convert, type ConvertReport } from '../convert/convert.ts';
 import { byteCount } from './progress.ts';
-import type { CommandContext } from './say.ts';
+import type { CommandContext } from './context.ts';
 
 export async function convertFiles(
   { words, values }: Arguments,

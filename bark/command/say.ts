@@ -16,17 +16,11 @@ import { play } from './play.ts';
 import { BarkProcessor } from '../processor/processor.ts';
 import { seconds, type Progress, type Stage } from './progress.ts';
 import { voiceLanguage } from '../processor/voice_list.ts';
+import type { CommandContext } from './context.ts';
 
 const FALLBACK = 'bark.wav';
 const GREEDY: GenerateOptions = { doSample: false, minEosP: null, fine: { temperature: null } };
 const STAGES: readonly Stage[] = ['load', 'semantic', 'coarse', 'fine', 'codec'];
-
-export interface CommandContext {
-  progress: Progress;
-  signal: AbortSignal;
-  /** Writes to standard output; resolves when it is out. */
-  print: (data: string | Uint8Array) => Promise<void>;
-}
 
 export async function say({ words, values }: Arguments, { progress, signal, print }: CommandContext): Promise<void> {
   checkCombination(values);

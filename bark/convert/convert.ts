@@ -2,8 +2,6 @@
 // this library load: configs, one model.safetensors, tokenizer, voices. It is built beside its
 // place and renamed when all of it is on the disk, so a half-written folder is never found there.
 // Which tensors there are is convert_tensors.ts's, which parts pretrained.ts's. Node and Deno.
-
-import type { Dirent } from 'node:fs';
 import { InputError, UnsupportedError } from '../../runtime/base/errors.ts';
 import { host } from '../../runtime/host/platform.ts';
 import { readBytes, readText } from '../../runtime/files/read.ts';
@@ -16,6 +14,8 @@ import { openOptions, openPretrained, type OpenPretrainedOptions } from '../pret
 import { findTokenizer } from '../processor/tokenizer.ts';
 import { readVoiceList, VOICE_LIST } from '../processor/voice_list.ts';
 import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';
+import type { Place } from './output_folder.ts';
+import { openPlace, WEIGHTS, TOKENIZER_FILES } from './output_folder.ts';
 
 export interface ConvertOptions extends OpenPretrainedOptions {
   /** How the weights are stored, the codec's too. Default 'float16'. */
@@ -44,10 +44,6 @@ export interface ConvertReport {
   warnings: string[];
 }
 
-const WEIGHTS = 'model.safetensors';
-const TOKENIZER_FILES = ['tokenizer.json', 'vocab.txt', 'tokenizer_config.json', 'special_tokens_map.json'];
-/** All that a folder of ours holds, next to subfolders of .npy files. */
-const OUR_FILES: readonly string[] = ['config.json', 'generation_config.json', WEIGHTS, VOICE_LIST, ...TOKENIZER_FILES];
 const VOICES_AT_ONCE = 8;
 const SPARE = 2 ** 24; // bytes of disk for all but the weights
 
@@ -193,174 +189,3 @@ function npyPath(label: string, path: string): string {
 }
 
 // The folder that is written.
-
-interface Place {
-  readonly folder: string;
-  /** Throws `InputError` where `label` is this very folder. */
-  refuse(label: string): Promise<void>;
-  /** Makes the folder that is built, after a look at the free space. */
-  start(bytes: number): Promise<void>;
-  /** Where a file is built. */
-  path(file: string): Promise<string>;
-  write(file: string, content: string | Uint8Array): Promise<void>;
-  /** Puts the folder in its place. */
-  finish(): Promise<void>;
-  /** Takes away what was built. */
-  abandon(): Promise<void>;
-}
-
-async function openPlace(to: string, force: boolean): Promise<Place> {
-  const fs = await import('node:fs/promises');
-  const { basename, dirname, join, resolve } = await import('node:path');
-  const failed = (cause: unknown): never => {
-    if (cause instanceof InputError) throw cause;
-    throw new InputError(
-      `${to}: got ${(cause as NodeJS.ErrnoException).code ?? String(cause)} while writing, expected a folder that can be written. Check its permissions and the free space.`,
-      { cause },
-    );
-  };
-  if (to.trim() === '') throw new InputError('convert: got an empty path, expected the folder to write.');
-  const folder = await fs.realpath(to).catch(() => resolve(to));
-  const parent = dirname(folder);
-  if (parent === folder)
-    throw new InputError(`${to}: got the root of a disk, expected a folder to write. Name a new one.`);
-  const beside = (end: string) => join(parent, `.${basename(folder).slice(0, 100)}.${crypto.randomUUID()}.${end}`);
-  const building = beside('tmp');
-  let firstMade: string | undefined; // of the folders above
-
-  const check = async (): Promise<boolean> => {
-    const found = await fs.lstat(folder).catch(() => undefined);
-    if (!found) return false;
-    if (!found.isDirectory()) throw new InputError(`${to}: got a file, expected a folder to write. Name a new one.`);
-    if ((await fs.readdir(folder)).length === 0) return true;
-    if (!force)
-      throw new InputError(
-        `${to}: got a folder that is not empty, expected a new one. Set force (--force) to replace it, or name another.`,
-      );
-    const foreign = await foreignFile(folder);
-    if (foreign !== undefined)
-      throw new InputError(
-        `${to}: got a folder with ${JSON.stringify(foreign)}, expected nothing but a converted model to replace. Name a new folder, or clear this one yourself.`,
-      );
-    return true;
-  };
-  await check();
-
-  const full = async (file: string) => {
-    const path = join(building, file);
-    await fs.mkdir(dirname(path), { recursive: true }).catch(failed);
-    return path;
-  };
-  const sync = async (path: string) => {
-    const handle = await fs.open(path, 'r').catch(() => undefined); // not every system opens folders
-    await handle?.sync().catch(() => {});
-    await handle?.close();
-  };
-  return {
-    folder: to,
-    async refuse(label) {
-      if ((await fs.realpath(label).catch(() => undefined)) === folder)
-        throw new InputError(`${to}: got the same folder twice, expected another one to write. Name a new folder.`);
-    },
-    async start(bytes) {
-      firstMade = await fs.mkdir(parent, { recursive: true }).catch(failed);
-      const free = await fs.statfs(parent).catch(() => undefined);
-      if (free && free.bavail * free.bsize < bytes)
-        throw new InputError(
-          `${to}: got ${free.bavail * free.bsize} bytes of free space, expected ${bytes}. Make room, or name a folder on another disk.`,
-        );
-      await removeStale(parent, basename(folder), 'tmp');
-      await fs.mkdir(building).catch(failed);
-    },
-    path: full,
-    async write(file, content) {
-      const handle = await fs.open(await full(file), 'wx').catch((cause: NodeJS.ErrnoException) => {
-        if (cause.code !== 'EEXIST') failed(cause); // voices may share a file
-      });
-      try {
-        await handle?.writeFile(content).catch(failed);
-        await handle?.sync().catch(failed);
-      } finally {
-        await handle?.close();
-      }
-    },
-    async finish() {
-      await sync(building);
-      if (await check()) {
-        const old = beside('old');
-        await fs.rename(folder, old).catch(failed);
-        await fs.rename(building, folder).catch(async (cause: unknown) => {
-          await fs.rename(old, folder);
-          failed(cause);
-        });
-        await fs.rm(old, { recursive: true }).catch(failed);
-      } else await fs.rename(building, folder).catch(failed);
-      await sync(parent);
-      // only now: until there is a new model, an old one may be the only one
-      await removeStale(parent, basename(folder), 'old');
-    },
-    async abandon() {
-      await fs.rm(building, { recursive: true, force: true }).catch(() => {});
-      for (
-        let made = firstMade && parent;
-        made !== undefined && made.length >= firstMade!.length;
-        made = dirname(made)
-      ) {
-        if (
-          !(await fs.rmdir(made).then(
-            () => true,
-            () => false,
-          ))
-        )
-          break; // somebody else's by now
-      }
-    },
-  };
-}
-
-const STALE = 3_600_000; // ms without a change; a conversion that runs writes all the time
-
-/** Takes away what conversions to the same place left that were killed. */
-async function removeStale(parent: string, name: string, ending: 'tmp' | 'old'): Promise<void> {
-  const fs = await import('node:fs/promises');
-  const start = `.${name.slice(0, 100)}.`;
-  const left = (await fs.readdir(parent).catch(() => [])).filter(
-    (entry) =>
-      entry.startsWith(start) && /^[\da-f-]{36}\.\w+$/.test(entry.slice(start.length)) && entry.endsWith(ending),
-  );
-  for (const entry of left) {
-    const path = `${parent}/${entry}`;
-    const files = await fs.readdir(path, { recursive: true }).catch(() => undefined);
-    if (!files) continue;
-    const times = await Promise.all(
-      ['', ...files].map((file) =>
-        fs.lstat(`${path}/${file}`).then(
-          ({ mtimeMs }) => mtimeMs,
-          () => Infinity,
-        ),
-      ),
-    );
-    if (Date.now() - Math.max(...times) > STALE) await fs.rm(path, { recursive: true, force: true }).catch(() => {});
-  }
-}
-
-/**
- * The first thing in a folder that no conversion writes: anything but our files, and subfolders of
- * .npy files.
- */
-async function foreignFile(folder: string): Promise<string | undefined> {
-  const fs = await import('node:fs/promises');
-  const walk = async (path: string): Promise<string | undefined> => {
-    const allowed = (entry: Dirent) =>
-      entry.isFile() && (path === '' ? OUR_FILES.includes(entry.name) : entry.name.endsWith('.npy'));
-    for (const entry of await fs.readdir(`${folder}/${path}`, { withFileTypes: true })) {
-      const name = path === '' ? entry.name : `${path}/${entry.name}`;
-      const foreign = entry.isDirectory() ? await walk(name) : allowed(entry) ? undefined : name;
-      if (foreign !== undefined) return foreign;
-    }
-    return undefined;
-  };
-  // Subfolders of .npy files alone are somebody's data.
-  const isModel = (await fs.stat(`${folder}/config.json`).catch(() => undefined))?.isFile() === true;
-  return isModel ? walk('') : (await fs.readdir(folder))[0];
-}

@@ -3,7 +3,6 @@
 // BarkCausalModel.
 
 import { withStaging } from '../../kernels/upload/cast.ts';
-import type { Linear } from '../../kernels/linear/linear.ts';
 import { uploadMatrix, type WeightDType } from '../../kernels/upload/upload.ts';
 import { createUniform, writeCall } from '../../kernels/state.ts';
 import type { Device } from '../../runtime/compute/device.ts';
@@ -27,6 +26,8 @@ import {
   type KvCache,
   type Rows,
 } from './gpt.ts';
+import type { StageOptions } from './stage.ts';
+import type { Linear } from '../../kernels/common/products.ts';
 
 /**
  * Keys and values of past positions, on the GPU. `dispose()` it when it is not continued any more.
@@ -71,13 +72,6 @@ export interface CausalForwardOutputs {
   /** (B, T, V) with V = output_vocab_size. */
   logits: HostTensor<Float32Array>;
   pastKeyValues?: PastKeyValues;
-}
-
-export interface StageOptions {
-  device: Device;
-  /** The checkpoint at this model's path. */
-  weights: Weights;
-  dtype: WeightDType;
 }
 
 /** A causal model on the GPU, and its whole head once `forward` has asked for it. */

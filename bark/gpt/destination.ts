@@ -4,7 +4,6 @@
 // fine.ts).
 
 import { linearTerms } from '../../kernels/linear/linear_terms.ts';
-import type { Linear } from '../../kernels/linear/linear.ts';
 import {
   uploadMatrix,
   uploadRows,
@@ -17,6 +16,7 @@ import type { Device } from '../../runtime/compute/device.ts';
 import { NOWHERE } from '../../runtime/compute/shape_only.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { sameValues, type TensorRef } from '../../runtime/formats/weights.ts';
+import type { Linear } from '../../kernels/common/products.ts';
 
 export interface Destination {
   /** Of matrices; vectors are f32. */

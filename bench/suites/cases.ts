@@ -7,7 +7,7 @@
 import { attention, attentionDecode } from '../../kernels/attention/attention.ts';
 import { embedding, embeddingDecode } from '../../kernels/embedding/embedding.ts';
 import { layerNorm } from '../../kernels/layer_norm/layer_norm.ts';
-import { LAYER_NORM_EPS, linear, linearDecode, type Linear } from '../../kernels/linear/linear.ts';
+import { linear, linearDecode } from '../../kernels/linear/linear.ts';
 import { linearTerms } from '../../kernels/linear/linear_terms.ts';
 import { qkv, qkvDecode, type LayerCache } from '../../kernels/qkv/qkv.ts';
 import { gumbel, threefry2x32 } from '../../kernels/sample/random.ts';
@@ -19,6 +19,7 @@ import { float16ToFloat32 } from '../../runtime/base/half.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { byteSize, type Tensor } from '../../runtime/compute/tensor.ts';
 import { filled, series, type Series } from '../model/values.ts';
+import { LAYER_NORM_EPS, type Linear } from '../../kernels/common/products.ts';
 
 /**
  * An output that was computed again: its value in f64, and Σ|addends|, the scale of its rounding

@@ -7,10 +7,10 @@ import type { Recorder } from '../../runtime/compute/program.ts';
 import type { Shader } from '../../runtime/compute/shader.ts';
 import { expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
 import { choices, variantWithoutSubgroupMatrix, type Variant } from '../common/choices.ts';
-import { isF32 } from '../linear/linear.ts';
 import { subgroupMatrixShader, subgroupMatrixUnit } from '../common/subgroup_matrix.ts';
 import { cacheParams, type LayerCache } from '../qkv/qkv.ts';
 import { shader } from '../shaders.ts';
+import { isF32 } from '../common/products.ts';
 
 /**
  * y (M, H) for q (M, H); of M queries the first `call.count` are computed, at positions call.start

@@ -3,8 +3,8 @@
 
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
-import { isF32 } from '../linear/linear.ts';
 import { shader } from '../shaders.ts';
+import { isF32 } from '../common/products.ts';
 
 /**
  * x (M, H) = Σ_c table[c · V + ids[m, c]] + positions[call.start + m] over the first `columns`

@@ -4,8 +4,8 @@
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
 import { subgroupLanes } from '../common/choices.ts';
-import { LAYER_NORM_EPS, type Norm } from '../linear/linear.ts';
 import { shader } from '../shaders.ts';
+import { LAYER_NORM_EPS, type Norm } from '../common/products.ts';
 
 /**
  * y (M, C) = LayerNorm(x (M, C)); of M rows the first `call.count` are computed. C is a multiple of

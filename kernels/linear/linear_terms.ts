@@ -5,8 +5,9 @@ import type { Device } from '../../runtime/compute/device.ts';
 import type { Owner } from '../../runtime/compute/ledger.ts';
 import { record } from '../../runtime/compute/program.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
-import { linearDecode, type Linear } from './linear.ts';
+import { linearDecode } from './linear.ts';
 import { createState } from '../state.ts';
+import type { Linear } from '../common/products.ts';
 
 /**
  * (2, N) f32: Σ_k W·g and bias + Σ_k W·β of each row (see common/gemv.wgsl); null when there is

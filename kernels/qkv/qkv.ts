@@ -4,6 +4,7 @@
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectDType, expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
 import { ShapeError } from '../../runtime/base/errors.ts';
+import { shader } from '../shaders.ts';
 import {
   gemmVariant,
   gemvVariant,
@@ -12,8 +13,7 @@ import {
   type GemmOptions,
   type Linear,
   type GemvOptions,
-} from '../linear/linear.ts';
-import { shader } from '../shaders.ts';
+} from '../common/products.ts';
 
 /** Keys and values of one layer: (B, heads, capacity, head dim) each, f16 or f32. */
 export interface LayerCache {

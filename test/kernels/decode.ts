@@ -4,11 +4,11 @@
 import type { Device } from '../../runtime/compute/device.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { createState, writeRow, type RowState } from '../../kernels/state.ts';
-import type { Linear } from '../../kernels/linear/linear.ts';
 import { linearTerms } from '../../kernels/linear/linear_terms.ts';
 import { randomFloats } from '../random.ts';
 import * as reference from '../reference.ts';
 import { free, ROUNDING, stored, sumError, upload } from './tensors.ts';
+import type { Linear } from '../../kernels/common/products.ts';
 
 /** A state buffer whose rows are `rows`; unnamed fields are 0. */
 export function stateOf(device: Device, rows: readonly Partial<RowState>[]): Tensor {

@@ -5,13 +5,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  gemvVariant,
-  linearDecode,
-  type Linear,
-  type RowWindow,
-  type GemvOptions,
-} from '../../../kernels/linear/linear.ts';
+import { linearDecode, type RowWindow } from '../../../kernels/linear/linear.ts';
 import { writeRow } from '../../../kernels/state.ts';
 import { ShapeError } from '../../../runtime/base/errors.ts';
 import { record, type Recorder } from '../../../runtime/compute/program.ts';
@@ -20,6 +14,7 @@ import { randomFloats } from '../../random.ts';
 import * as reference from '../../reference.ts';
 import { folded, freeLinear, randomLinear, stateOf } from '../decode.ts';
 import { assertWithin, download, filled, free, onlyFull, ROUNDING, upload } from '../tensors.ts';
+import { gemvVariant, type Linear, type GemvOptions } from '../../../kernels/common/products.ts';
 
 const test = suite('linear_decode');
 const device = await testDevice();

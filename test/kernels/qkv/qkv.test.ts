@@ -6,7 +6,6 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { GemvOptions } from '../../../kernels/linear/linear.ts';
 import { qkv, qkvDecode, type LayerCache } from '../../../kernels/qkv/qkv.ts';
 import { createUniform, writeCall } from '../../../kernels/state.ts';
 import { ShapeError } from '../../../runtime/base/errors.ts';
@@ -28,6 +27,7 @@ import {
   UNTOUCHED,
   upload,
 } from '../tensors.ts';
+import type { GemvOptions } from '../../../kernels/common/products.ts';
 
 const test = suite('qkv');
 const device = await testDevice();
