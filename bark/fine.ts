@@ -11,7 +11,7 @@ import type { WeightDType } from '../kernels/upload/upload.ts';
 import { Arena } from '../runtime/compute/arena.ts';
 import type { Device } from '../runtime/compute/device.ts';
 import { InputError } from '../runtime/base/errors.ts';
-import { NOWHERE, type Allocator } from '../runtime/compute/shape_only.ts';
+import { SHAPE_ONLY, type Allocator } from '../runtime/compute/shape_only.ts';
 import { compileAll, record, type Program, type Recorder } from '../runtime/compute/program.ts';
 import { type Tensor } from '../runtime/compute/tensor.ts';
 import { Resident, type LoadProgress } from '../runtime/compute/residency.ts';
@@ -143,14 +143,14 @@ export class BarkFineModel {
     const { fine_acoustics_config, coarse_acoustics_config, codebook_size } = this.generation_config;
     const gpt = await loadFineGpt(toNowhere(this.#dtype), this.#weights, this.config);
     const tensors = createTensors(
-      NOWHERE,
+      SHAPE_ONLY,
       gpt,
       fine_acoustics_config.max_fine_input_length,
       0,
       this.#dtype,
       'fine_acoustics',
     );
-    const settings = createUniform(NOWHERE, SAMPLING_CODES_WORDS, 'nowhere', 'sampling');
+    const settings = createUniform(SHAPE_ONLY, SAMPLING_CODES_WORDS, 'nowhere', 'sampling');
     await compileAll(this.#device, (r) =>
       recordPass(r, gpt, tensors, coarse_acoustics_config.n_coarse_codebooks, codebook_size, settings),
     );

@@ -30,10 +30,12 @@ export {
 } from './processor/processor.ts';
 export { BarkSemanticModel } from './semantic.ts';
 export { checkSupport, type Support } from './support.ts';
-export { VoicePreset, type PromptLike, type VoicePresetLike } from './processor/voice_preset.ts';
+export { VoicePreset, type VoicePresetLike } from './processor/voice_preset.ts';
+export type { PromptLike } from './processor/prompt_arrays.ts';
 export { EncodecConfig, EncodecModel, type Codes } from '../encodec/index.ts';
 export type { ModelSource } from '../runtime/files/model_source.ts';
-export { Device, type DeviceOptions } from '../runtime/compute/device.ts';
+export { Device } from '../runtime/compute/device.ts';
+export type { DeviceOptions } from '../runtime/compute/adapter.ts';
 export { DownloadError, InputError, ShapeError, UnsupportedError, WeightsError } from '../runtime/base/errors.ts';
 export type { MemoryReport } from '../runtime/compute/ledger.ts';
 export type { ModelSourceLike } from '../runtime/sources/open_source.ts';

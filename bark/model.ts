@@ -16,7 +16,7 @@ import { RawAudio } from './audio.ts';
 import { BarkCoarseModel } from './coarse.ts';
 import type { BarkConfig } from './config/config.ts';
 import { BarkFineModel } from './fine.ts';
-import { checkGeneration, type BarkGenerationConfig } from './config/generation_config.ts';
+import type { BarkGenerationConfig } from './config/generation_config.ts';
 import {
   resolveOptions,
   stageSeed,
@@ -28,6 +28,7 @@ import { openPretrained, type OpenPretrainedOptions } from './pretrained/pretrai
 import type { BarkInputs } from './processor/processor.ts';
 import { BarkSemanticModel } from './semantic.ts';
 import { VoicePreset } from './processor/voice_preset.ts';
+import { checkGeneration } from './config/check_generation.ts';
 
 export interface LoadOptions extends OpenPretrainedOptions {
   /**

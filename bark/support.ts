@@ -1,7 +1,6 @@
 // Whether this machine can speak at all, asked before anything is downloaded. Requests an adapter
 // and no device, so it costs no GPU memory.
-
-import { adapterName, requestAdapter, type DeviceOptions } from '../runtime/compute/device.ts';
+import { adapterName, requestAdapter, type DeviceOptions } from '../runtime/compute/adapter.ts';
 
 export interface Support {
   supported: boolean;

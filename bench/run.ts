@@ -1,7 +1,7 @@
 // `bark bench [suite …] [options]`, in the repository `npm run bench -- …`: chooses suites and
 // prints what they measure. No timing is printed before its result was checked.
 
-import { help, readArguments } from '../bark/command/arguments.ts';
+import { readArguments } from '../bark/command/arguments.ts';
 import { packageVersion } from '../runtime/host/version.ts';
 import { decode } from './suites/decode.ts';
 import { device } from './suites/device.ts';
@@ -13,6 +13,7 @@ import { peers } from './peers/suite.ts';
 import { stages } from './suites/stages.ts';
 import { table, type Result, type Suite } from './measure/harness.ts';
 import type { Tuned } from './tune/tune.ts';
+import { help } from '../bark/command/help.ts';
 
 const OWN: readonly Suite[] = [device, kernels, decode, stages, generate, load];
 const SUITES: readonly Suite[] = [...OWN, peers]; // peers install things and take minutes: only when they are named

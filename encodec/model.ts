@@ -6,7 +6,7 @@
 import type { Checkpoint } from '../runtime/formats/checkpoint.ts';
 import { Device } from '../runtime/compute/device.ts';
 import { InputError } from '../runtime/base/errors.ts';
-import { NOWHERE } from '../runtime/compute/shape_only.ts';
+import { SHAPE_ONLY } from '../runtime/compute/shape_only.ts';
 import { compileAll, record, type Recorder } from '../runtime/compute/program.ts';
 import { Resident, whileCompiling, type LoadProgress } from '../runtime/compute/residency.ts';
 import { openModelSource, type ModelSourceLike } from '../runtime/sources/open_source.ts';
@@ -124,7 +124,7 @@ export class EncodecModel {
     const decoder = await loadDecoder(nowhere, this.config, this.#weights, this.codebooks);
     await compileAll(
       this.device,
-      (r) => void decode(r, this.config, decoder, NOWHERE.createTensor([1, this.codebooks, 1], 'u32', 'nowhere')),
+      (r) => void decode(r, this.config, decoder, SHAPE_ONLY.createTensor([1, this.codebooks, 1], 'u32', 'nowhere')),
     );
   }
 

@@ -13,7 +13,7 @@ import {
 import { packLstm, recurrentLength, type Lstm, type LstmLayer } from '../kernels/lstm/lstm.ts';
 import type { Device } from '../runtime/compute/device.ts';
 import type { Owner } from '../runtime/compute/ledger.ts';
-import { NOWHERE } from '../runtime/compute/shape_only.ts';
+import { SHAPE_ONLY } from '../runtime/compute/shape_only.ts';
 import type { LoadProgress } from '../runtime/compute/residency.ts';
 import type { Tensor } from '../runtime/compute/tensor.ts';
 import { readFloat32, type Weights } from '../runtime/formats/weights.ts';
@@ -27,7 +27,7 @@ export interface Destination {
 
 /** Reads nothing: for those who ask for shapes alone. */
 export const nowhere: Destination = {
-  put: async (shape, _values, label) => NOWHERE.createTensor(shape, 'f32', 'nowhere', label),
+  put: async (shape, _values, label) => SHAPE_ONLY.createTensor(shape, 'f32', 'nowhere', label),
 };
 
 /** Puts tensors on a device, booked to `owner`. */

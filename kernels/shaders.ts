@@ -18,8 +18,8 @@ export function shader(name: string): Shader {
   if (!found) {
     const source = written[name];
     if (!source) throw new Error(`There is no shader '${name}' in kernels/wgsl.gen.ts. Run 'npm run wgsl'.`);
-    const { sources, ...rest } = source;
-    assembled.set(name, (found = { ...rest, code: codeOf(source) }));
+    const { bindings, runs } = source;
+    assembled.set(name, (found = { name, code: codeOf(source), bindings, runs }));
   }
   return found;
 }

@@ -8,15 +8,11 @@ export type { ModelSource } from './files/model_source.ts';
 export type { DownloadProgress } from './files/model_source.ts';
 export type { ByteSource } from './files/model_source.ts';
 export type { Capabilities, SubgroupMatrixConfig } from './compute/capabilities.ts';
-export {
-  adapterName,
-  Device,
-  isSoftware,
-  requestAdapter,
-  USAGE,
-  type Counters,
-  type DeviceOptions,
-} from './compute/device.ts';
+export { Device, USAGE, type Counters } from './compute/device.ts';
+export type { DeviceOptions } from './compute/adapter.ts';
+export { requestAdapter } from './compute/adapter.ts';
+export { isSoftware } from './compute/adapter.ts';
+export { adapterName } from './compute/adapter.ts';
 export {
   DownloadError,
   InputError,

@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DEFAULTS } from '../kernels/common/choices.ts';
-import type { DeviceOptions } from '../runtime/compute/device.ts';
+import type { DeviceOptions } from '../runtime/compute/adapter.ts';
 
 export type ProfileName = 'default' | 'portable' | 'swiftshader' | 'gpu' | 'subgroup_matrix';
 

@@ -6,7 +6,7 @@
 import { InputError } from '../../runtime/base/errors.ts';
 import { env } from '../../runtime/host/platform.ts';
 import { packageVersion } from '../../runtime/host/version.ts';
-import { help, hubOptions, readArguments, UsageError, type Command } from './arguments.ts';
+import { hubOptions, readArguments, UsageError, type Command } from './arguments.ts';
 import { describe, diagnose } from './doctor.ts';
 import type { ProgressEvent } from '../options.ts';
 import { BarkProcessor } from '../processor/processor.ts';
@@ -14,6 +14,7 @@ import { Progress } from './progress.ts';
 import { say } from './say.ts';
 import { voiceLanguage } from '../processor/voice_list.ts';
 import { voiceTable } from './voices.ts';
+import { help } from './help.ts';
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 const GRACE = 500; // ms from an interrupt to the end, whatever the GPU is busy with

@@ -1,6 +1,6 @@
-import type { Progress } from './progress.ts';
-
 // What every command of `bark` gets from the program that runs it.
+
+import type { Progress } from './progress.ts';
 
 export interface CommandContext {
   progress: Progress;

@@ -8,7 +8,7 @@ import { linear } from '../../kernels/linear/linear.ts';
 import { subgroupMatrixUnit } from '../../kernels/common/subgroup_matrix.ts';
 import { checkSubgroupMatrix } from '../../kernels/self_check.ts';
 import { createUniform, writeCall } from '../../kernels/state.ts';
-import { Device, isSoftware } from '../../runtime/compute/device.ts';
+import { Device } from '../../runtime/compute/device.ts';
 import { float32ToFloat16 } from '../../runtime/base/half.ts';
 import { cacheFolder, hubSettings } from '../../runtime/sources/hub/settings.ts';
 import { env } from '../../runtime/host/platform.ts';
@@ -18,6 +18,7 @@ import { packageVersion } from '../../runtime/host/version.ts';
 import { players } from './play.ts';
 import { byteCount } from './progress.ts';
 import { checkSupport } from '../support.ts';
+import { isSoftware } from '../../runtime/compute/adapter.ts';
 
 const LIMITS = [
   'maxBufferSize',

@@ -1,7 +1,7 @@
+// `bark voices`: the presets of a model, by language.
+
 import { printable } from './progress.ts';
 import { groupVoices } from '../processor/voice_list.ts';
-
-// `bark voices`: the presets of a model, by language.
 
 /** Voices under their languages, in as many columns as there is room for. */
 export function voiceTable(names: readonly string[]): string {

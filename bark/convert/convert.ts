@@ -9,13 +9,13 @@ import { safetensorsLayout, writeSafetensors } from '../../runtime/formats/safet
 import { pathParts, type ModelSourceLike } from '../../runtime/sources/open_source.ts';
 import { convertedConfig, convertedGenerationConfig } from './config.ts';
 import { planTensors } from './tensors.ts';
-import { checkGeneration } from '../config/generation_config.ts';
 import { openOptions, openPretrained, type OpenPretrainedOptions } from '../pretrained/pretrained.ts';
 import { findTokenizer } from '../processor/tokenizer.ts';
 import { readVoiceList, VOICE_LIST } from '../processor/voice_list.ts';
 import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';
 import type { Place } from './output_folder.ts';
 import { openPlace, WEIGHTS, TOKENIZER_FILES } from './output_folder.ts';
+import { checkGeneration } from '../config/check_generation.ts';
 
 export interface ConvertOptions extends OpenPretrainedOptions {
   /** How the weights are stored, the codec's too. Default 'float16'. */

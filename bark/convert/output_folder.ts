@@ -1,12 +1,11 @@
+// The folder that a conversion makes: it is built beside its place under a hidden name and renamed
+// at the end, so that it is there whole or not at all.
+
 import type { Dirent } from 'node:fs';
 import { InputError } from '../../runtime/base/errors.ts';
 import { VOICE_LIST } from '../processor/voice_list.ts';
 
-// The folder that a conversion makes: it is built beside its place under a hidden name and renamed at the
-// end, so that it is there whole or not at all.
-
 export const WEIGHTS = 'model.safetensors';
-
 export const TOKENIZER_FILES = ['tokenizer.json', 'vocab.txt', 'tokenizer_config.json', 'special_tokens_map.json'];
 
 /** All that a folder of ours holds, next to subfolders of .npy files. */

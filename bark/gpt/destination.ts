@@ -13,7 +13,7 @@ import {
   type WeightDType,
 } from '../../kernels/upload/upload.ts';
 import type { Device } from '../../runtime/compute/device.ts';
-import { NOWHERE } from '../../runtime/compute/shape_only.ts';
+import { SHAPE_ONLY } from '../../runtime/compute/shape_only.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { sameValues, type TensorRef } from '../../runtime/formats/weights.ts';
 import type { Linear } from '../../kernels/common/products.ts';
@@ -57,7 +57,7 @@ export function toGpu(device: Device, options: LoadOptions): Destination {
 /** Reads nothing; throws like the other for tensors that are missing or of another shape. */
 export function toNowhere(dtype: WeightDType): Destination {
   const shaped = (shape: readonly number[], label: string, of: 'f16' | 'f32' = dtype): Tensor =>
-    NOWHERE.createTensor(shape, of, 'nowhere', label);
+    SHAPE_ONLY.createTensor(shape, of, 'nowhere', label);
   return {
     dtype,
     matrix: async ({ info, name }, rows) =>

@@ -1,11 +1,11 @@
+// The weights of the fine model: eight embedding tables and seven heads around the trunk that all
+// three GPTs share. Reference: HF BarkFineModel.
+
 import { bytesPerElement, type Tensor } from '../../runtime/compute/tensor.ts';
 import type { Weights } from '../../runtime/formats/weights.ts';
 import type { BarkFineConfig } from '../config/config.ts';
 import type { Destination } from './destination.ts';
 import { loadTrunk, type Trunk } from './gpt.ts';
-
-// The weights of the fine model: eight embedding tables and seven heads around the trunk that all three
-// GPTs share. Reference: HF BarkFineModel.
 
 /**
  * The fine model: a table for each codebook, and heads that are, as a rule, the tables of all but

@@ -10,7 +10,7 @@ import { Arena } from '../../runtime/compute/arena.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import { InputError } from '../../runtime/base/errors.ts';
 import type { Owner } from '../../runtime/compute/ledger.ts';
-import { NOWHERE, type Allocator } from '../../runtime/compute/shape_only.ts';
+import { SHAPE_ONLY, type Allocator } from '../../runtime/compute/shape_only.ts';
 import { compileAll, record, type Program, type Recorder } from '../../runtime/compute/program.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { createCache, decodeStep, runTokens, type CausalGpt, type KvCache } from './gpt.ts';
@@ -85,7 +85,11 @@ const recordPrefill = (r: Recorder, gpt: CausalGpt, { cache, call, promptIds, pr
 
 /** Has the driver compile what such a session will run; `gpt` needs no weights. */
 export async function compileSession(device: Device, gpt: CausalGpt, options: SessionOptions): Promise<void> {
-  const tensors = createTensors(NOWHERE, gpt, options, { cache: 'nowhere', state: 'nowhere', activations: 'nowhere' });
+  const tensors = createTensors(SHAPE_ONLY, gpt, options, {
+    cache: 'nowhere',
+    state: 'nowhere',
+    activations: 'nowhere',
+  });
   await compileAll(device, (r) => {
     recordStep(r, gpt, tensors, options.window);
     recordPrefill(r, gpt, tensors);

@@ -1,8 +1,8 @@
+// What the three GPT stages share: how they are made, and how a run of one is told about and drawn.
+
 import type { WeightDType } from '../../kernels/upload/upload.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import type { Weights } from '../../runtime/formats/weights.ts';
-
-// What the three GPT stages share: how they are made, and how a run of one is told about and drawn.
 
 /** How tokens are drawn; null turns a filter off, a temperature of null draws the likeliest. */
 export interface Draw {

@@ -178,7 +178,7 @@ export class BarkProcessor {
         `BarkProcessor: got ${voice.length} voices for ${rows} texts, expected one for each (null for none).`,
       );
     return Promise.all(
-      voice.map((one: Voice | null) => (one === null || one === undefined ? null : this.#voice(one, signal))),
+      voice.map(async (one: Voice | null) => (one === null || one === undefined ? null : this.#voice(one, signal))),
     );
   }
 

@@ -7,8 +7,9 @@ import { jsonObject, objectAt, text } from '../../runtime/base/json.ts';
 import { nearestNames } from '../../runtime/base/messages.ts';
 import { readJson } from '../../runtime/files/read.ts';
 import { pathParts } from '../../runtime/sources/open_source.ts';
-import { PROMPTS, readNpzVoice, readThreeArrays, type PromptPaths, type VoicePreset } from './voice_preset.ts';
+import { readNpzVoice, readThreeArrays, type PromptPaths, type VoicePreset } from './voice_preset.ts';
 import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';
+import { PROMPTS } from './prompt_arrays.ts';
 
 /** Where the three arrays of each of a checkpoint's presets lie, relative to its folder. */
 export type VoiceList = ReadonlyMap<string, PromptPaths>;

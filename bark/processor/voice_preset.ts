@@ -12,18 +12,9 @@ import { readBytes } from '../../runtime/files/read.ts';
 import { blobBytes, openModelSource } from '../../runtime/sources/open_source.ts';
 import type { BarkGenerationConfig } from '../config/generation_config.ts';
 import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';
+import { PROMPTS, type Prompt, DIMENSIONS, type PromptLike, isFlat, toArray, rows, wrong } from './prompt_arrays.ts';
 
-export const PROMPTS = ['semantic_prompt', 'coarse_prompt', 'fine_prompt'] as const;
-type Prompt = (typeof PROMPTS)[number];
-const DIMENSIONS: Record<Prompt, 1 | 2> = { semantic_prompt: 1, coarse_prompt: 2, fine_prompt: 2 };
 const FILE_LIMIT = 64 * 2 ** 20; // bytes; a preset has some ten thousand
-
-/** Tokens as callers have them: flat and row-major, as rows, or with their shape. */
-export type PromptLike =
-  | ArrayLike<number>
-  | readonly ArrayLike<number>[]
-  | { data: ArrayLike<number>; shape: readonly number[] };
-
 /** What `VoicePreset.from` takes; a `VoicePreset` is one itself. */
 export type VoicePresetLike = Readonly<Record<Prompt, PromptLike>> & {
   readonly shapes?: Readonly<Record<Prompt, readonly number[]>>;
@@ -280,47 +271,4 @@ function decoded(path: string): string {
   } catch {
     return path;
   }
-}
-
-function isFlat(value: PromptLike): value is ArrayLike<number> {
-  return 'length' in value && (value.length === 0 || typeof value[0] !== 'object');
-}
-
-function toArray(value: PromptLike, label: string): IntegerArray {
-  let flat: ArrayLike<number>;
-  let shape: number[];
-  if ('data' in value && 'shape' in value) {
-    flat = value.data;
-    shape = [...value.shape];
-    const count = shape.reduce((product, length) => product * length, 1);
-    if (count !== flat.length)
-      throw new InputError(
-        `${label}: got ${flat.length} values, expected ${count} from its shape [${shape.join(', ')}].`,
-      );
-  } else if (isFlat(value)) {
-    flat = value;
-    shape = [value.length];
-  } else {
-    const nested = Array.from(value as readonly ArrayLike<number>[]);
-    const lengths = nested.map((row) => row?.length);
-    if (lengths.some((length) => typeof length !== 'number' || length !== lengths[0]))
-      throw new InputError(`${label}: got rows of ${lengths.join(', ')} values, expected equal lengths.`);
-    flat = nested.flatMap((row) => Array.from(row));
-    shape = [nested.length, lengths[0]!];
-  }
-  const data = Int32Array.from(Array.from(flat, Number)); // Number: int64 arrays hold BigInt
-  const wrongAt = data.findIndex((token, i) => token !== Number(flat[i]));
-  if (wrongAt >= 0) throw new InputError(`${label}: got ${flat[wrongAt]}, expected whole numbers.`);
-  return { data, shape };
-}
-
-function rows({ data }: IntegerArray, length: number, label: string): number[] {
-  const count = length === 0 ? 0 : data.length / length;
-  if (!Number.isInteger(length) || !Number.isInteger(count))
-    throw new InputError(`${label}: got ${data.length} values, expected whole rows. Pass { data, shape }.`);
-  return [count, length];
-}
-
-function wrong(label: string, got: string, expected: string): WeightsError {
-  return new WeightsError(`${label}: got ${got}, expected ${expected}. Use another voice, or make this one again.`);
 }

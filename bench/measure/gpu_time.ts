@@ -4,9 +4,10 @@
 // Programs are stamped from outside, by an empty pass before and behind each: nothing in the
 // library knows that it is measured.
 
-import { isSoftware, type Device } from '../../runtime/compute/device.ts';
+import type { Device } from '../../runtime/compute/device.ts';
 import { Program } from '../../runtime/compute/program.ts';
 import { median } from './harness.ts';
+import { isSoftware } from '../../runtime/compute/adapter.ts';
 
 const QUERY_RESOLVE = 0x200; // GPUBufferUsage.QUERY_RESOLVE; npm webgpu does not define the global
 const COPIES = 0x4 | 0x8; // COPY_SRC | COPY_DST

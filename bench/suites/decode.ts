@@ -2,7 +2,7 @@
 // Counters and bytes are exact on any machine. Before a time counts, the tokens that the step draws
 // greedily are those that `forward`, another path through other kernels, finds likeliest.
 
-import { BarkCausalModel } from '../../bark/gpt/causal.ts';
+import type { BarkCausalModel } from '../../bark/gpt/causal.ts';
 import { BarkCoarseModel } from '../../bark/coarse.ts';
 import type { CausalGpt } from '../../bark/gpt/gpt.ts';
 import { BarkSemanticModel } from '../../bark/semantic.ts';

@@ -4,13 +4,14 @@
 // A chain's time counts when every number that it was to count up to is there.
 
 import { cpus } from 'node:os';
-import { Device, isSoftware, requestAdapter } from '../../runtime/compute/device.ts';
+import { Device } from '../../runtime/compute/device.ts';
 import { record, type Program } from '../../runtime/compute/program.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { basisMs, copyBandwidth, cpuMs, measure, variantOf } from '../measure/gpu_time.ts';
 import { checkHalves } from './halves.ts';
 import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
 import { benchShader } from '../shaders.ts';
+import { isSoftware, requestAdapter } from '../../runtime/compute/adapter.ts';
 
 /** Of limits, those that kernels or weights can meet. */
 const LIMITS = [

@@ -5,11 +5,12 @@
 
 import { BarkModel, type GenerateOutput } from '../../bark/model.ts';
 import type { BarkInputs } from '../../bark/processor/processor.ts';
-import { Device, isSoftware, type Counters } from '../../runtime/compute/device.ts';
+import { Device, type Counters } from '../../runtime/compute/device.ts';
 import { checkAudio } from './codec_reference.ts';
 import { cpuMs, gpuTimed, variantOf } from '../measure/gpu_time.ts';
 import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
 import { openBenchModel, type BenchModel } from '../model/synthetic.ts';
+import { isSoftware } from '../../runtime/compute/adapter.ts';
 
 const QUICK_LAYERS = 1;
 const TOKENS = { quick: 12, full: 256 }; // semantic tokens: 0.24 and 5.1 s of audio

@@ -8,12 +8,13 @@ import { join } from 'node:path';
 import { BarkModel } from '../../bark/model.ts';
 import type { CausalGpt } from '../../bark/gpt/gpt.ts';
 import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
-import { Device, isSoftware } from '../../runtime/compute/device.ts';
+import { Device } from '../../runtime/compute/device.ts';
 import { openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
 import { float32ToFloat16 } from '../../runtime/base/half.ts';
 import { openModelSource } from '../../runtime/sources/open_source.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import type { ByteSource, ModelSource } from '../../runtime/files/model_source.ts';
+import { isSoftware } from '../../runtime/compute/adapter.ts';
 
 export interface LoadInput {
   readonly folder: string;

@@ -9,11 +9,12 @@ import { conv1d, packConv1d, padTo4 } from '../../kernels/conv/conv1d.ts';
 import { linear, linearDecode } from '../../kernels/linear/linear.ts';
 import { qkv, type LayerCache } from '../../kernels/qkv/qkv.ts';
 import { createState, createUniform, writeCall, writeRow } from '../../kernels/state.ts';
-import { isSoftware, type Device } from '../../runtime/compute/device.ts';
+import type { Device } from '../../runtime/compute/device.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { MODELS } from '../model/inventory.ts';
 import { filled, series } from '../model/values.ts';
+import { isSoftware } from '../../runtime/compute/adapter.ts';
 
 export interface TuneCase {
   readonly outputs: readonly Tensor[];

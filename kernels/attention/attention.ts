@@ -2,7 +2,7 @@
 // model), and for one query a sentence (decode).
 
 import { UnsupportedError } from '../../runtime/base/errors.ts';
-import { isSoftware, type Device } from '../../runtime/compute/device.ts';
+import type { Device } from '../../runtime/compute/device.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
 import type { Shader } from '../../runtime/compute/shader.ts';
 import { expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
@@ -11,6 +11,7 @@ import { subgroupMatrixShader, subgroupMatrixUnit } from '../common/subgroup_mat
 import { cacheParams, type LayerCache } from '../qkv/qkv.ts';
 import { shader } from '../shaders.ts';
 import { isF32 } from '../common/products.ts';
+import { isSoftware } from '../../runtime/compute/adapter.ts';
 
 /**
  * y (M, H) for q (M, H); of M queries the first `call.count` are computed, at positions call.start

@@ -4,8 +4,9 @@
 // `bark bench --tune`) comes before it, and what the device cannot do comes before both. (Subgroups
 // or not is a matter of capability alone: linear.ts, gemvVariant.)
 
-import { isSoftware, type Device } from '../../runtime/compute/device.ts';
+import type { Device } from '../../runtime/compute/device.ts';
 import { subgroupMatrixUnit } from './subgroup_matrix.ts';
+import { isSoftware } from '../../runtime/compute/adapter.ts';
 
 /**
  * Forms of the kernels for many rows. `tile` passes operands through workgroup memory or caches:

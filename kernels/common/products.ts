@@ -1,3 +1,6 @@
+// What `linear` and `qkv` share: a layer's weights, and which shader multiplies by them. A product
+// of many rows is a GEMM (prefill, fine model), that of one row a sentence a GEMV (decode).
+
 import { ShapeError } from '../../runtime/base/errors.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
 import type { Overrides, Shader } from '../../runtime/compute/shader.ts';
@@ -6,9 +9,6 @@ import { choices, variantWithoutSubgroupMatrix, subgroupLanes, type Variant } fr
 import { subgroupMatrixGemm } from './subgroup_matrix.ts';
 import { shader } from '../shaders.ts';
 import { MAX_BATCH } from '../state.ts';
-
-// What `linear` and `qkv` share: a layer's weights, and which shader multiplies by them. A product of many
-// rows is a GEMM (prefill, fine model), that of one row a sentence a GEMV (decode).
 
 export interface Norm {
   readonly weight: Tensor; // (K) f32

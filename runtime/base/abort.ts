@@ -1,5 +1,5 @@
-// Waiting that an AbortSignal can end: a pause, another promise, and a watch that gives up after a time
-// without news.
+// Waiting that an AbortSignal can end: a pause, another promise, and a watch that gives up after a
+// time without news.
 
 /** Waits; rejects with the signal's reason as soon as it aborts. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {

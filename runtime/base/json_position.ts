@@ -1,12 +1,9 @@
-// Where a JSON text stops being JSON. JSON.parse says it in other words on every engine, and on some
-// not at all, so the position is found here.
+// Where a JSON text stops being JSON. JSON.parse says it in other words on every engine, and on
+// some not at all, so the position is found here.
 
 const jsonBlank = /[ \t\r\n]*/y;
-
 const jsonAtom = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[{}[\],:"]/y;
-
 const jsonPlain = /[^"\\\u0000-\u001f]*/y;
-
 const jsonEscape = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
 
 function skip(pattern: RegExp, text: string, at: number): number {

@@ -5,7 +5,7 @@
 import { Arena } from './arena.ts';
 import { USAGE, type Device } from './device.ts';
 import { ShapeError, UnsupportedError } from '../base/errors.ts';
-import { NOWHERE } from './shape_only.ts';
+import { SHAPE_ONLY } from './shape_only.ts';
 import type { Overrides, Shader } from './shader.ts';
 import { byteSize, type DType, type Tensor } from './tensor.ts';
 
@@ -249,10 +249,10 @@ export async function record(
 
 /**
  * Has the driver compile all that `body` records, at once and beside other work, and makes nothing
- * else: what `body` binds may be `NOWHERE`'s.
+ * else: what `body` binds may be `SHAPE_ONLY`'s.
  */
 export async function compileAll(device: Device, body: (r: Recorder) => void): Promise<void> {
-  const recorder = new Recorder(device, new Arena(NOWHERE, 'nowhere'));
+  const recorder = new Recorder(device, new Arena(SHAPE_ONLY, 'nowhere'));
   try {
     body(recorder);
     await recorder.compiled();

@@ -4,12 +4,12 @@
 
 import type { Device } from './device.ts';
 
-/** What makes buffers and tensors: a device, or `NOWHERE`. */
+/** What makes buffers and tensors: a device, or `SHAPE_ONLY`. */
 export type Allocator = Pick<Device, 'createBuffer' | 'createTensor' | 'destroyBuffer'>;
 
-export const NOWHERE: Allocator = {
+export const SHAPE_ONLY: Allocator = {
   createBuffer: (size, _usage, _owner, label) => ({ size, label }) as GPUBuffer,
-  createTensor: (shape, dtype, _owner, label = 'nowhere') => ({
+  createTensor: (shape, dtype, _owner, label = 'shape only') => ({
     buffer: { size: 0, label } as GPUBuffer,
     offset: 0,
     shape,

@@ -1,5 +1,5 @@
-// Where a model's files come from, and what reading them by ranges needs: the words that every source
-// (a folder, a URL, the Hub, Blobs) and every format share.
+// Where a model's files come from, and what reading them by ranges needs: the words that every
+// source (a folder, a URL, the Hub, Blobs) and every format share.
 
 /** A readable run of bytes: a file, a Blob, a URL with ranges. */
 export interface ByteSource {

@@ -11,7 +11,7 @@ import * as assert from 'uvu/assert';
 import { BarkCoarseModel } from '../../bark/coarse.ts';
 import { BarkConfig } from '../../bark/config/config.ts';
 import { BarkFineModel } from '../../bark/fine.ts';
-import { BarkGenerationConfig, checkGeneration } from '../../bark/config/generation_config.ts';
+import { BarkGenerationConfig } from '../../bark/config/generation_config.ts';
 import { BarkSemanticModel } from '../../bark/semantic.ts';
 import { VoicePreset } from '../../bark/processor/voice_preset.ts';
 import { EncodecModel } from '../../encodec/model.ts';
@@ -20,6 +20,7 @@ import type { Device } from '../../runtime/compute/device.ts';
 import { byteSize, type DType } from '../../runtime/compute/tensor.ts';
 import { missingTensor } from '../../runtime/base/messages.ts';
 import { walkWeights } from '../../runtime/formats/weights.ts';
+import { checkGeneration } from '../../bark/config/check_generation.ts';
 
 const test = suite('real files');
 

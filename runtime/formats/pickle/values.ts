@@ -1,6 +1,6 @@
 // Single values of a pickle: numbers and text as its opcodes spell them, and how large what they
 // make up is. For pickle.ts.
-import { WeightsError } from '../../base/errors.ts';
+import type { WeightsError } from '../../base/errors.ts';
 
 const MAX_INT_DIGITS = 2_400;
 const MAX_DEPTH = 100;

@@ -3,7 +3,8 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { help, hubOptions, readArguments, UsageError } from '../../../bark/command/arguments.ts';
+import { hubOptions, readArguments, UsageError } from '../../../bark/command/arguments.ts';
+import { help } from '../../../bark/command/help.ts';
 
 const test = suite('arguments');
 

@@ -6,9 +6,10 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { BarkCoarseConfig, BarkConfig, BarkFineConfig, BarkSemanticConfig } from '../../../bark/config/config.ts';
-import { BarkGenerationConfig, checkGeneration } from '../../../bark/config/generation_config.ts';
+import { BarkGenerationConfig } from '../../../bark/config/generation_config.ts';
 import { EncodecConfig, hopLength, numQuantizers } from '../../../encodec/config.ts';
 import { UnsupportedError, WeightsError } from '../../../runtime/base/errors.ts';
+import { checkGeneration } from '../../../bark/config/check_generation.ts';
 
 const test = suite('config');
 const root = new URL('../../../', import.meta.url);

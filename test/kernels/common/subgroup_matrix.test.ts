@@ -20,12 +20,13 @@ import { checkSubgroupMatrix } from '../../../kernels/self_check.ts';
 import { shader } from '../../../kernels/shaders.ts';
 import { createUniform, writeCall } from '../../../kernels/state.ts';
 import type { Capabilities, SubgroupMatrixConfig } from '../../../runtime/compute/capabilities.ts';
-import { Device, isSoftware } from '../../../runtime/compute/device.ts';
+import { Device } from '../../../runtime/compute/device.ts';
 import { record } from '../../../runtime/compute/program.ts';
 import { bindGroupLayout, compile, type Shader } from '../../../runtime/compute/shader.ts';
 import { currentProfile } from '../../profiles.ts';
 import { testDevice } from '../../device.ts';
 import { download, filled, free, onlyFull, UNTOUCHED, upload } from '../tensors.ts';
+import { isSoftware } from '../../../runtime/compute/adapter.ts';
 
 const test = suite('subgroup_matrix');
 

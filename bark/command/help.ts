@@ -1,0 +1,91 @@
+// What `bark --help` and `bark <command> --help` print, made of the same table as the parsing.
+
+import type { Command } from './arguments.ts';
+import { optionsOf } from './arguments.ts';
+
+/** The text of --help. */
+export function help(command: Command): string {
+  const rows = optionsOf(command).map(
+    ([name, { short, value, about, otherwise }]) =>
+      [
+        `  ${short ? `-${short}, ` : '    '}--${name}${value ? ` ${value}` : ''}`,
+        otherwise?.[command] ?? about,
+      ] as const,
+  );
+  const width = Math.max(...rows.map(([left]) => left.length)) + 2;
+  return [
+    ...HEADS[command],
+    '',
+    'Options',
+    ...rows.map(([left, about]) => left.padEnd(width) + about),
+    ...(ENVIRONMENT[command] ?? []),
+  ].join('\n');
+}
+
+const HEADS: Readonly<Record<Command, readonly string[]>> = {
+  say: [
+    'Usage: bark "text"             speaks it, or writes bark.wav where nothing can play',
+    '       bark -m suno/bark-small -v v2/en_speaker_6 -o hello.wav "text"',
+    '       bark voices             lists the voices of a model, by language',
+    '       bark convert IN OUT     makes any Bark checkpoint a folder of safetensors',
+    '       bark doctor             tells what this machine can do, for bug reports',
+    '       bark bench              measures how fast it does it; --tune: finds out what suits it best',
+    '',
+    'The text comes from the arguments, from --file, or from standard input.',
+  ],
+  voices: [
+    'Usage: bark voices [--model MODEL]',
+    '',
+    'Prints the names of the voices by language.',
+    'With --json a list of { name, language }: "en", "de" …, or null where the name does not tell.',
+  ],
+  convert: [
+    'Usage: bark convert IN OUT',
+    '',
+    "IN   a folder or a Hub id: pytorch_model.bin, safetensors, or suno's text, coarse and fine .pt files",
+    'OUT  the folder to write, in Hugging Face layout, for this command and for transformers',
+  ],
+  bench: [
+    'Usage: bark bench [SUITE …]',
+    '       bark bench --tune',
+    '',
+    'Times this library on this adapter. Nothing is timed before its result has been checked.',
+    'With --tune, which kernels and sizes to use is measured and remembered, by adapter and version.',
+  ],
+  doctor: [
+    'Usage: bark doctor',
+    '',
+    'Prints the versions, the adapter with its features and limits, and the result of a small self-test.',
+  ],
+};
+
+const HUB_ENVIRONMENT = [
+  '  HF_HOME        where Hub files are kept, in hub/, and the token; default: ~/.cache/huggingface',
+  '  HF_HUB_CACHE   where Hub files are kept, if not there',
+  '  HF_TOKEN       for private and gated models, if not the one of hf auth login',
+  '  HF_HUB_OFFLINE 1 is --offline',
+  '  HF_ENDPOINT    another server than the Hub',
+];
+
+const ENVIRONMENT: Readonly<Partial<Record<Command, readonly string[]>>> = {
+  say: [
+    '',
+    'Environment',
+    ...HUB_ENVIRONMENT,
+    '  BARK_ADAPTER   part of the name of the adapter to use',
+    '  BARK_TUNING    the file of bark bench --tune, or off',
+    '  BARK_DEBUG     any value: errors show where they came from',
+    '  NO_COLOR       any value: no colours',
+    '',
+    'Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.',
+  ],
+  voices: ['', 'Environment', ...HUB_ENVIRONMENT],
+  convert: ['', 'Environment', ...HUB_ENVIRONMENT],
+  bench: [
+    '',
+    'Environment',
+    '  BARK_TUNING    the file that --tune writes and every device reads, or off to use none;',
+    '                 default: bark-webgpu/tuning.json in the cache folder of the user',
+    '  BARK_ADAPTER   part of the name of the adapter to use',
+  ],
+};

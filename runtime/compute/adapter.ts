@@ -1,0 +1,55 @@
+// Which GPU is used: options, the adapter that answers to them, and what kind it is.
+
+import { InputError, UnsupportedError } from '../base/errors.ts';
+import { env, noAdapterAdvice, webgpu } from '../host/platform.ts';
+import type { Tuning } from './tuning_file.ts';
+
+export interface DeviceOptions {
+  /**
+   * Part of the adapter's name (case does not matter); default: the environment variable
+   * BARK_ADAPTER.
+   */
+  adapter?: string;
+  powerPreference?: GPUPowerPreference;
+  /** Use only the base kernels: core WGSL, no subgroups, no shader-f16. */
+  portable?: boolean;
+  /**
+   * What was measured best on this adapter, by the names of kernels/choice.ts. Default: what `bark
+   * bench --tune` remembers of it; nothing if portable.
+   */
+  tuning?: Tuning | undefined;
+}
+
+export const WANTED_LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+] as const;
+
+/** The adapter that `options` select, or an error that says what to install. */
+export async function requestAdapter(options: DeviceOptions = {}): Promise<GPUAdapter> {
+  const gpu = await webgpu();
+  const adapter = await gpu.requestAdapter(
+    options.powerPreference ? { powerPreference: options.powerPreference } : { powerPreference: 'high-performance' },
+  );
+  if (!adapter)
+    throw new UnsupportedError(`WebGPU: got no adapter, expected a GPU or a software driver. ${noAdapterAdvice()}`);
+  const wanted = options.adapter ?? env('BARK_ADAPTER');
+  const name = adapterName(adapter.info);
+  if (wanted && !name.toLowerCase().includes(wanted.toLowerCase())) {
+    throw new InputError(
+      `adapter: got '${name}', expected a name with '${wanted}'. Leave the adapter option and BARK_ADAPTER unset to use it, or choose the driver through VK_DRIVER_FILES.`,
+    );
+  }
+  return adapter;
+}
+
+export const adapterName = (info: GPUAdapterInfo): string =>
+  [info.description || info.device, info.vendor, info.architecture].filter(Boolean).join(' · ') || 'unnamed adapter';
+
+/** A driver that computes on the CPU: it works, slowly. */
+export const isSoftware = (info: GPUAdapterInfo): boolean =>
+  info.isFallbackAdapter === true || /llvmpipe|lavapipe|swiftshader|basic render/i.test(adapterName(info));
