@@ -6,7 +6,7 @@
 import { BarkModel, type GenerateOutput } from '../../bark/model.ts';
 import type { BarkInputs } from '../../bark/processor/processor.ts';
 import { Device, type Counters } from '../../runtime/compute/device.ts';
-import { checkAudio } from './codec_reference.ts';
+import { checkAudio } from '../cases/codec_reference.ts';
 import { cpuMs, gpuTimed, variantOf } from '../measure/gpu_time.ts';
 import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
 import { openBenchModel, type BenchModel } from '../model/synthetic.ts';

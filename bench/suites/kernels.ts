@@ -4,8 +4,9 @@
 
 import { Device } from '../../runtime/compute/device.ts';
 import { record } from '../../runtime/compute/program.ts';
-import { gptCases, readOutput, type Case, type MakeCase } from './cases.ts';
-import { codecCases } from './codec_cases.ts';
+import { readOutput, type Case, type MakeCase } from '../cases/case.ts';
+import { gptCases } from '../cases/gpt.ts';
+import { codecCases } from '../cases/codec.ts';
 import { basisMs, copyBandwidth, measure, variantOf, type Timing } from '../measure/gpu_time.ts';
 import { rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
 import { openBenchModel } from '../model/synthetic.ts';

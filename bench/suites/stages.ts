@@ -9,7 +9,7 @@ import { EncodecModel } from '../../encodec/model.ts';
 import { writeRow } from '../../kernels/state.ts';
 import { Device } from '../../runtime/compute/device.ts';
 import { float16ToFloat32 } from '../../runtime/base/half.ts';
-import { checkAudio, flopsPerFrame } from './codec_reference.ts';
+import { checkAudio, flopsPerFrame } from '../cases/codec_reference.ts';
 import { promptIds, sessionOf, stagesOf, type Stage } from './decode.ts';
 import { basisMs, cpuMs, gpuTimed, measure, variantOf, type Timing } from '../measure/gpu_time.ts';
 import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';

@@ -12,7 +12,7 @@ import type { Shader } from '../../runtime/compute/shader.ts';
 import { byteSize, type Tensor } from '../../runtime/compute/tensor.ts';
 import { rememberTuning, tuningPlace, type Tuning } from '../../runtime/compute/tuning_file.ts';
 import { packageVersion } from '../../runtime/host/version.ts';
-import { readOutput } from '../suites/cases.ts';
+import { readOutput } from '../cases/case.ts';
 import { basisMs, clocked, measure, variantOf } from '../measure/gpu_time.ts';
 import { rounded } from '../measure/harness.ts';
 import { KNOBS, type Knob, type TuneCase } from './tune_cases.ts';

@@ -6,7 +6,8 @@ import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { createState, writeRow, type RowState } from '../../kernels/state.ts';
 import { linearTerms } from '../../kernels/linear/linear_terms.ts';
 import { randomFloats } from '../random.ts';
-import * as reference from '../reference.ts';
+import * as norm from '../../kernels/layer_norm/reference.ts';
+import * as product from '../../kernels/linear/reference.ts';
 import { free, ROUNDING, stored, sumError, upload } from './tensors.ts';
 import type { Linear } from '../../kernels/common/products.ts';
 
@@ -74,11 +75,11 @@ export function folded(
   const k = x.length / m;
   const n = weight.length / k;
   if (!gain) {
-    const { values, sizes } = reference.linear(x, weight, bias, [m, n, k]);
+    const { values, sizes } = product.linear(x, weight, bias, [m, n, k]);
     return { values, allowed: sizes.map((s) => sumError(k) * s) };
   }
-  const { values } = reference.linear(reference.layerNorm(x, gain, beta, m, eps), weight, bias, [m, n, k]);
-  const rows = reference.moments(x, m, k);
+  const { values } = product.linear(norm.layerNorm(x, gain, beta, m, eps), weight, bias, [m, n, k]);
+  const rows = norm.moments(x, m, k);
   const allowed = values.map((_, at) => {
     const { mean, variance } = rows[Math.floor(at / n)]!;
     const rstd = 1 / Math.sqrt(variance + eps);

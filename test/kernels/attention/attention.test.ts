@@ -17,7 +17,7 @@ import { record } from '../../../runtime/compute/program.ts';
 import type { Shader } from '../../../runtime/compute/shader.ts';
 import { testDevice } from '../../device.ts';
 import { randomFloats } from '../../random.ts';
-import * as reference from '../../reference.ts';
+import * as reference from '../../../kernels/attention/reference.ts';
 import {
   assertWithin,
   attentionError,

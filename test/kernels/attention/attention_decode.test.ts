@@ -10,7 +10,7 @@ import { ShapeError, UnsupportedError } from '../../../runtime/base/errors.ts';
 import { record } from '../../../runtime/compute/program.ts';
 import { testDevice } from '../../device.ts';
 import { randomFloats } from '../../random.ts';
-import * as reference from '../../reference.ts';
+import * as reference from '../../../kernels/attention/reference.ts';
 import { stateOf } from '../decode.ts';
 import {
   assertWithin,

@@ -8,7 +8,7 @@ import { record } from '../../../runtime/compute/program.ts';
 import { assertClose } from '../../assert_close.ts';
 import { testDevice } from '../../device.ts';
 import { randomFloats, uniform } from '../../random.ts';
-import * as reference from '../../reference.ts';
+import * as reference from '../../../kernels/codebook_sum/reference.ts';
 
 const test = suite('codebookSum');
 const device = await testDevice();

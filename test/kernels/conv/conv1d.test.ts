@@ -20,7 +20,7 @@ import { elements, type Tensor } from '../../../runtime/compute/tensor.ts';
 import { assertClose } from '../../assert_close.ts';
 import { testDevice } from '../../device.ts';
 import { randomFloats } from '../../random.ts';
-import * as reference from '../../reference.ts';
+import * as reference from '../../../kernels/conv/reference.ts';
 
 const test = suite('conv1d');
 const device = await testDevice();

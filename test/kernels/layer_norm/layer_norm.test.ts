@@ -11,7 +11,7 @@ import { createUniform, writeCall } from '../../../kernels/state.ts';
 import { record } from '../../../runtime/compute/program.ts';
 import { testDevice } from '../../device.ts';
 import { randomFloats } from '../../random.ts';
-import * as reference from '../../reference.ts';
+import * as reference from '../../../kernels/layer_norm/reference.ts';
 import { assertWithin, download, filled, free, ROUNDING, sumError, UNTOUCHED, upload } from '../tensors.ts';
 
 const test = suite('layer_norm');

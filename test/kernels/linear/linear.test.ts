@@ -15,7 +15,7 @@ import { ShapeError } from '../../../runtime/base/errors.ts';
 import { record } from '../../../runtime/compute/program.ts';
 import { testDevice } from '../../device.ts';
 import { randomFloats } from '../../random.ts';
-import * as reference from '../../reference.ts';
+import * as reference from '../../../kernels/linear/reference.ts';
 import { variantCases, type VariantCase } from '../variants.ts';
 import {
   assertWithin,

@@ -11,7 +11,7 @@ import { ShapeError } from '../../../runtime/base/errors.ts';
 import { record, type Recorder } from '../../../runtime/compute/program.ts';
 import { testDevice } from '../../device.ts';
 import { randomFloats } from '../../random.ts';
-import * as reference from '../../reference.ts';
+import * as reference from '../../../kernels/linear/reference.ts';
 import { folded, freeLinear, randomLinear, stateOf } from '../decode.ts';
 import { assertWithin, download, filled, free, onlyFull, ROUNDING, upload } from '../tensors.ts';
 import { gemvVariant, type Linear, type GemvOptions } from '../../../kernels/common/products.ts';

@@ -12,7 +12,8 @@ import type { Tensor } from '../../../runtime/compute/tensor.ts';
 import { assertClose } from '../../assert_close.ts';
 import { testDevice } from '../../device.ts';
 import { randomFloats } from '../../random.ts';
-import * as reference from '../../reference.ts';
+import { elu } from '../../../kernels/conv/reference.ts';
+import * as reference from '../../../kernels/lstm/reference.ts';
 
 const test = suite('lstm');
 const device = await testDevice();
@@ -78,7 +79,7 @@ async function compare({
   arena.dispose();
   for (const t of [input, y, w.input, w.bias, w.recurrent]) device.destroyBuffer(t.buffer);
   const label = JSON.stringify({ batch, frames, size, layers, skip, activate, scale });
-  const behind = (v: number): number => (activate ? reference.elu(v) : v);
+  const behind = (v: number): number => (activate ? elu(v) : v);
   assertClose(
     actual,
     Array.from(expected, (v, i) => behind(v + (skip ? x[i]! : 0))),

@@ -11,7 +11,8 @@ import { record } from '../../../runtime/compute/program.ts';
 import type { Tensor } from '../../../runtime/compute/tensor.ts';
 import { profile, testDevice } from '../../device.ts';
 import { randomFloats, uniform } from '../../random.ts';
-import { chiSquare, eosWins, expectedDraw, filtered, gammaQ } from '../../sampling_reference.ts';
+import { eosWins, expectedDraw, filtered } from '../../../kernels/sample/reference.ts';
+import { chiSquare, gammaQ } from './chi_square.ts';
 
 const isSlow = profile === 'swiftshader';
 

@@ -15,7 +15,8 @@ import { USAGE } from '../../../runtime/compute/device.ts';
 import { record } from '../../../runtime/compute/program.ts';
 import { testDevice } from '../../device.ts';
 import { randomFloats } from '../../random.ts';
-import { chiSquare, expectedDraw, filtered } from '../../sampling_reference.ts';
+import { expectedDraw, filtered } from '../../../kernels/sample/reference.ts';
+import { chiSquare } from './chi_square.ts';
 
 const seed: Words = [11, 22];
 const KEPT = 1024; // what codes hold before

@@ -6,7 +6,7 @@ import { convTranspose1d, packConvTranspose1d, packConvTranspose1dBias } from '.
 import { lstm, packLstm } from '../../kernels/lstm/lstm.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
-import { dot, places, type Case, type MakeCase } from './cases.ts';
+import { dot, places, type Case, type MakeCase } from './case.ts';
 import { filled, series } from '../model/values.ts';
 
 const FRAMES_A_SECOND = 75;

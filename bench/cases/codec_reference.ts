@@ -5,7 +5,9 @@
 import type { EncodecConfig } from '../../encodec/config.ts';
 import { foldedWeight } from '../../encodec/weights.ts';
 import { readFloat32, type Weights } from '../../runtime/formats/weights.ts';
-import { codebookSum, conv1d, convTranspose1d, lstm } from '../../test/reference.ts';
+import { conv1d, convTranspose1d } from '../../kernels/conv/reference.ts';
+import { lstm } from '../../kernels/lstm/reference.ts';
+import { codebookSum } from '../../kernels/codebook_sum/reference.ts';
 
 /** Frames that `checkAudio` computes. */
 export const CHECKED_FRAMES = 8;
