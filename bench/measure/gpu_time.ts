@@ -6,7 +6,7 @@
 
 import type { Device } from '../../runtime/compute/device.ts';
 import { Program } from '../../runtime/compute/program.ts';
-import { median } from './harness.ts';
+import { median, rounded } from './harness.ts';
 import { isSoftware } from '../../runtime/compute/adapter.ts';
 
 const QUERY_RESOLVE = 0x200; // GPUBufferUsage.QUERY_RESOLVE; npm webgpu does not define the global
@@ -168,3 +168,10 @@ export const variantOf = (device: Device): string =>
     device.capabilities.subgroups ? 'subgroups' : 'portable',
     ...(Object.keys(device.tuning).length > 0 ? ['tuned'] : []),
   ].join(', ');
+
+export const numbers = ({ ms, cpuMs: cpu, gpuMs, runs }: Timing): Record<string, number | null> => ({
+  runs,
+  ms: rounded(ms, 2),
+  gpuMs: gpuMs === null ? null : rounded(gpuMs, 2),
+  cpuMs: rounded(cpu, 2),
+});

@@ -4,8 +4,9 @@
 
 import { parseArgs } from 'node:util';
 import { table, type Result } from '../measure/harness.ts';
-import { PEERS, peers, type Peer } from './suite.ts';
+import { peers } from './suite.ts';
 import { TASKS, type Task } from './work.ts';
+import { PEERS, type Peer } from './candidates.ts';
 
 const USAGE = `usage: node --import tsx bench/peers/run.ts [options]
 

@@ -7,11 +7,14 @@ import { cpus } from 'node:os';
 import { Device } from '../../runtime/compute/device.ts';
 import { record, type Program } from '../../runtime/compute/program.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
-import { basisMs, copyBandwidth, cpuMs, measure, variantOf } from '../measure/gpu_time.ts';
+import { cpuMs, measure, variantOf } from '../measure/gpu_time.ts';
 import { checkHalves } from './halves.ts';
 import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
 import { benchShader } from '../shaders.ts';
 import { isSoftware, requestAdapter } from '../../runtime/compute/adapter.ts';
+import type { Say, DeviceCases } from '../measure/device_report.ts';
+import { words, expectAll, medianMs } from '../measure/device_report.ts';
+import { bandwidth } from './device_bandwidth.ts';
 
 /** Of limits, those that kernels or weights can meet. */
 const LIMITS = [
@@ -28,21 +31,7 @@ const LIMITS = [
 ] as const;
 const CHAINS = [1, 10, 100, 1000];
 const WIDE = 512; // workgroups of a dispatch that fills a GPU
-const READ_GROUPS = 1024;
 const STAMP_MS = 0.066; // Dawn rounds timestamps to this; what is not longer than a few is not told
-
-type Say = (
-  probe: string,
-  value: string | number | null,
-  unit?: string,
-  more?: Record<string, string | number | null>,
-) => void;
-
-/** What a test makes smaller. */
-export interface DeviceCases {
-  readonly chains: readonly number[];
-  readonly readBytes: number;
-}
 
 async function describe(device: Device, say: Say): Promise<void> {
   const adapter = await requestAdapter();
@@ -83,16 +72,6 @@ async function halves(device: Device, say: Say): Promise<boolean> {
   }
   if (!device.capabilities.f16) say('halves, f16', null, '', { detail: 'no shader-f16' });
   return right;
-}
-
-const words = (device: Device, count: number, owner: object & { name: string }, label: string): Tensor =>
-  device.createTensor([count], 'u32', owner, label);
-
-/** Throws unless all numbers of `t` are `expected`. */
-async function expectAll(device: Device, t: Tensor, expected: number, what: string): Promise<void> {
-  const numbers = new Uint32Array(await device.read(t));
-  const at = numbers.findIndex((v) => v !== expected);
-  if (at >= 0) throw new Error(`${what}: got ${numbers[at]} at ${at}, expected ${expected}.`);
 }
 
 /**
@@ -164,13 +143,6 @@ async function dispatches(device: Device, { chains }: DeviceCases, options: Benc
   } finally {
     device.destroyOwned(owner);
   }
-}
-
-/** Median of what `run` says it took, or of its whole time. */
-async function medianMs(times: number, run: () => Promise<number> | number): Promise<number> {
-  const all: number[] = [];
-  for (let i = 0; i < times; i++) all.push(await run());
-  return median(all);
 }
 
 /**
@@ -249,51 +221,6 @@ async function host(device: Device, program: Program, x: Tensor, { quick }: Benc
     'µs',
   );
   tiny.dispose();
-}
-
-async function bandwidth(device: Device, { readBytes }: DeviceCases, options: BenchOptions, say: Say): Promise<void> {
-  const basis = isSoftware(device.info) ? 'processor time, so of one core' : 'time of the GPU';
-  say('copy, buffer to buffer', rounded(await copyBandwidth(device, options), 2), 'GB/s, read and written', {
-    detail: isSoftware(device.info) ? basis : 'the clock',
-  });
-  const unit = 16 * 4 * READ_GROUPS * 256;
-  const size =
-    unit *
-    Math.max(
-      1,
-      Math.floor(Math.min(readBytes, device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize) / unit),
-    );
-  const owner = { name: 'bench read' };
-  try {
-    const x = device.createTensor([size / 4], 'u32', owner, 'x');
-    const sums = words(device, 256 * READ_GROUPS, owner, 'sums');
-    const piece = Uint32Array.from({ length: (1 << 20) / 4 }, (_, i) => Math.imul(i + 1, 2654435761));
-    for (let at = 0; at < size; at += piece.byteLength) device.write(x, piece, at);
-    const program = await record(
-      device,
-      (r) =>
-        r.dispatch(benchShader('sum'), { overrides: { GROUPS: READ_GROUPS }, bind: { x, sums }, grid: [READ_GROUPS] }),
-      { label: 'sum' },
-    );
-    program.run();
-    const total = (values: Uint32Array): number => values.reduce((sum, v) => (sum + v) >>> 0, 0);
-    const [got, expected] = [
-      total(new Uint32Array(await device.read(sums))),
-      Math.imul(total(piece), size / piece.byteLength) >>> 0,
-    ];
-    if (got !== expected) throw new Error(`sum of ${size} bytes: got ${got}, expected ${expected}.`);
-    const time = await measure(device, (times) => program.run(times), {
-      repeats: options.repeats,
-      budgetMs: options.quick ? 1000 : 5000,
-    });
-    say('read, a kernel that sums', rounded(size / basisMs(device, time) / 1e6, 2), 'GB/s', {
-      bytes: size,
-      detail: basis,
-    });
-    program.dispose();
-  } finally {
-    device.destroyOwned(owner);
-  }
 }
 
 /** `device` with other sizes, for tests. */

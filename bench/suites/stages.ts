@@ -5,18 +5,16 @@
 
 import { BarkFineModel } from '../../bark/fine.ts';
 import type { CausalGpt, KvCache } from '../../bark/gpt/gpt.ts';
-import { EncodecModel } from '../../encodec/model.ts';
 import { writeRow } from '../../kernels/state.ts';
 import { Device } from '../../runtime/compute/device.ts';
 import { float16ToFloat32 } from '../../runtime/base/half.ts';
-import { checkAudio, flopsPerFrame } from '../cases/codec_reference.ts';
-import { promptIds, sessionOf, stagesOf, type Stage } from './decode.ts';
-import { basisMs, cpuMs, gpuTimed, measure, variantOf, type Timing } from '../measure/gpu_time.ts';
+import { basisMs, cpuMs, gpuTimed, measure, variantOf, type Timing, numbers } from '../measure/gpu_time.ts';
 import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
 import { openBenchModel, type BenchModel } from '../model/synthetic.ts';
+import { promptIds, sessionOf, stagesOf, type Stage } from './decode_check.ts';
+import { codec } from './codec_stage.ts';
 
 const PREFILLS = { semantic: 257, coarse: 887 } as const;
-const SECONDS = [1, 5, 13];
 const QUICK_LAYERS = { prefill: 2, fine: 1 }; // with one, a prefill would be nothing but keys and values
 const QUICK_PROMPT = 40;
 
@@ -68,13 +66,6 @@ async function checkPrefill(device: Device, gpt: CausalGpt, stage: Stage, length
     session.dispose();
   }
 }
-
-const numbers = ({ ms, cpuMs: cpu, gpuMs, runs }: Timing): Record<string, number | null> => ({
-  runs,
-  ms: rounded(ms, 2),
-  gpuMs: gpuMs === null ? null : rounded(gpuMs, 2),
-  cpuMs: rounded(cpu, 2),
-});
 
 async function prefill(
   device: Device,
@@ -202,62 +193,6 @@ async function checkFine(fine: BarkFineModel, codes: Int32Array, C: number, M: n
       throw new Error(
         `fine pass: got code ${codes[last * M + t]} at frame ${t}, expected ${row.indexOf(top)}: its logit is ${top}, that of the drawn one ${got}.`,
       );
-  }
-}
-
-async function codec(
-  device: Device,
-  model: BenchModel,
-  options: BenchOptions,
-  emit: (fields: Record<string, string | number | null>) => void,
-): Promise<void> {
-  const config = model.config.codec_config;
-  const Q = model.generation.fine_acoustics_config.n_fine_codebooks;
-  const weights = model.weights.at('codec_model');
-  const encodec = new EncodecModel({ device, config, weights, codebooks: Q });
-  const clip = (frames: number) => ({
-    data: Int32Array.from(
-      { length: Q * frames },
-      (_, i) => (17 + 389 * (i % frames) + 101 * Math.floor(i / frames)) % config.codebook_size,
-    ),
-    shape: [Q, frames],
-  });
-  try {
-    await encodec.decode(clip(9)); // compiles, and touches the weights
-    for (const seconds of options.quick ? SECONDS.slice(0, 2) : SECONDS) {
-      const codes = clip(75 * seconds);
-      const times: Timing[] = [];
-      let worst = 0;
-      for (let time = 0; time < (options.quick ? 1 : options.repeats); time++) {
-        const [start, cpu] = [performance.now(), cpuMs()];
-        const { value, gpuMs } = await gpuTimed(device, async () => {
-          const [audio] = await encodec.decode(codes);
-          times.push({ ms: performance.now() - start, cpuMs: cpuMs() - cpu, gpuMs: null, runs: 1 });
-          return audio!;
-        });
-        times.push({ ...times.pop()!, gpuMs });
-        if (time === 0) worst = await checkAudio(weights, config, value, codes.data, Q);
-      }
-      const gpu = times.flatMap(({ gpuMs }) => (gpuMs === null ? [] : [gpuMs]));
-      const time: Timing = {
-        ms: median(times.map((t) => t.ms)),
-        cpuMs: median(times.map((t) => t.cpuMs)),
-        gpuMs: gpu.length > 0 ? median(gpu) : null,
-        runs: times.length,
-      };
-      const flops = 75 * seconds * flopsPerFrame(config);
-      emit({
-        stage: `codec ${seconds} s`,
-        rows: 75 * seconds,
-        ...numbers(time),
-        flops,
-        TFLOPps: rounded(flops / basisMs(device, time) / 1e9, 5),
-        realTimeFactor: rounded(time.ms / 1000 / seconds, 4),
-        worstError: Number(worst.toPrecision(2)),
-      });
-    }
-  } finally {
-    encodec.dispose();
   }
 }
 

@@ -5,17 +5,16 @@
 // lasts, and what was not measured keeps its default.
 
 import { checkSubgroupMatrix } from '../../kernels/self_check.ts';
-import { Arena } from '../../runtime/compute/arena.ts';
 import { Device } from '../../runtime/compute/device.ts';
-import { Recorder, record, type Dispatch, type Program } from '../../runtime/compute/program.ts';
-import type { Shader } from '../../runtime/compute/shader.ts';
-import { byteSize, type Tensor } from '../../runtime/compute/tensor.ts';
+import { record, type Program } from '../../runtime/compute/program.ts';
 import { rememberTuning, tuningPlace, type Tuning } from '../../runtime/compute/tuning_file.ts';
 import { packageVersion } from '../../runtime/host/version.ts';
 import { readOutput } from '../cases/case.ts';
 import { basisMs, clocked, measure, variantOf } from '../measure/gpu_time.ts';
 import { rounded } from '../measure/harness.ts';
 import { KNOBS, type Knob, type TuneCase } from './tune_cases.ts';
+import { planned, poison, difference, reason } from './plan.ts';
+import { expectTime, inTime } from './deadline.ts';
 
 type Value = string | number;
 
@@ -60,43 +59,10 @@ export interface TuneOptions {
 
 /** A variant must take less than this of the default's time: less may be chance. */
 const WIN = 0.97;
-/**
- * Of the results' root mean square: half-precision operands miss this much, a wrong kernel more.
- */
-const RMS_ERROR = 2e-3;
-const WORST_ERROR = 2e-2;
 /** What is so much slower in its first run, and takes so long, is not run again. */
 const HOPELESS = 0.5;
 const HOPELESS_MS = 150;
-const OUT_OF_TIME = 'no time left';
 const NO_ALTERNATIVE = 'no alternative here';
-
-class OutOfTime extends Error {}
-
-/** Notes what is recorded, and compiles nothing. */
-class Plan extends Recorder {
-  readonly steps: string[] = [];
-
-  override dispatch(shader: Shader, { overrides, bind, grid }: Dispatch): void {
-    this.steps.push(
-      JSON.stringify([shader.name, overrides, grid, Object.values(bind).filter((value) => !('buffer' in value))]),
-    );
-  }
-}
-
-/** What tells one variant from another: the dispatches that it is made of. */
-function planned(device: Device, cases: readonly TuneCase[]): string {
-  const arena = new Arena(device, 'bench plan');
-  const plan = new Plan(device, arena);
-  try {
-    for (const made of cases) made.record(plan);
-    return plan.steps.join('\n');
-  } catch (error) {
-    return reason(error); // like no other; when it is recorded in earnest it is told
-  } finally {
-    arena.dispose();
-  }
-}
 
 /**
  * Measures until all is done or time is up, remembers what was found, and gives the file it is in.
@@ -289,58 +255,6 @@ const sum = (times: readonly number[]): number => times.reduce((a, b) => a + b, 
 /** How many times as fast, as a geometric mean: no case counts for more because it takes longer. */
 const ratio = (base: readonly number[], times: readonly number[]): number =>
   Math.exp(sum(base.map((ms, i) => Math.log(ms / times[i]!))) / base.length);
-
-const reason = (error: unknown): string =>
-  error instanceof OutOfTime ? OUT_OF_TIME : ((error as Error).message ?? String(error)).split('\n')[0]!;
-
-function expectTime(deadline: number): void {
-  if (performance.now() >= deadline) throw new OutOfTime();
-}
-
-async function inTime(making: Promise<Program>, deadline: number): Promise<Program> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>(
-    (_, reject) => (timer = setTimeout(() => reject(new OutOfTime()), Math.max(0, deadline - performance.now()))),
-  );
-  try {
-    return await Promise.race([making, late]);
-  } catch (error) {
-    if (error instanceof OutOfTime)
-      making.then(
-        (program) => program.dispose(),
-        () => {},
-      ); // the compiler cannot be stopped
-    throw error;
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Every byte 0xff: a NaN, whatever it is stored as. */
-function poison(device: Device, t: Tensor): void {
-  device.write(t, new Uint8Array(byteSize(t.shape, t.dtype)).fill(0xff));
-}
-
-/**
- * What is wrong with `got`, if anything is. What the default leaves unwritten must be left by
- * others as well.
- */
-function difference(expected: ArrayLike<number>, got: ArrayLike<number>, { label }: Tensor): string | undefined {
-  let [squares, errors, worst, at, count] = [0, 0, 0, 0, 0];
-  for (let i = 0; i < expected.length; i++) {
-    const [e, g] = [expected[i]!, got[i]!];
-    if (Number.isNaN(e) && Number.isNaN(g)) continue;
-    const error = Math.abs(e - g);
-    if (!Number.isFinite(error)) return `${label} has ${g} at ${i}, the default ${e}`;
-    if (error > worst) [worst, at] = [error, i];
-    squares += e * e;
-    errors += error * error;
-    count++;
-  }
-  const size = Math.sqrt(squares / Math.max(1, count));
-  if (worst <= WORST_ERROR * size && Math.sqrt(errors / Math.max(1, count)) <= RMS_ERROR * size) return undefined;
-  return `${label} has ${got[at]} at ${at}, the default ${expected[at]}`;
-}
 
 /** For people: a line for each choice. */
 export function tuneTable(results: readonly Tuned[]): string {

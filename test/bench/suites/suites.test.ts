@@ -7,7 +7,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { runDevice } from '../../../bench/suites/device.ts';
-import { runDecode, sessionOf, stagesOf } from '../../../bench/suites/decode.ts';
+import { runDecode } from '../../../bench/suites/decode.ts';
 import type { BenchOptions, Result } from '../../../bench/measure/harness.ts';
 import { MODELS } from '../../../bench/model/inventory.ts';
 import { expectSame } from '../../../bench/peers/generate.ts';
@@ -18,6 +18,7 @@ import { PERIOD, series } from '../../../bench/model/values.ts';
 import { openCheckpoint } from '../../../runtime/formats/open_checkpoint.ts';
 import { float16ToFloat32 } from '../../../runtime/base/half.ts';
 import { testDevice } from '../../device.ts';
+import { sessionOf, stagesOf } from '../../../bench/suites/decode_check.ts';
 
 const test = suite('bench suites');
 const TINY: BenchOptions = { model: 'tiny', quick: true, repeats: 1, cold: false, dtype: 'float16' };

@@ -1,0 +1,38 @@
+// What the parts of the suite `device` share: how a figure is reported, buffers of whole numbers
+// and their check, and the median time of something that the host waits for.
+
+import type { Device } from '../../runtime/compute/device.ts';
+import type { Tensor } from '../../runtime/compute/tensor.ts';
+import { median } from './harness.ts';
+
+// Dawn rounds timestamps to this; what is not longer than a few is not told
+
+export type Say = (
+  probe: string,
+  value: string | number | null,
+  unit?: string,
+  more?: Record<string, string | number | null>,
+) => void;
+
+/** What a test makes smaller. */
+export interface DeviceCases {
+  readonly chains: readonly number[];
+  readonly readBytes: number;
+}
+
+export const words = (device: Device, count: number, owner: object & { name: string }, label: string): Tensor =>
+  device.createTensor([count], 'u32', owner, label);
+
+/** Throws unless all numbers of `t` are `expected`. */
+export async function expectAll(device: Device, t: Tensor, expected: number, what: string): Promise<void> {
+  const numbers = new Uint32Array(await device.read(t));
+  const at = numbers.findIndex((v) => v !== expected);
+  if (at >= 0) throw new Error(`${what}: got ${numbers[at]} at ${at}, expected ${expected}.`);
+}
+
+/** Median of what `run` says it took, or of its whole time. */
+export async function medianMs(times: number, run: () => Promise<number> | number): Promise<number> {
+  const all: number[] = [];
+  for (let i = 0; i < times; i++) all.push(await run());
+  return median(all);
+}
