@@ -7,17 +7,9 @@ import * as assert from 'uvu/assert';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  f32,
-  formulaIds,
-  formulaValues,
-  formulaWeights,
-  readFixture,
-  stored,
-  writeModelFolder,
-  type CodecFixture,
-  type StagesFixture,
-} from './formula.ts';
+import { formulaIds, formulaValues, formulaWeights } from './formula.ts';
+import { f32, readFixture, type CodecFixture, type StagesFixture } from './fixtures/fixture.ts';
+import { stored, writeModelFolder } from './fixtures/write_model.ts';
 
 const FIRST: Record<string, number[]> = {
   'semantic.input_embeds_layer.weight': [0.26119316, -0.16583018, 0.07975767, 0.00420821],

@@ -7,19 +7,7 @@
 
 import type { Checkpoint, StoredDType, TensorInfo } from '../runtime/formats/checkpoint.ts';
 import { WeightsError } from '../runtime/base/errors.ts';
-
-export { readFixture, f32, u16 } from './fixtures/fixture.ts';
-export type {
-  CodecFixture,
-  DemoFixture,
-  Fixture,
-  FixtureExpected,
-  FixtureHistory,
-  FixtureRun,
-  StagesFixture,
-} from './fixtures/fixture.ts';
-export { writeModelFolder, writeSafetensors, stored } from './fixtures/write_model.ts';
-
+import type { GptConfig, CodecConfig, BarkConfigJson } from './fixtures/config_json.ts';
 type Stage = 'semantic' | 'coarse_acoustics' | 'fine_acoustics' | 'codec_model';
 
 /**
@@ -44,40 +32,6 @@ export interface FormulaOptions extends Formula {
    * prove they are skipped.
    */
   readonly extras?: boolean;
-}
-
-interface GptConfig {
-  hidden_size: number;
-  num_layers: number;
-  block_size: number;
-  input_vocab_size: number;
-  output_vocab_size: number;
-  bias: boolean;
-  n_codes_total?: number;
-  n_codes_given?: number;
-  tie_word_embeddings?: boolean;
-}
-interface CodecConfig {
-  hidden_size: number;
-  codebook_dim: number;
-  codebook_size: number;
-  num_filters: number;
-  num_residual_layers: number;
-  upsampling_ratios: number[];
-  kernel_size: number;
-  last_kernel_size: number;
-  residual_kernel_size: number;
-  compress: number;
-  num_lstm_layers: number;
-  use_conv_shortcut: boolean;
-  audio_channels: number;
-}
-export interface BarkConfigJson {
-  semantic_config: GptConfig;
-  coarse_acoustics_config: GptConfig;
-  fine_acoustics_config: GptConfig;
-  codec_config: CodecConfig;
-  [key: string]: unknown;
 }
 
 /** FNV-1a, 32 bit, over the UTF-8 bytes. */

@@ -9,8 +9,9 @@ import { VoicePreset } from '../../bark/processor/voice_preset.ts';
 import type { Counters, Device } from '../../runtime/compute/device.ts';
 import { Recorder } from '../../runtime/compute/program.ts';
 import { testDevice } from '../device.ts';
-import { readFixture, writeModelFolder, type Fixture, type FixtureRun } from '../formula.ts';
 import { openFixture, stagesOf, temporaryFolder } from './models.ts';
+import { readFixture, type Fixture, type FixtureRun } from '../fixtures/fixture.ts';
+import { writeModelFolder } from '../fixtures/write_model.ts';
 
 const test = suite('counters');
 

@@ -16,8 +16,8 @@ import { BarkProcessor } from '../../bark/processor/processor.ts';
 import type { VoicePreset } from '../../bark/processor/voice_preset.ts';
 import { env } from '../../runtime/host/platform.ts';
 import { profile, testDevice } from '../device.ts';
-import { readFixture, u16, type DemoFixture } from '../formula.ts';
 import { assertAudio } from './models.ts';
+import { readFixture, u16, type DemoFixture } from '../fixtures/fixture.ts';
 
 const test = suite('demo voice');
 

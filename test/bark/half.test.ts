@@ -9,8 +9,10 @@ import type { HostTensor } from '../../bark/gpt/host_tensor.ts';
 import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
 import { assertClose, cosine } from '../assert_close.ts';
 import { profile, testDevice } from '../device.ts';
-import { f32, formulaIds, readFixture, stored } from '../formula.ts';
+import { formulaIds } from '../formula.ts';
 import { checkpointOf, FIXTURES, stagesOf } from './models.ts';
+import { f32, readFixture } from '../fixtures/fixture.ts';
+import { stored } from '../fixtures/write_model.ts';
 
 const test = suite('half');
 

@@ -10,8 +10,8 @@ import type { ProgressEvent } from '../../bark/options.ts';
 import { Device } from '../../runtime/compute/device.ts';
 import type { MemoryReport } from '../../runtime/compute/ledger.ts';
 import { profile } from '../device.ts';
-import { readFixture } from '../formula.ts';
 import { assertRow, GREEDY, openFixture, type Opened } from './models.ts';
+import { readFixture } from '../fixtures/fixture.ts';
 
 const test = suite('memory');
 

@@ -9,7 +9,6 @@ import type { BarkInputs } from '../../bark/processor/processor.ts';
 import { VoicePreset } from '../../bark/processor/voice_preset.ts';
 import { WeightsError } from '../../runtime/base/errors.ts';
 import { testDevice } from '../device.ts';
-import { readFixture, type FixtureRun, type StagesFixture } from '../formula.ts';
 import {
   assertAudio,
   assertFine,
@@ -21,6 +20,7 @@ import {
   stagesOf,
   type Opened,
 } from './models.ts';
+import { readFixture, type FixtureRun, type StagesFixture } from '../fixtures/fixture.ts';
 
 const test = suite('parity');
 

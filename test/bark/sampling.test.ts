@@ -8,8 +8,8 @@ import * as assert from 'uvu/assert';
 import type { GenerateOutput, RowTokens } from '../../bark/model.ts';
 import type { GenerateOptions } from '../../bark/options.ts';
 import { testDevice } from '../device.ts';
-import { readFixture } from '../formula.ts';
 import { GREEDY, openFixture, type Opened } from './models.ts';
+import { readFixture } from '../fixtures/fixture.ts';
 
 const test = suite('sampling');
 

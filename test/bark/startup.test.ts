@@ -11,9 +11,10 @@ import { BarkProcessor } from '../../bark/processor/processor.ts';
 import { checkSubgroupMatrix } from '../../kernels/self_check.ts';
 import { Device } from '../../runtime/compute/device.ts';
 import { UnsupportedError } from '../../runtime/base/errors.ts';
-import { readFixture, writeModelFolder } from '../formula.ts';
 import { currentProfile } from '../profiles.ts';
 import { temporaryFolder } from './models.ts';
+import { readFixture } from '../fixtures/fixture.ts';
+import { writeModelFolder } from '../fixtures/write_model.ts';
 
 const test = suite('startup');
 

@@ -21,8 +21,9 @@ import { walkWeights } from '../../runtime/formats/weights.ts';
 import { assertClose } from '../assert_close.ts';
 import { temporaryFolder } from '../bark/models.ts';
 import { testDevice } from '../device.ts';
-import { f32, formulaWeights, readFixture, type Fixture, type FormulaOptions } from '../formula.ts';
-import type { CodecFixture } from '../fixtures/fixture.ts';
+import { formulaWeights, type FormulaOptions } from '../formula.ts';
+import type { CodecFixture, Fixture } from '../fixtures/fixture.ts';
+import { f32, readFixture } from '../fixtures/fixture.ts';
 
 const test = suite('encodec checkpoint');
 const SUNO = fileURLToPath(new URL('../fixtures/suno/', import.meta.url));

@@ -14,9 +14,10 @@ import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { walkWeights } from '../../runtime/formats/weights.ts';
 import { assertClose } from '../assert_close.ts';
 import { testDevice } from '../device.ts';
-import { f32, formulaIds, formulaWeights, readFixture, type FormulaOptions } from '../formula.ts';
+import { formulaIds, formulaWeights, type FormulaOptions } from '../formula.ts';
 import type { CodecFixture, StagesFixture } from '../fixtures/fixture.ts';
 import { elu } from '../../kernels/conv/reference.ts';
+import { f32, readFixture } from '../fixtures/fixture.ts';
 
 const test = suite('encodec decoder');
 const device = await testDevice();

@@ -8,8 +8,9 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { f32, readFixture, u16, writeModelFolder, type DemoFixture } from '../formula.ts';
 import { temporaryFolder } from '../bark/models.ts';
+import { f32, readFixture, u16, type DemoFixture } from '../fixtures/fixture.ts';
+import { writeModelFolder } from '../fixtures/write_model.ts';
 
 const test = suite('deno');
 

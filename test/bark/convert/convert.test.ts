@@ -4,96 +4,39 @@
 // loaded there, too.
 // Needs: no GPU.
 
-import { spawnSync } from 'node:child_process';
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  symlinkSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { convert, type ConvertOptions } from '../../../bark/convert/convert.ts';
+import { convert } from '../../../bark/convert/convert.ts';
 import { castBytes } from '../../../bark/convert/tensors.ts';
 import { BarkModel } from '../../../bark/model.ts';
 import { openPretrained } from '../../../bark/pretrained/pretrained.ts';
 import { BarkProcessor } from '../../../bark/processor/processor.ts';
-import type { Checkpoint, StoredDType } from '../../../runtime/formats/checkpoint.ts';
-import { InputError } from '../../../runtime/base/errors.ts';
-import { openCheckpoint } from '../../../runtime/formats/open_checkpoint.ts';
+import type { StoredDType } from '../../../runtime/formats/checkpoint.ts';
 import { float32ToFloat16 } from '../../../runtime/base/half.ts';
-import { openModelSource } from '../../../runtime/sources/open_source.ts';
 import { testDevice } from '../../device.ts';
-import { formulaWeights, writeModelFolder, type Fixture } from '../../formula.ts';
+import { formulaWeights } from '../../formula.ts';
 import type { FolderOptions } from '../../fixtures/write_model.ts';
-import { assertRow, encodeRun, greedyOptions, temporaryFolder as processFolder } from '../models.ts';
-import type { ModelSource } from '../../../runtime/files/model_source.ts';
+import { assertRow, encodeRun, greedyOptions } from '../models.ts';
+import { SUNO, fixture, temporaryFolder, out, folder, open, rejects } from './folders.ts';
+import { META, json, blob, triple, f32 } from './released.ts';
 
 const test = suite('convert');
-const SUNO = fileURLToPath(new URL('../../fixtures/suno/', import.meta.url));
-const META = 'encodec_24khz-d7cc33bc.th';
-const fixture = JSON.parse(readFileSync(join(SUNO, 'model.json'), 'utf8')) as Fixture;
-const SAVED = JSON.parse(readFileSync(join(SUNO, 'saved.json'), 'utf8')) as Record<string, [string, ...number[]]>;
-const TORCH_DTYPES: Record<string, StoredDType> = { 'torch.float32': 'F32', 'torch.bool': 'BOOL' };
 
-const ROOT = processFolder();
-let folders = 0;
-function temporaryFolder(): string {
-  const path = join(ROOT, String(folders++));
-  mkdirSync(path);
-  return path;
-}
+const SAVED = JSON.parse(readFileSync(join(SUNO, 'saved.json'), 'utf8')) as Record<string, [string, ...number[]]>;
+
+const TORCH_DTYPES: Record<string, StoredDType> = { 'torch.float32': 'F32', 'torch.bool': 'BOOL' };
 
 /** A Hub that has nothing. */
 const offline = { localFilesOnly: true, cacheDir: join(temporaryFolder(), 'hub') };
-const out = () => join(temporaryFolder(), 'out');
-const json = (value: unknown) => new Blob([JSON.stringify(value)]);
-const blob = (name: string) => new Blob([readFileSync(join(SUNO, name))]);
 
-function triple(): Map<string, Blob> {
-  return new Map([
-    ...['text_2.pt', 'coarse.pt', 'fine_2.pt'].map((name) => [name, blob(name)] as const),
-    ['generation_config.json', json(fixture.generation_config)],
-  ]);
-}
 const codec = () =>
   new Map([
     ['config.json', json(fixture.config.codec_config)],
     [META, blob(META)],
   ]);
-
-/** A folder in Hugging Face's layout. */
-async function folder(
-  options: FolderOptions = {},
-  from: Pick<Fixture, 'config' | 'generation_config' | 'formula' | 'texts'> = fixture,
-): Promise<string> {
-  const path = temporaryFolder();
-  await writeModelFolder(path, from, { extras: false, ...options });
-  return path;
-}
-
-const open = async (path: string): Promise<Checkpoint> => openCheckpoint(await openModelSource(path));
-const f32 = (bytes: Uint8Array<ArrayBuffer>) => new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-const without = (file: string) => (name: string) => name !== file;
-
-async function rejects(
-  promise: Promise<unknown>,
-  pattern: RegExp,
-  kind: new (message: string) => Error = InputError,
-): Promise<void> {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  assert.ok(error instanceof kind, `${String(error)} is a ${kind.name}`);
-  assert.match((error as Error).message, pattern);
-}
 
 test('floats become what torch makes of them, bit for bit', () => {
   const casts = JSON.parse(readFileSync(join(SUNO, 'casts.json'), 'utf8')) as Record<
@@ -311,156 +254,6 @@ test('a list of voices can name nothing but voices inside the folder, and lost o
     repo_or_path: 'x',
     here: paths('v/a.npy'),
   });
-});
-
-test('what is there is replaced only with force, and only a model', async () => {
-  const source = await folder();
-  const target = join(temporaryFolder(), 'a', 'b', 'out');
-  await convert(source, target); // the folders above are made
-  await rejects(convert(source, target), /got a folder that is not empty.*--force/);
-  await convert(source, target, { force: true, dtype: 'float32' });
-  assert.match(readFileSync(join(target, 'config.json'), 'utf8'), /"dtype": "float32"/);
-  await rejects(convert(target, target, { force: true }), /got the same folder twice/);
-  const link = join(temporaryFolder(), 'link');
-  symlinkSync(target, link);
-  await rejects(convert(link, target, { force: true }), /got the same folder twice/);
-
-  const home = temporaryFolder();
-  await convert(source, home); // an empty folder is as good as none
-  writeFileSync(join(home, 'diary.txt'), 'dear diary');
-  await rejects(
-    convert(source, home, { force: true }),
-    /got a folder with "diary\.txt", expected nothing but a converted model/,
-  );
-  const arrays = temporaryFolder();
-  mkdirSync(join(arrays, 'data'));
-  writeFileSync(join(arrays, 'data', 'years_of_work.npy'), 'x');
-  await rejects(convert(source, arrays, { force: true }), /got a folder with "data"/);
-  const linked = temporaryFolder();
-  await convert(source, join(linked, 'm'));
-  symlinkSync(home, join(linked, 'm', 'speaker_embeddings'));
-  await rejects(convert(source, join(linked, 'm'), { force: true }), /got a folder with "speaker_embeddings"/);
-  await rejects(convert(source, join(home, 'diary.txt'), { force: true }), /got a file, expected a folder/);
-  await rejects(convert(source, '/', { force: true }), /got the root/);
-  await rejects(convert(source, ' '), /got an empty path/);
-  await rejects(convert(source, out(), { dtype: 'int8' as never }), /dtype: got "int8"/);
-  assert.is(readFileSync(join(home, 'diary.txt'), 'utf8'), 'dear diary');
-  for (const place of [join(target, '..'), linked])
-    assert.equal(
-      readdirSync(place).filter((name) => name.startsWith('.')),
-      [],
-      'nothing temporary is left',
-    );
-});
-
-/** The folder as a source whose reads are watched. */
-async function watched(path: string, onRead: (bytes: number) => void): Promise<ModelSource> {
-  const inner = await openModelSource(path);
-  return {
-    ...inner,
-    async open(file, options) {
-      const { readInto: _, ...opened } = await inner.open(file, options);
-      return { ...opened, read: async (start, end) => (onRead(end - start), opened.read(start, end)) };
-    },
-  };
-}
-
-test('a conversion that fails or is stopped leaves nothing, and what was there', async () => {
-  const source = await folder();
-  const place = temporaryFolder();
-  const target = join(place, 'new', 'out');
-  for (const failing of [1, 9, 40, 100]) {
-    let reads = 0;
-    const broken = await watched(source, () => {
-      if (++reads === failing) throw new Error('the disk is gone');
-    });
-    await rejects(convert(broken, target), /the disk is gone/, Error);
-    assert.equal(readdirSync(place), [], `read ${failing}`);
-  }
-  await convert(source, target);
-  const before = readFileSync(join(target, 'model.safetensors'));
-  const stop = new AbortController();
-  const stopped: ConvertOptions = {
-    force: true,
-    dtype: 'float32',
-    signal: stop.signal,
-    onProgress: ({ done, total }) => void (done > total / 2 && stop.abort(new Error('enough'))),
-  };
-  await rejects(convert(source, target, stopped), /enough/, Error);
-  assert.equal(readdirSync(join(place, 'new')), ['out']);
-  assert.equal(readFileSync(join(target, 'model.safetensors')), before);
-  // A damaged source: a tensor less.
-  const lacking = {
-    ...fixture,
-    config: { ...fixture.config, semantic_config: { ...fixture.config.semantic_config, num_layers: 1 } },
-  };
-  const short = await folder({}, lacking);
-  copyFileSync(join(source, 'config.json'), join(short, 'config.json'));
-  await rejects(convert(short, join(place, 'short')), /got no tensor semantic\.layers\.1/, Error);
-  assert.equal(readdirSync(place).filter(without('new')), []);
-});
-
-test('what a killed conversion left is taken away later, and not what another one writes', async () => {
-  const place = temporaryFolder();
-  const names = [
-    '.out.0b9a0d4b-f4ca-4584-8193-366d15612229.tmp',
-    '.out.1b9a0d4b-f4ca-4584-8193-366d15612229.tmp',
-    '.out.mine.tmp',
-  ];
-  for (const name of names) {
-    mkdirSync(join(place, name));
-    writeFileSync(join(place, name, '.model.safetensors.x.tmp'), 'half');
-  }
-  const before = new Date(Date.now() - 2 * 3_600_000);
-  for (const path of ['.model.safetensors.x.tmp', ''])
-    for (const name of [names[0]!, names[2]!]) utimesSync(join(place, name, path), before, before);
-  await convert(await folder(), join(place, 'out'));
-  assert.equal(readdirSync(place).sort(), [names[1]!, names[2]!, 'out']);
-});
-
-test('a large table is read in pieces', async () => {
-  const config = {
-    ...fixture.config,
-    semantic_config: { ...fixture.config.semantic_config, input_vocab_size: 100_000 },
-  };
-  const source = await folder({}, { ...fixture, config });
-  let most = 0;
-  const path = out();
-  await convert(await watched(source, (bytes) => (most = Math.max(most, bytes))), path, { dtype: 'float32' });
-  assert.ok(most <= 2 ** 22, `${most} bytes at once`);
-  const name = 'semantic.input_embeds_layer.weight';
-  const checkpoint = await open(path);
-  assert.equal(await checkpoint.read(name), await formulaWeights(config, fixture.formula).read(name));
-  await checkpoint.close();
-});
-
-const python = process.env.BARK_TEST_PYTHON;
-const PROGRAM = `
-import json, sys
-from transformers import BarkModel
-model, report = BarkModel.from_pretrained(sys.argv[1], output_loading_info=True)
-print(json.dumps({"dtype": str(model.dtype), "keys": [len(report[k]) for k in ("missing_keys", "unexpected_keys", "mismatched_keys")], "lm_head": model.semantic.lm_head.weight.detach().flatten().float().tolist()[:5]}))
-`;
-
-(python ? test : test.skip)('transformers loads what was written (BARK_TEST_PYTHON)', async () => {
-  for (const dtype of ['float16', 'float32'] as const) {
-    const path = out();
-    await convert(triple(), path, { dtype, codec: codec(), tokenizer: await folder() });
-    const { stdout, stderr } = spawnSync(python!, ['-c', PROGRAM, path], { encoding: 'utf8' });
-    assert.ok(stdout.includes('{'), stderr);
-    const { lm_head, ...rest } = JSON.parse(stdout.slice(stdout.indexOf('{'))) as {
-      lm_head: number[];
-      dtype: string;
-      keys: number[];
-    };
-    assert.equal(rest, { dtype: `torch.${dtype}`, keys: [0, 0, 0] });
-    const expected = f32(await formulaWeights(fixture.config, fixture.formula).read('semantic.lm_head.weight', 0, 20));
-    for (const [i, value] of lm_head.entries())
-      assert.ok(
-        Math.abs(value - expected[i]!) <= (dtype === 'float32' ? 0 : 1e-3 * Math.abs(expected[i]!)),
-        `${value} for ${expected[i]}`,
-      );
-  }
 });
 
 test.run();

@@ -10,9 +10,10 @@ import type { HostTensor } from '../../../bark/gpt/host_tensor.ts';
 import { InputError } from '../../../runtime/base/errors.ts';
 import { assertClose } from '../../assert_close.ts';
 import { testDevice } from '../../device.ts';
-import { f32, formulaIds, readFixture, type Fixture, type FixtureRun, type StagesFixture } from '../../formula.ts';
-import type { FixtureTensor, ForcedLogits } from '../../fixtures/fixture.ts';
+import { formulaIds } from '../../formula.ts';
+import type { FixtureTensor, ForcedLogits, Fixture, FixtureRun, StagesFixture } from '../../fixtures/fixture.ts';
 import { FIXTURES, stagesOf } from '../models.ts';
+import { f32, readFixture } from '../../fixtures/fixture.ts';
 
 const test = suite('forward');
 const LOGITS = { atol: 1e-4 };

@@ -17,9 +17,11 @@ import { findSunoFiles, hfName, openSuno } from '../../../bark/pretrained/suno.t
 import { WeightsError } from '../../../runtime/base/errors.ts';
 import { openModelSource } from '../../../runtime/sources/open_source.ts';
 import { testDevice } from '../../device.ts';
-import { formulaWeights, writeModelFolder, type Fixture } from '../../formula.ts';
+import { formulaWeights } from '../../formula.ts';
 import { assertRow, encodeRun, greedyOptions, temporaryFolder } from '../models.ts';
 import type { ByteSource, ModelSource } from '../../../runtime/files/model_source.ts';
+import { writeModelFolder } from '../../fixtures/write_model.ts';
+import type { Fixture } from '../../fixtures/fixture.ts';
 
 const test = suite('suno');
 const HERE = fileURLToPath(new URL('../../fixtures/suno/', import.meta.url));

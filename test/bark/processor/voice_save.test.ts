@@ -13,8 +13,8 @@ import { BarkGenerationConfig } from '../../../bark/config/generation_config.ts'
 import { WeightsError } from '../../../runtime/base/errors.ts';
 import { parseNpz } from '../../../runtime/formats/npy.ts';
 import { testDevice } from '../../device.ts';
-import { readFixture, type FixtureRun } from '../../formula.ts';
 import { assertRow, encodeRun, greedyOptions, openFixture, temporaryFolder } from '../models.ts';
+import { readFixture, type FixtureRun } from '../../fixtures/fixture.ts';
 
 const test = suite('voice_save');
 const files = fileURLToPath(new URL('../../fixtures/voices/', import.meta.url));

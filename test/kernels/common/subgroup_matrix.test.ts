@@ -16,17 +16,15 @@ import {
   UNITS,
   type SubgroupMatrixUnit,
 } from '../../../kernels/common/subgroup_matrix.ts';
-import { checkSubgroupMatrix } from '../../../kernels/self_check.ts';
 import { shader } from '../../../kernels/shaders.ts';
 import { createUniform, writeCall } from '../../../kernels/state.ts';
 import type { Capabilities, SubgroupMatrixConfig } from '../../../runtime/compute/capabilities.ts';
-import { Device } from '../../../runtime/compute/device.ts';
+import type { Device } from '../../../runtime/compute/device.ts';
 import { record } from '../../../runtime/compute/program.ts';
 import { bindGroupLayout, compile, type Shader } from '../../../runtime/compute/shader.ts';
-import { currentProfile } from '../../profiles.ts';
 import { testDevice } from '../../device.ts';
 import { download, filled, free, onlyFull, UNTOUCHED, upload } from '../tensors.ts';
-import { isSoftware } from '../../../runtime/compute/adapter.ts';
+import { config } from './units.ts';
 
 const test = suite('subgroup_matrix');
 
@@ -35,13 +33,6 @@ const LIMITS = {
   maxComputeInvocationsPerWorkgroup: 1024,
   maxComputeWorkgroupSizeX: 1024,
 };
-const config = (
-  M: number,
-  N: number,
-  K: number,
-  componentType = 'f16',
-  resultComponentType = 'f32',
-): SubgroupMatrixConfig => ({ componentType, resultComponentType, M, N, K });
 
 function fake(
   description: string,
@@ -67,6 +58,7 @@ function fake(
     tuning: {},
   } as unknown as Device;
 }
+
 const nvidia = [
   config(16, 8, 16),
   config(16, 8, 8, 'f16', 'f16'),
@@ -143,6 +135,7 @@ const TILES = [
   { SUBGROUPS_M: 4, SUBGROUPS_N: 2, ACROSS: 4 },
   { SUBGROUPS_M: 2, SUBGROUPS_N: 4, ACROSS: 2 },
 ];
+
 const variants = [...UNITS, { ...UNITS[0]!, lanes: 64 }, { ...UNITS[1]!, lanes: 32 }].flatMap((unit) =>
   TILES.map((tile) => ({ unit, tile })),
 );
@@ -262,63 +255,5 @@ for (const { unit, tile } of [variants[1]!, ...onlyFull(variants[0]!, ...variant
     await free(x, w, y, call);
   });
 }
-
-test('nothing is tried where nothing would be computed on a matrix unit', async () => {
-  const device = await Device.request({ ...currentProfile().device, tuning: { gemm: 'tile', attention: 'tile' } });
-  const before = { ...device.counters };
-  assert.is(await checkSubgroupMatrix(device), undefined);
-  assert.equal(device.counters, before);
-  device.dispose();
-});
-
-test('a unit that is right is left in use, and asked once', async () => {
-  const device = await Device.request({
-    ...currentProfile().device,
-    tuning: { gemm: 'subgroup_matrix', attention: 'subgroup_matrix' },
-  });
-  if (!subgroupMatrixUnit(device)) return device.dispose();
-  assert.is(await checkSubgroupMatrix(device), undefined);
-  assert.equal(device.tuning, { gemm: 'subgroup_matrix', attention: 'subgroup_matrix' });
-  assert.is(device.memory().owners.check?.current, 0);
-  const { dispatches } = device.counters;
-  assert.is(await checkSubgroupMatrix(device), undefined);
-  assert.is(device.counters.dispatches, dispatches);
-  device.dispose();
-});
-
-test('a unit that is wrong is not used, and why is told', async () => {
-  const device = await Device.request({ ...currentProfile().device, tuning: { gemm: 'subgroup_matrix', gemvRows: 2 } });
-  if (!subgroupMatrixUnit(device)) return device.dispose();
-  const readFloat32 = device.readFloat32.bind(device);
-  device.readFloat32 = async (t) => (await readFloat32(t)).map((v, i) => (i === 300 ? v + 1 : v));
-  const told = await checkSubgroupMatrix(device);
-  assert.match(
-    told!,
-    /^The matrix unit of '.*' is not used.*: a product is \d+ at \[1, 20\], expected \d+\. Update the driver\.$/,
-  );
-  const other = isSoftware(device.info) ? 'simd8' : 'tile';
-  assert.equal(device.tuning, { gemm: other, attention: other, gemvRows: 2 });
-  assert.is(choices(device).gemm, other);
-  assert.is(await checkSubgroupMatrix(device), told); // a second model on the device hears of it, too
-  device.dispose();
-});
-
-test('a unit that is promised and does not compile is not used', async () => {
-  const device = await Device.request({ ...currentProfile().device, tuning: { gemm: 'subgroup_matrix' } });
-  if (device.capabilities.subgroupMatrices.length > 0 || !device.capabilities.f16) return device.dispose();
-  Object.assign(device.capabilities, {
-    subgroups: true,
-    subgroupSizeControl: true,
-    subgroupMatrices: [config(16, 16, 16)],
-  });
-  assert.is(choices(device).gemm, 'subgroup_matrix');
-  assert.match(
-    (await checkSubgroupMatrix(device))!,
-    /^The matrix unit of '.*' is not used.*linear_subgroup_matrix.* does not compile.*matrix.*\. Update the driver\.$/,
-  );
-  assert.is.not(choices(device).gemm, 'subgroup_matrix');
-  device.check(); // and the device is fine
-  device.dispose();
-});
 
 test.run();

@@ -5,98 +5,14 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { gumbel, threefry2x32, type Words } from '../../../kernels/sample/random.ts';
-import { sample, SAMPLING_WORDS, samplingParams, type Sampling } from '../../../kernels/sample/sample.ts';
-import { USAGE, type Device } from '../../../runtime/compute/device.ts';
-import { record } from '../../../runtime/compute/program.ts';
-import type { Tensor } from '../../../runtime/compute/tensor.ts';
-import { profile, testDevice } from '../../device.ts';
+import type { Sampling } from '../../../kernels/sample/sample.ts';
+import { profile } from '../../device.ts';
 import { randomFloats, uniform } from '../../random.ts';
 import { eosWins, expectedDraw, filtered } from '../../../kernels/sample/reference.ts';
 import { chiSquare, gammaQ } from './chi_square.ts';
+import { ROW, sampler, plain, rowsOf } from './sampler.ts';
 
 const isSlow = profile === 'swiftshader';
-
-interface Row {
-  token: number;
-  position: number;
-  step: number;
-  done: number;
-  seed: Words;
-  limit: number;
-  base: number;
-}
-const ROW: Row = { token: 77, position: 5, step: 0, done: 0, seed: [1, 2], limit: 1e9, base: 0 };
-const EMPTY = 0xffffffff;
-
-/** A program that draws for `batch` rows of `count` logits, with its tensors. */
-async function sampler(batch: number, count: number, pitch: number) {
-  const device = await testDevice();
-  const tensor = (shape: number[], dtype: 'f32' | 'u32', usage: number): Tensor => {
-    const bytes = 4 * shape.reduce((a, b) => a * b);
-    return {
-      buffer: device.createBuffer(bytes, USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC | usage, 'test'),
-      offset: 0,
-      shape,
-      dtype,
-      label: 'test',
-    };
-  };
-  const logits = tensor([batch, count], 'f32', 0);
-  const tokens = tensor([batch, pitch], 'u32', 0);
-  const state = tensor([batch, 8], 'u32', USAGE.UNIFORM);
-  const sampling = tensor([SAMPLING_WORDS], 'u32', USAGE.UNIFORM);
-  const program = await record(device, (r) => sample(r, tokens, logits, state, sampling), { label: 'sample' });
-  return {
-    /** Tokens and state after `times` steps; logits are those of one row for all, or of each. */
-    async run(
-      settings: Sampling,
-      values: Float32Array,
-      rows: Row[],
-      times = 1,
-    ): Promise<{ tokens: Uint32Array[]; rows: Row[] }> {
-      const all = new Float32Array(batch * count);
-      for (let b = 0; b < batch; b++)
-        all.set(values.length === all.length ? values.subarray(b * count, (b + 1) * count) : values, b * count);
-      device.write(logits, all);
-      device.write(tokens, new Uint32Array(batch * pitch).fill(EMPTY));
-      device.write(
-        state,
-        Uint32Array.from(rows.flatMap((r) => [r.token, r.position, r.step, r.done, ...r.seed, r.limit, r.base])),
-      );
-      device.write(sampling, samplingParams(settings));
-      program.run(times);
-      const drawn = new Uint32Array(await device.read(tokens));
-      const s = new Uint32Array(await device.read(state));
-      return {
-        tokens: Array.from({ length: batch }, (_, b) => drawn.slice(b * pitch, (b + 1) * pitch)),
-        rows: Array.from({ length: batch }, (_, b) => {
-          const [token, position, step, done, s0, s1, limit, base] = s.subarray(8 * b, 8 * b + 8) as unknown as [
-            number,
-            number,
-            number,
-            number,
-            number,
-            number,
-            number,
-            number,
-          ];
-          return { token, position, step, done, seed: [s0, s1] as Words, limit, base };
-        }),
-      };
-    },
-    free(): void {
-      program.dispose();
-      for (const t of [logits, tokens, state, sampling]) device.destroyBuffer(t.buffer);
-    },
-  };
-}
-
-const plain = (count: number, settings: Partial<Sampling> = {}): Sampling => {
-  const window = { first: 0, count };
-  return { temperature: 1, topK: null, topP: null, minEosP: null, even: window, odd: window, eos: null, ...settings };
-};
-const rowsOf = (n: number, change: Partial<Row> = {}): Row[] =>
-  Array.from({ length: n }, (_, b) => ({ ...ROW, seed: [1000 + b, 7 * b] as Words, ...change }));
 
 const random = suite('random numbers');
 
@@ -307,95 +223,6 @@ test('min_eos_p: EOS is drawn above it, from raw probabilities, greedy or not', 
     assert.is(got.tokens[0]![0], wins ? eos : drawn, `case ${i}`);
     assert.is(got.rows[0]!.done, wins || drawn === eos ? 1 : 0, `case ${i}`);
   }
-  s.free();
-});
-
-test('the same seed gives the same tokens alone and in a batch', async () => {
-  const [count, batch, steps] = [300, 5, 20];
-  const values = randomFloats(batch * count, 12, 2);
-  const rows = rowsOf(batch);
-  const settings = plain(count, { temperature: 0.8, topK: 50, topP: 0.95 });
-  const [together, alone] = [await sampler(batch, count, steps), await sampler(1, count, steps)];
-  const all = await together.run(settings, values, rows, steps);
-  for (let b = 0; b < batch; b++) {
-    assert.equal(
-      (await alone.run(settings, values.subarray(b * count, (b + 1) * count), [rows[b]!], steps)).tokens[0],
-      all.tokens[b],
-    );
-  }
-  assert.not.equal(all.tokens[0], all.tokens[1]);
-  together.free();
-  alone.free();
-});
-
-test('a row ends at EOS or at its limit; a row that is done only steps', async () => {
-  const [count, batch] = [9, 4];
-  const s = await sampler(batch, count, 6);
-  const values = new Float32Array(batch * count);
-  for (let b = 0; b < batch; b++) values[b * count + [3, 8, 3, 3][b]!] = 4;
-  const rows = [ROW, ROW, { ...ROW, limit: 2, base: 1 }, { ...ROW, done: 1 }];
-  const got = await s.run(plain(count, { temperature: null, eos: 8 }), values, rows, 4);
-  assert.equal(
-    got.tokens.map((t) => [...t]),
-    [
-      [3, 3, 3, 3, EMPTY, EMPTY],
-      [8, ...Array(5).fill(EMPTY)],
-      [EMPTY, 3, 3, EMPTY, EMPTY, EMPTY],
-      Array(6).fill(EMPTY),
-    ],
-  );
-  assert.equal(got.rows, [
-    { ...ROW, token: 3, position: 9, step: 4 },
-    { ...ROW, token: 8, position: 5, step: 4, done: 1 },
-    { ...ROW, token: 3, position: 6, step: 4, done: 1, limit: 2, base: 1 },
-    { ...ROW, step: 4, done: 1 },
-  ]);
-  // A row of tokens that is full takes no more, and the next row keeps its own.
-  const full = await s.run(
-    plain(count, { temperature: null }),
-    values,
-    rows.map((r, b) => (b === 0 ? { ...r, base: 5 } : { ...r, done: 1 })),
-    3,
-  );
-  assert.equal(
-    full.tokens.map((t) => [...t]),
-    [[...Array(5).fill(EMPTY), 3], ...Array(3).fill(Array(6).fill(EMPTY))],
-  );
-  s.free();
-});
-
-test('even and odd steps draw from their own windows', async () => {
-  const [count, steps] = [20, 200];
-  const s = await sampler(1, count, steps);
-  const values = randomFloats(count, 3, 1);
-  values[19] = 9; // outside both windows
-  const settings = plain(count, {
-    even: { first: 10000, count: 12 },
-    odd: { first: 11024, count: 19 },
-    topK: 10,
-    temperature: 2,
-  });
-  const tokens = (await s.run(settings, values, [{ ...ROW, step: 0 }], steps)).tokens[0]!;
-  const drawn = (parity: number, first: number): number[] =>
-    [...tokens].filter((_, i) => i % 2 === parity).map((t) => t - first);
-  for (const [parity, first, width] of [
-    [0, 10000, 12],
-    [1, 11024, 19],
-  ] as const) {
-    const expected = filtered(values.subarray(0, width), { temperature: 2, topK: 10, topP: null });
-    assert.ok(chiSquare(drawn(parity, first), expected) > 1e-4, `parity ${parity}`);
-  }
-  s.free();
-});
-
-test('a step is one dispatch, and new settings make nothing', async () => {
-  const device: Device = await testDevice();
-  const s = await sampler(2, 50, 4);
-  const before = { ...device.counters };
-  await s.run(plain(50), randomFloats(50, 1), rowsOf(2), 2);
-  await s.run(plain(50, { temperature: 0.3, topK: 4, topP: 0.5 }), randomFloats(50, 1), rowsOf(2), 2);
-  const made = (key: 'bindGroups' | 'pipelines' | 'dispatches'): number => device.counters[key] - before[key];
-  assert.equal([made('bindGroups'), made('pipelines'), made('dispatches')], [0, 0, 4]);
   s.free();
 });
 

@@ -4,6 +4,7 @@
 // Needs: no GPU.
 
 import { suite } from 'uvu';
+import { thrown } from '../../thrown.ts';
 import * as assert from 'uvu/assert';
 import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -89,19 +90,7 @@ test.after(async () => {
   await rm(folder, { recursive: true });
 });
 
-test.before.each(() => {
-  mode = 'ranges';
-  requests = 0;
-});
-
-async function thrown(promise: Promise<unknown>): Promise<Error> {
-  try {
-    await promise;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error('nothing was thrown');
-}
+test.before.each(() => void ([mode, requests] = ['ranges', 0]));
 
 const kinds: Record<string, () => Promise<ModelSource>> = {
   folder: () => openModelSource(folder),

@@ -13,9 +13,10 @@ import { VoicePreset, type VoicePresetLike } from '../../../../bark/processor/vo
 import { writeNpy } from '../../../../runtime/formats/npy.ts';
 import { assertRow, encodeRun, greedyOptions, temporaryFolder } from '../../../bark/models.ts';
 import { testDevice } from '../../../device.ts';
-import { readFixture, writeModelFolder } from '../../../formula.ts';
 import { repoOf } from './repos.ts';
 import { assertSound, restoreEnvironment, setEnvironment, stage } from './support.ts';
+import { readFixture } from '../../../fixtures/fixture.ts';
+import { writeModelFolder } from '../../../fixtures/write_model.ts';
 
 const test = suite('hub through the doors');
 test.after(restoreEnvironment);

@@ -7,8 +7,9 @@ import * as assert from 'uvu/assert';
 import { rmSync } from 'node:fs';
 import { DownloadError } from '../../../../runtime/base/errors.ts';
 import { commitId, formulaBytes, repoOf } from './repos.ts';
-import type { FakeHub, Fault } from './server.ts';
+import type { FakeHub } from './server.ts';
 import { assertBytes, assertSound, failure, readWhole, restoreEnvironment, stage, starts } from './support.ts';
+import type { Fault } from './answers.ts';
 
 const test = suite('hub downloads');
 test.after(restoreEnvironment);

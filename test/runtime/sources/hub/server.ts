@@ -10,8 +10,7 @@ import type { IncomingMessage, OutgoingHttpHeaders, Server, ServerResponse } fro
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
-
-export type Port = 'hub' | 'cdn';
+import { PIECE, type Answer, answer, refusal, fileAnswer, resized, type Fault, type Port } from './answers.ts';
 
 export interface HubFile {
   readonly bytes: Uint8Array;
@@ -34,38 +33,6 @@ export interface Repo {
    * Small files come from a relative 307 to /api/resolve-cache, as on huggingface.co since 2025.
    */
   resolveCache?: boolean;
-}
-
-/** One thing that goes wrong, in the next `times` (default 1) requests that it is for. */
-export interface Fault {
-  port?: Port;
-  method?: 'HEAD' | 'GET';
-  path?: RegExp;
-  times?: number;
-  /** Called when it strikes. */
-  then?: () => void;
-  /** This answer instead of the right one. */
-  status?: number;
-  /** Headers over the right ones; undefined takes one away. */
-  headers?: Record<string, string | undefined>;
-  /** A body instead of the right one, with its own length. */
-  body?: string;
-  /** The connection breaks after so many bytes of the body; 0 also loses the headers. */
-  cut?: number;
-  /** No answer at all, and no end. */
-  hang?: boolean;
-  /** Nothing more comes after so many bytes of the body. */
-  stall?: number;
-  /** Milliseconds between pieces of `piece` bytes. */
-  trickle?: { piece: number; milliseconds: number };
-  /** Right length, wrong bytes. */
-  corrupt?: boolean;
-  /**
-   * The file is cut to, or padded to, so many bytes, and all headers of this port agree with that.
-   */
-  length?: number;
-  /** 200 with the whole file, whatever range was asked for. */
-  ignoreRange?: boolean;
 }
 
 export interface LoggedRequest {
@@ -99,59 +66,10 @@ export interface FakeHub {
   reopen(): Promise<void>;
 }
 
-const PIECE = 2 ** 14;
-
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 export const gitSha1 = (bytes: Uint8Array): string =>
   createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
 export const etagOf = ({ bytes, lfs }: HubFile): string => (lfs ? sha256(bytes) : gitSha1(bytes));
-
-interface Answer {
-  status: number;
-  headers: Record<string, string | undefined>;
-  body: Uint8Array;
-}
-
-const answer = (status: number, headers: Answer['headers'] = {}, text = ''): Answer => ({
-  status,
-  headers,
-  body: Buffer.from(text),
-});
-const refusal = (status: number, code: string, message: string, headers: Answer['headers'] = {}): Answer =>
-  answer(
-    status,
-    { 'X-Error-Code': code, 'X-Error-Message': message, 'Content-Type': 'text/plain; charset=utf-8', ...headers },
-    message,
-  );
-
-/** The bytes of a file under the request's Range; `length` is what the file is claimed to have. */
-function fileAnswer(
-  request: IncomingMessage,
-  bytes: Uint8Array,
-  etag: string,
-  headers: Answer['headers'],
-  ignoreRange = false,
-): Answer {
-  const whole = { ETag: `"${etag}"`, 'Accept-Ranges': 'bytes', 'Content-Type': 'application/octet-stream', ...headers };
-  const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
-  const condition = request.headers['if-range'];
-  if (!range || ignoreRange || (condition !== undefined && condition !== `"${etag}"`))
-    return { status: 200, headers: whole, body: bytes };
-  const start = Number(range[1]);
-  const end = Math.min(range[2] ? Number(range[2]) + 1 : bytes.length, bytes.length);
-  if (start >= end) return answer(416, { ...whole, 'Content-Range': `bytes */${bytes.length}` });
-  return {
-    status: 206,
-    headers: { ...whole, 'Content-Range': `bytes ${start}-${end - 1}/${bytes.length}` },
-    body: bytes.subarray(start, end),
-  };
-}
-
-function resized(bytes: Uint8Array, length: number): Uint8Array {
-  const other = new Uint8Array(length).fill(7);
-  other.set(bytes.subarray(0, length));
-  return other;
-}
 
 /** Starts both ports. Close it, or the process stays. */
 export async function startHub(repos: Record<string, Repo> | Map<string, Repo>): Promise<FakeHub> {
