@@ -137,9 +137,7 @@ export async function openPlace(to: string, force: boolean): Promise<Place> {
   };
 }
 
-const STALE = 3_600_000;
-
-// ms without a change; a conversion that runs writes all the time
+const STALE = 3_600_000; // ms without a change; a conversion that runs writes all the time
 
 /** Takes away what conversions to the same place left that were killed. */
 async function removeStale(parent: string, name: string, ending: 'tmp' | 'old'): Promise<void> {

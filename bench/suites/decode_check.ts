@@ -11,12 +11,8 @@ import { writeRow } from '../../kernels/state.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import type { BenchModel } from '../model/synthetic.ts';
 
-const CHECKED = 4;
-
-// tokens that are compared, of each sentence
-export const QUICK_PROMPT = 40;
-
-// positions of the prompt of a quick check
+const CHECKED = 4; // tokens that are compared, of each sentence
+export const QUICK_PROMPT = 40; // positions of the prompt of a quick check
 
 /**
  * A causal stage as the bench holds it: `use` is for the stages themselves, and what they hold on

@@ -27,9 +27,7 @@ export interface Linear {
   readonly terms: Tensor | null;
 }
 
-export const LAYER_NORM_EPS = 1e-5;
-
-// torch's default; Bark's configs have no key for it
+export const LAYER_NORM_EPS = 1e-5; // torch's default; Bark's configs have no key for it
 
 /** What tests and checks choose themselves. */
 export interface GemmOptions {
@@ -81,9 +79,7 @@ export interface GemvOptions {
   readonly ahead?: number;
 }
 
-const MAX_GEMV_BATCH = 8;
-
-// rows of x that common/gemv.wgsl can
+const MAX_GEMV_BATCH = 8; // batch rows that one pass of common/gemv.wgsl can process
 
 /**
  * Subgroup or portable sibling of a GEMV shader for `count` rows of a matrix, its overrides, the

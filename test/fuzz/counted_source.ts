@@ -34,9 +34,7 @@ export function countedSource(bytes: Uint8Array, label = 'file'): CountedSource 
   };
 }
 
-export const READ_AGAIN = 80;
-
-// times the file's size that a reader and the check together may ask for
+export const READ_AGAIN = 80; // times the file's size that a reader and the check together may ask for
 export const READ_ANYWAY = 8 * 2 ** 20;
 
 /**
