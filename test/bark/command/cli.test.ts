@@ -2,36 +2,18 @@
 // with the demo voice, in short texts.
 // Needs: a GPU.
 
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { build } from 'esbuild';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readArguments, UsageError } from '../../../bark/command/arguments.ts';
-import { HOST_BUNDLES } from '../../../bark/build.ts';
 import { BarkModel, BarkProcessor } from '../../../bark/index.ts';
 import { Progress } from '../../../bark/command/progress.ts';
 import { say } from '../../../bark/command/say.ts';
 import { testDevice } from '../../device.ts';
-import { ROOT, DEMO, folder, shipped, STACK, bark, expectError, readWav } from './run_command.ts';
+import { DEMO, folder, STACK, bark, expectError, readWav } from './run_command.ts';
 
 const test = suite('cli');
-
-mkdirSync(join(ROOT, 'dist'), { recursive: true });
-
-test.after(() => [folder, shipped].forEach((made) => rmSync(made, { recursive: true, force: true })));
-
-test.before(async () => {
-  cpSync(join(ROOT, 'package.json'), join(shipped, 'package.json'));
-  mkdirSync(join(shipped, 'bark'));
-  symlinkSync(DEMO, join(shipped, 'bark/demo_voice'), 'junction');
-  await build({
-    ...HOST_BUNDLES,
-    entryPoints: ['bark/command/cli.ts', 'bench/run.ts'],
-    outdir: join(shipped, 'dist'),
-    splitting: false,
-  });
-});
 
 const SHORT = ['--seed', '7', '--max-new-tokens', '12', 'hello.'];
 

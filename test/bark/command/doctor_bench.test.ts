@@ -1,31 +1,15 @@
 // `bark doctor` and `bark bench`.
 // Needs: a GPU.
 
-import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { build } from 'esbuild';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { HOST_BUNDLES } from '../../../bark/build.ts';
 import { rememberTuning } from '../../../runtime/compute/tuning_file.ts';
 import { testDevice } from '../../device.ts';
-import { ROOT, DEMO, folder, shipped, bark, expectError } from './run_command.ts';
+import { folder, bark, expectError } from './run_command.ts';
 
 const test = suite('doctor_bench');
-
-test.after(() => [folder, shipped].forEach((made) => rmSync(made, { recursive: true, force: true })));
-
-test.before(async () => {
-  cpSync(join(ROOT, 'package.json'), join(shipped, 'package.json'));
-  mkdirSync(join(shipped, 'bark'));
-  symlinkSync(DEMO, join(shipped, 'bark/demo_voice'), 'junction');
-  await build({
-    ...HOST_BUNDLES,
-    entryPoints: ['bark/command/cli.ts', 'bench/run.ts'],
-    outdir: join(shipped, 'dist'),
-    splitting: false,
-  });
-});
 
 test('bench: its help, its errors, a suite that it passes on, and the end that it comes to', async () => {
   const [help, device] = await Promise.all([

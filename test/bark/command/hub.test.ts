@@ -1,31 +1,15 @@
 // The command with models of the Hub, which is one on this machine.
 // Needs: a GPU.
 
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { build } from 'esbuild';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { HOST_BUNDLES } from '../../../bark/build.ts';
 import { repoOf } from '../../runtime/sources/hub/repos.ts';
 import { startHub, type FakeHub } from '../../runtime/sources/hub/server.ts';
-import { ROOT, DEMO, folder, shipped, STACK, bark, expectError, readWav } from './run_command.ts';
+import { DEMO, folder, STACK, bark, expectError, readWav } from './run_command.ts';
 
 const test = suite('command_hub');
-
-test.after(() => [folder, shipped].forEach((made) => rmSync(made, { recursive: true, force: true })));
-
-test.before(async () => {
-  cpSync(join(ROOT, 'package.json'), join(shipped, 'package.json'));
-  mkdirSync(join(shipped, 'bark'));
-  symlinkSync(DEMO, join(shipped, 'bark/demo_voice'), 'junction');
-  await build({
-    ...HOST_BUNDLES,
-    entryPoints: ['bark/command/cli.ts', 'bench/run.ts'],
-    outdir: join(shipped, 'dist'),
-    splitting: false,
-  });
-});
 
 const BRIEF = ['--seed', '7', '--max-new-tokens', '3', 'hello.'];
 

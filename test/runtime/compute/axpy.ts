@@ -1,4 +1,4 @@
-// A kernel of the tests' own, y = by · x + add, so that tests of the runtime need none of kernels/.
+// A kernel of the tests' own, y += by · x + add, so that tests of the runtime need none of kernels/.
 
 import type { Recorder } from '../../../runtime/compute/program.ts';
 import type { Shader } from '../../../runtime/compute/shader.ts';
@@ -24,6 +24,13 @@ export const AXPY: Shader = {
   runs: [{ at: 1, file: 'test axpy', line: 1 }],
 };
 
-export function axpy(r: Recorder, y: Tensor, x: Tensor, by: number, add = 0, sign = 1): void {
-  r.dispatch(AXPY, { overrides: { SIGN: sign }, bind: { params: [{ f32: by }, add], x, y }, grid: [1] });
+/** y += sign · by · x + add. */
+export function axpy(
+  r: Recorder,
+  y: Tensor,
+  x: Tensor,
+  by: number,
+  { add = 0, sign = 1, shader = AXPY }: { add?: number; sign?: number; shader?: Shader } = {},
+): void {
+  r.dispatch(shader, { overrides: { SIGN: sign }, bind: { params: [{ f32: by }, add], x, y }, grid: [1] });
 }

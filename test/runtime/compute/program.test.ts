@@ -10,9 +10,13 @@ import { record, type Recorder } from '../../../runtime/compute/program.ts';
 import type { Tensor } from '../../../runtime/compute/tensor.ts';
 import { testDevice } from '../../device.ts';
 import { download, filled, free, upload } from '../../kernels/tensors.ts';
-import { axpy } from './axpy.ts';
+import { AXPY, axpy } from './axpy.ts';
+import type { Shader } from '../../../runtime/compute/shader.ts';
 
 const test = suite('program');
+
+/** A shader that no other test has compiled on this process's device: its pipelines are counted. */
+const COUNTED: Shader = { ...AXPY, name: 'test axpy, counted' };
 
 const device = await testDevice();
 
@@ -34,9 +38,9 @@ test('recording makes all there is to make, running only encodes, and both are c
       device,
       (r) => {
         const t = r.temp([8], 'sum');
-        axpy(r, y, x, 3);
-        axpy(r, y, x, 0.5, 1);
-        axpy(r, y, x, 1, 0, -1);
+        axpy(r, y, x, 3, { shader: COUNTED });
+        axpy(r, y, x, 0.5, { add: 1, shader: COUNTED });
+        axpy(r, y, x, 1, { sign: -1, shader: COUNTED });
         r.free(t);
       },
       { label: 'three' },
@@ -49,7 +53,7 @@ test('recording makes all there is to make, running only encodes, and both are c
   // 1 + (6 + 2 − 2) for each of five runs: params keep apart, dispatches keep their order
   assert.equal(await download(y), filled(8, 1 + 5 * (6 + 2 - 2)));
   const again = await counted(async () =>
-    (await record(device, (r) => axpy(r, y, x, 3), { label: 'again' })).dispose(),
+    (await record(device, (r) => axpy(r, y, x, 3, { shader: COUNTED }), { label: 'again' })).dispose(),
   );
   assert.equal(again, { bindGroups: 1, buffers: 1, bufferBytes: 256 });
   program.dispose();
@@ -71,7 +75,7 @@ test('what is repeated is made once and encoded as often as asked, in order, and
         r.repeat(0, () => axpy(r, y, x, 1000));
         r.repeat(2, () => {
           r.repeat(2, () => axpy(r, y, x, 1));
-          axpy(r, y, z, 0, 2); // y += 2
+          axpy(r, y, z, 0, { add: 2 }); // y += 2
         });
       },
       { label: 'rounds' },
