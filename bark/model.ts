@@ -119,6 +119,7 @@ export class BarkModel {
    * `UnsupportedError` where there is no GPU driver or the model needs what this library has not.
    */
   static async fromPretrained(source?: ModelSourceLike, options: LoadOptions = {}): Promise<BarkModel> {
+    const start = performance.now();
     const { dtype = 'float16', signal, onProgress } = options;
     if (dtype !== 'float16' && dtype !== 'float32')
       throw new InputError(`dtype: got ${JSON.stringify(dtype)}, expected 'float16' or 'float32'.`);
@@ -156,6 +157,7 @@ export class BarkModel {
       model.dispose();
       throw error;
     }
+    device.trace?.span('stage', 'load', start);
     return model;
   }
 
@@ -332,6 +334,8 @@ export class BarkModel {
     try {
       return await run();
     } finally {
+      await this.device.trace?.settled();
+      this.device.trace?.span('stage', name, start);
       if (this.#offload) stage.unload();
       timings[name] = performance.now() - start;
       timings.total += timings[name];

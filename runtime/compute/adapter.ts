@@ -18,6 +18,8 @@ export interface DeviceOptions {
    * bench --tune` remembers of it; nothing if portable.
    */
   tuning?: Tuning | undefined;
+  /** Keep what runs when in `device.trace`. Default: only where BARK_TRACE names a file for it. */
+  trace?: boolean;
 }
 
 export const WANTED_LIMITS = [

@@ -8,11 +8,14 @@ import { Ledger, ownerName, type MemoryReport, type Owner } from './ledger.ts';
 import { webgpu } from '../host/platform.ts';
 import { bindGroupLayout, compile, type Overrides, type Shader } from './shader.ts';
 import { byteSize, type DType, type Tensor } from './tensor.ts';
+import { dumpOf, type TensorDump } from './dump.ts';
+import { Trace } from './trace.ts';
+import { keepTraceFile, tracePath } from './trace_file.ts';
 import { rememberedTuning, type Tuning } from './tuning_file.ts';
 import type { DeviceOptions } from './adapter.ts';
 import { WANTED_LIMITS, requestAdapter, adapterName, isSoftware } from './adapter.ts';
 
-/** Exact on any machine; see architecture, Counters. */
+/** Exact on any machine, so that tests hold them where times would be noise. */
 export interface Counters {
   dispatches: number;
   passes: number;
@@ -39,6 +42,8 @@ export class Device {
   readonly warnings: readonly string[];
   /** See `DeviceOptions`. Programs recorded from now on follow it. */
   tuning: Tuning;
+  /** What ran when; undefined unless it was asked for (DeviceOptions.trace, BARK_TRACE). */
+  readonly trace: Trace | undefined;
   readonly counters: Counters = {
     dispatches: 0,
     passes: 0,
@@ -59,14 +64,16 @@ export class Device {
   #fault: Error | undefined; // for ever: what the device was told is wrong, or it is lost
   #outOfMemory: Error | undefined; // told once: with less to hold the device goes on
   #disposed = false;
+  #writeTrace: (() => void) | undefined;
 
-  private constructor(gpu: GPUDevice, info: GPUAdapterInfo, subgroupId: boolean, tuning: Tuning) {
+  private constructor(gpu: GPUDevice, info: GPUAdapterInfo, subgroupId: boolean, tuning: Tuning, traced: boolean) {
     this.gpu = gpu;
     this.info = info;
     this.features = new Set(gpu.features);
     this.limits = gpu.limits;
     this.tuning = tuning;
     this.capabilities = capabilitiesOf(this.features, info, subgroupId);
+    this.trace = traced ? new Trace(gpu, this.capabilities.timestamps) : undefined;
     this.warnings = isSoftware(info)
       ? [
           `No GPU driver was found: '${adapterName(info)}' computes on the CPU. It gives the same result, much more slowly.`,
@@ -98,7 +105,11 @@ export class Device {
     });
     const tuning = options.tuning ?? (portable ? {} : await rememberedTuning(adapter.info));
     const { wgslLanguageFeatures } = await webgpu();
-    return new Device(gpu, adapter.info, wgslLanguageFeatures?.has('subgroup_id') ?? false, tuning);
+    const path = tracePath();
+    const subgroupId = wgslLanguageFeatures?.has('subgroup_id') ?? false;
+    const device = new Device(gpu, adapter.info, subgroupId, tuning, options.trace ?? path !== undefined);
+    if (device.trace && path) device.#writeTrace = await keepTraceFile(device.trace, path);
+    return device;
   }
 
   get name(): string {
@@ -189,8 +200,9 @@ export class Device {
   async read(t: Tensor, at = 0, size = byteSize(t.shape, t.dtype) - at): Promise<ArrayBuffer> {
     this.check();
     this.counters.readbacks++;
+    const start = performance.now();
     const staging = this.#takeStaging(size);
-    const encoder = this.gpu.createCommandEncoder();
+    const encoder = this.gpu.createCommandEncoder({ label: `read ${t.label}` });
     encoder.copyBufferToBuffer(t.buffer, t.offset + at, staging, 0, size);
     this.submit(encoder);
     try {
@@ -203,6 +215,7 @@ export class Device {
     const bytes = staging.getMappedRange(0, size).slice(0);
     staging.unmap();
     this.#staging.push(staging);
+    this.trace?.span('readback', t.label, start);
     this.check();
     return bytes;
   }
@@ -211,9 +224,16 @@ export class Device {
     return new Float32Array(await this.read(t));
   }
 
+  /** Reads a tensor back with its smallest, largest and mean value, to look at. */
+  async dump(t: Tensor): Promise<TensorDump> {
+    return dumpOf(t, await this.read(t));
+  }
+
   submit(encoder: GPUCommandEncoder): void {
     this.counters.submits++;
+    this.trace?.beforeSubmit(encoder);
     this.gpu.queue.submit([encoder.finish()]);
+    this.trace?.afterSubmit(encoder);
   }
 
   /** Resolves when all submitted work is done. */
@@ -247,6 +267,7 @@ export class Device {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#writeTrace?.();
     for (const buffer of [...this.#owners.keys()]) this.destroyBuffer(buffer);
     this.#staging = [];
     this.gpu.destroy();

@@ -7,13 +7,9 @@ import { USAGE, type Device } from './device.ts';
 import { ShapeError, UnsupportedError } from '../base/errors.ts';
 import { SHAPE_ONLY } from './shape_only.ts';
 import type { Overrides, Shader } from './shader.ts';
+import { Stamps } from './stamps.ts';
+import { describeStep, type DispatchDescription, type Params, type Step } from './step.ts';
 import { byteSize, type DType, type Tensor } from './tensor.ts';
-
-/**
- * Numbers of one dispatch that are known when it is recorded; u32 and f32 words as the shader's
- * `struct Params` lists them.
- */
-export type Params = readonly ({ u32: number } | { f32: number } | number)[];
 
 export interface Dispatch {
   readonly overrides?: Overrides;
@@ -22,12 +18,9 @@ export interface Dispatch {
   readonly grid: readonly [number, number?, number?];
 }
 
-interface Step {
-  readonly pipeline: GPUComputePipeline;
-  readonly bindGroup: GPUBindGroup;
-  readonly x: number;
-  readonly y: number;
-  readonly z: number;
+/** A dispatch and the time that it took. */
+export interface DispatchProfile extends DispatchDescription {
+  readonly microseconds: number;
 }
 
 /** What kernels append their dispatches to. No GPU work happens while recording. */
@@ -36,6 +29,7 @@ export class Recorder {
   readonly #arena: Arena;
   readonly #recorded: {
     shader: Shader;
+    given: Dispatch;
     pipeline: Promise<GPUComputePipeline>;
     bind: (Tensor | number)[];
     grid: readonly [number, number?, number?];
@@ -80,7 +74,13 @@ export class Recorder {
       return 'buffer' in value ? value : this.#addParams(value);
     });
     this.#order.push(
-      this.#recorded.push({ shader, pipeline: this.device.pipeline(shader, overrides), bind: entries, grid }) - 1,
+      this.#recorded.push({
+        shader,
+        given: { overrides, bind, grid },
+        pipeline: this.device.pipeline(shader, overrides),
+        bind: entries,
+        grid,
+      }) - 1,
     );
   }
 
@@ -137,13 +137,16 @@ export class Recorder {
       params = device.createBuffer(words.byteLength, USAGE.UNIFORM | USAGE.COPY_DST, 'params', `${label} params`);
       device.gpu.queue.writeBuffer(params, 0, words);
     }
-    const steps = this.#recorded.map(({ shader, bind, grid: [x, y = 1, z = 1] }, i): Step => {
+    const steps = this.#recorded.map(({ shader, given, bind, grid: [x, y = 1, z = 1] }, i): Step => {
       device.counters.bindGroups++;
       const entries = bind.map((b, binding) => ({
         binding,
         resource: typeof b === 'number' ? { buffer: params!, offset: 4 * b, size: 256 } : range(b),
       }));
       return {
+        shader,
+        overrides: given.overrides ?? {},
+        bind: given.bind,
         pipeline: pipelines[i]!,
         bindGroup: device.gpu.createBindGroup({
           label: `${label} ${shader.name}`,
@@ -194,7 +197,12 @@ export class Program {
 
   /** Encodes the list `times` times in one compute pass. */
   encode(encoder: GPUCommandEncoder, times = 1): void {
-    const { counters } = this.device;
+    const { counters, trace } = this.device;
+    counters.dispatches += times * this.#steps.length;
+    if (trace) {
+      for (let i = 0; i < times; i++) counters.passes += trace.encode(encoder, this.#steps, this.label);
+      return;
+    }
     const pass = encoder.beginComputePass({ label: this.label });
     let current: GPUComputePipeline | null = null;
     for (let i = 0; i < times; i++) {
@@ -206,7 +214,36 @@ export class Program {
     }
     pass.end();
     counters.passes++;
-    counters.dispatches += times * this.#steps.length;
+  }
+
+  /** What it dispatches, in order: shader, overrides, grid, and what is bound. `formatDispatches` prints it. */
+  describe(): DispatchDescription[] {
+    return this.#steps.map(describeStep);
+  }
+
+  /**
+   * Runs it once and says how long each dispatch took on the GPU, in order. Throws `UnsupportedError`
+   * on a device without timestamps.
+   */
+  async profile(): Promise<DispatchProfile[]> {
+    this.device.check();
+    if (!this.device.capabilities.timestamps)
+      throw new UnsupportedError(
+        `profile: '${this.device.name}' has no timestamp-query, expected an adapter that has it. ` +
+          'Use another one, or measure whole runs: run(), then device.settle().',
+      );
+    const { counters, gpu } = this.device;
+    const encoder = gpu.createCommandEncoder({ label: this.label });
+    const stamps = new Stamps(gpu);
+    for (const step of this.#steps) stamps.dispatch(encoder, step, this.label);
+    stamps.resolve(encoder);
+    counters.passes += this.#steps.length;
+    counters.dispatches += this.#steps.length;
+    this.device.submit(encoder);
+    return (await stamps.read()).map(({ step, begin, end }) => ({
+      ...describeStep(step),
+      microseconds: Number(end - begin) / 1000,
+    }));
   }
 
   /** `times` runs in one encoder, one pass, one submit. */
