@@ -78,7 +78,7 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
     }
     const best = Math.max(
       ...done
-        .filter(({ made }) => /^(linear|qkv)(?!_row)/.test(made.op))
+        .filter(({ made }) => /^(linear|qkv)(?!_decode)/.test(made.op))
         .map(({ made, time }) => made.flops / basisMs(device, time) / 1e9),
     );
     for (const { made, time, worst } of done) {
