@@ -4,7 +4,7 @@ import { attention, attentionDecode } from '../../kernels/attention/attention.ts
 import { dot, places, type MakeCase } from './case.ts';
 import { bytesOf, CAPACITY, K, V, X, type GptInputs } from './inputs.ts';
 
-/** softmax(q · Kᵀ / √D) · V: a channel of one query over `seen` positions. */
+/** softmax(q · Kᵀ / √D) · V in f64: one channel of one query that sees `seen` positions. */
 function attended(
   { shape: { hidden: H }, headDim: D }: GptInputs,
   query: number,
@@ -30,7 +30,7 @@ function attended(
     (t) => weights[t]! / total,
     (t) => V.at(at + t * D + (channel % D)),
   );
-  return { value, size: 4 * size }; // errors of the scores are relative errors of the weights
+  return { value, size: 4 * size }; // an error of a score is a relative error of its weight
 }
 
 export const oneQuery =

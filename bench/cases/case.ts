@@ -8,8 +8,8 @@ import type { Recorder } from '../../runtime/compute/program.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 
 /**
- * An output that was computed again: its value in f64, and Σ|addends|, the scale of its rounding
- * error.
+ * One output element, by its index in the output: its value in f64, and Σ|addends| of the sum behind
+ * it, which the rounding error of f32 grows with.
  */
 export interface Expected {
   readonly at: number;
@@ -21,26 +21,27 @@ export interface Case {
   readonly op: string;
   readonly shape: string;
   readonly dtype: 'float16' | 'float32';
-  /** Read and written, each tensor once. */
+  /** Bytes read and written, each tensor counted once. */
   readonly bytes: number;
   readonly flops: number;
-  /** The first run of what it records is the one that is checked. */
+  /** Records the operation. The output of its first run is the one that is checked. */
   record(r: Recorder): void;
-  /** Where the output lies, and what some of it must be. With `exact` they are whole numbers. */
   readonly output: Tensor;
+  /** The outputs are whole numbers and must be equal. */
   readonly exact?: boolean;
   expected(): Expected[];
 }
 
 /**
- * A case that is made when its turn comes; everything it makes is booked to `owner` and freed with
- * it.
+ * Makes a case when its turn comes, so that only one case's tensors are on the GPU at a time. They
+ * belong to `owner` and are freed together.
  */
 export type MakeCase = (owner: { name: string }) => Promise<Case>;
 
+/** Outputs of a case that are checked, at most. */
 export const SAMPLES = 16;
 
-/** `SAMPLES` places among `n`, the first and the last among them. */
+/** `SAMPLES` indices below `n`, the first and the last among them. */
 export const places = (n: number): number[] =>
   Array.from({ length: Math.min(SAMPLES, n) }, (_, i) =>
     i === 0 ? 0 : i === 1 ? n - 1 : Math.floor(((i * 0.618034) % 1) * n),
@@ -57,7 +58,7 @@ export function dot(n: number, a: (k: number) => number, b: (k: number) => numbe
   return { value, size };
 }
 
-/** An output as numbers. */
+/** A tensor's content as numbers, whatever its dtype. */
 export async function readOutput(device: Device, t: Tensor): Promise<ArrayLike<number>> {
   const bytes = await device.read(t);
   return t.dtype === 'f16'

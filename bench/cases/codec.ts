@@ -1,5 +1,4 @@
-// The codec's kernels at the sizes of EnCodec 24 kHz's decoder, as cases.ts has them for the GPTs:
-// work, and a few outputs in f64.
+// The cases of the codec: convolutions and LSTM at the sizes of EnCodec 24 kHz's decoder.
 
 import { conv1d, packConv1d, padTo4 } from '../../kernels/conv/conv1d.ts';
 import { convTranspose1d, packConvTranspose1d, packConvTranspose1dBias } from '../../kernels/conv/conv_transpose1d.ts';
@@ -12,7 +11,7 @@ import { filled, series } from '../model/values.ts';
 const FRAMES_A_SECOND = 75;
 const elu = (x: number): number => (x > 0 ? x : Math.expm1(x));
 
-/** Kernels over `seconds` of audio, for a codec of `filters` channels next to the waveform. */
+/** Cases for `seconds` of audio; `filters` is the channel count of the layer next to the waveform. */
 export function codecCases(device: Device, filters: number, seconds: number): MakeCase[] {
   const T = FRAMES_A_SECOND * seconds;
   const widest = 16 * filters;
@@ -114,8 +113,8 @@ export function codecCases(device: Device, filters: number, seconds: number): Ma
     };
 
   /**
-   * Both layers with the skip around them and ELU behind; the first frames are checked, since each
-   * depends on all before it.
+   * Both LSTM layers, the skip connection around them and the ELU after. Only the first frames are
+   * checked, because each frame depends on all before it.
    */
   const recurrent: MakeCase = async (owner): Promise<Case> => {
     const H = widest;

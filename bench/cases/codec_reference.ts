@@ -1,6 +1,6 @@
-// EnCodec's decoder in f64 over a few frames, as plain loops on the weights that the model loads:
-// what audio is compared with. The decoder is causal, and its padding at the front reflects six
-// frames; so the first frames of a long clip are those of a clip of eight.
+// EnCodec's decoder in f64, as plain loops over the weights that the model loads; audio is compared
+// with it. Eight frames are enough: the decoder is causal and its padding at the front reflects six
+// frames, so a long clip begins exactly like a clip of its first eight frames.
 
 import type { EncodecConfig } from '../../encodec/config.ts';
 import { foldedWeight } from '../../encodec/weights.ts';
@@ -110,8 +110,8 @@ async function decodeReference(
 }
 
 /**
- * Throws unless the first frames of `audio` are those of codes (Q, T) in f64, within what f32
- * loses. Gives the largest error, relative to the loudest sample.
+ * Compares the first frames of `audio` with codes (Q, T) decoded in f64. Returns the largest error
+ * relative to the loudest sample; throws if it is above 1e-4.
  */
 export async function checkAudio(
   w: Weights,

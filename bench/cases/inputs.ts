@@ -12,7 +12,7 @@ import { filled, series, type Series } from '../model/values.ts';
 export interface GptShape {
   readonly hidden: number;
   readonly heads: number;
-  /** Rows of the semantic and of a coarse head. */
+  /** Rows of the semantic output head; `codebook`: rows of one codebook's head. */
   readonly semanticHead: number;
   readonly codebook: number;
 }
@@ -24,7 +24,8 @@ interface Owner {
   readonly name: string;
 }
 
-// Values of activations, of what an output holds before, of a LayerNorm's gain, of keys and values.
+// X: activations. Y: what an output holds before a residual is added. W: a matrix with k columns.
+// G: gain of a LayerNorm. K, V: keys and values.
 export const X = series(101);
 export const Y = series(222_007);
 export const W = (k: number): Series => series(77_003, 1 / Math.sqrt(k));

@@ -7,8 +7,8 @@ import { dot, places, type MakeCase } from './case.ts';
 import { bytesOf, normed, W, X, Y, type GptInputs } from './inputs.ts';
 
 /**
- * x · Wᵀ. Of one row (decode) with its LayerNorm folded in if `norm`; of many rows that are normalised
- * already.
+ * y (m, n) = x (m, k) · W (n, k)ᵀ. One row is a decode step, with the LayerNorm folded in if `norm`;
+ * many rows are normalised before.
  */
 export const product =
   (
@@ -22,7 +22,7 @@ export const product =
   async (owner) => {
     const layer = await inputs.layer(owner, n, k, norm && m === 1);
     const x = inputs.floats(X, [m, k], owner, 'x');
-    const y = inputs.floats(Y, [m, n], owner, 'y'); // a residual adds to it, anything else must not
+    const y = inputs.floats(Y, [m, n], owner, 'y'); // added to only with `residual`, overwritten otherwise
     const [state, call] = [inputs.state(owner, 0), inputs.call(owner, m)];
     return {
       op,
@@ -46,7 +46,8 @@ export const product =
   };
 
 /**
- * The fused projection; its queries are checked, and its keys and values are in the same product.
+ * The fused projection to queries, keys and values. Only the queries are checked; keys and values
+ * come from the same product.
  */
 export const projection =
   (inputs: GptInputs, m: number): MakeCase =>

@@ -1,4 +1,5 @@
-// Cases of `sample` and `sample_codes`: the draw that must come out is made again on the host.
+// Cases of `sample` and `sample_codes`: the host repeats the draw with the same random numbers, and
+// the token must be the same.
 
 import { gumbel, threefry2x32 } from '../../kernels/sample/random.ts';
 import { sample, samplingParams, SAMPLING_WORDS } from '../../kernels/sample/sample.ts';
@@ -8,7 +9,10 @@ import type { Series } from '../model/values.ts';
 import { places, type MakeCase } from './case.ts';
 import { bytesOf, CAPACITY, X, type GptInputs } from './inputs.ts';
 
-/** The likeliest of what top-k leaves after a Gumbel number each: the draw that must come out. */
+/**
+ * The expected draw from logits [from, from + count): among those that top-k keeps (0: all), the one
+ * with the largest logit / temperature + Gumbel noise.
+ */
 const drawn = (
   logits: Series,
   from: number,

@@ -5,8 +5,7 @@ import type { Device } from '../../runtime/compute/device.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { median } from './harness.ts';
 
-// Dawn rounds timestamps to this; what is not longer than a few is not told
-
+/** Reports one figure of the suite `device`. */
 export type Say = (
   probe: string,
   value: string | number | null,
@@ -14,12 +13,13 @@ export type Say = (
   more?: Record<string, string | number | null>,
 ) => void;
 
-/** What a test makes smaller. */
+/** Sizes of the measurements; tests use smaller ones. */
 export interface DeviceCases {
   readonly chains: readonly number[];
   readonly readBytes: number;
 }
 
+/** A buffer of `count` u32 numbers. */
 export const words = (device: Device, count: number, owner: object & { name: string }, label: string): Tensor =>
   device.createTensor([count], 'u32', owner, label);
 
@@ -30,7 +30,7 @@ export async function expectAll(device: Device, t: Tensor, expected: number, wha
   if (at >= 0) throw new Error(`${what}: got ${numbers[at]} at ${at}, expected ${expected}.`);
 }
 
-/** Median of what `run` says it took, or of its whole time. */
+/** Median of `times` calls of `run`, each of which returns the milliseconds that it took. */
 export async function medianMs(times: number, run: () => Promise<number> | number): Promise<number> {
   const all: number[] = [];
   for (let i = 0; i < times; i++) all.push(await run());

@@ -1,5 +1,4 @@
-// What all suites share: the form of a result, medians, child processes, and printing. It measures
-// nothing itself.
+// What all suites share: the shape of a result, medians, child processes, and the printed table.
 
 import { fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -24,7 +23,7 @@ export interface BenchOptions {
   readonly model: string;
   readonly quick: boolean;
   readonly repeats: number;
-  /** Where checkpoints that are made on the fly are kept. */
+  /** Folder for generated checkpoints. */
   readonly dir?: string | undefined;
   readonly dtype?: 'float16' | 'float32' | undefined;
   readonly cold: boolean;
@@ -32,11 +31,11 @@ export interface BenchOptions {
 
 export interface Suite {
   readonly name: string;
-  /** One line for people. */
+  /** One line for `--help`. */
   readonly about: string;
-  /** What people see of a result, in this order; `--json` has all. */
+  /** Fields that the printed table shows, in this order; `--json` prints all fields. */
   readonly columns: readonly string[];
-  /** What is to be said behind the table, e.g. what was asked for and whether it was met. */
+  /** Text printed after the table, for example which targets were met. */
   closing?(results: readonly Result[]): string;
   run(options: BenchOptions, emit: (result: Result) => void, note: (text: string) => void): Promise<void>;
 }
@@ -48,12 +47,13 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[Math.floor(middle)]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** `value` with as many decimals as are worth reading. */
+/** `value` rounded to `decimals` decimals. */
 export const rounded = (value: number, decimals = 1): number => Math.round(value * 10 ** decimals) / 10 ** decimals;
 
 /**
- * Runs a script of the bench, such as 'bench/suites/load_child', in a process of its own, given
- * `input`, and resolves with the one message it sends. Rejects with what it said where it fails.
+ * Runs a script of the bench, such as 'bench/suites/load_child', in a child process with `input` as
+ * its argument, and resolves with the one message that it sends. Rejects with the end of its output
+ * if it fails or takes longer than `seconds`.
  */
 export async function inChild<T>(script: string, input: object, seconds = 600): Promise<T> {
   const program = await packageProgram(script);
@@ -88,7 +88,7 @@ export function layersOf(folder: string): number {
   return semantic_config?.num_layers ?? 0;
 }
 
-/** Results as a table for people: a row for each result. */
+/** Results as a text table, a row for each result; a missing field is '-'. */
 export function table(results: readonly Result[], columns: readonly string[]): string {
   const cells = [columns, ...results.map((result) => columns.map((column) => `${result[column] ?? '-'}`))];
   const widths = columns.map((_, i) => Math.max(...cells.map((row) => row[i]!.length)));

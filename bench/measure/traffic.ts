@@ -1,8 +1,7 @@
-// Bytes that a recorded decode step moves, from what its dispatches really bind: shapes, windows
-// and grids, not wishes. A matrix counts once for each walk over it: rows of a batch in two tiles
-// are two walks, and two times the bytes, whatever a cache may save of that. Uniforms (a few
-// hundred bytes a dispatch) are not counted. A kernel that is not known here is an error: a count
-// must not be wrong in silence.
+// Counts the bytes that a recorded decode step moves, from the tensors and grids that its dispatches
+// bind. A matrix counts once for each pass over it: a batch that is processed in two tiles reads it
+// twice, and both count even if a cache saves the second. Uniforms (a few hundred bytes a dispatch)
+// are not counted. A kernel that is not listed here is an error, so that no count is silently wrong.
 
 import { Recorder, type Dispatch } from '../../runtime/compute/program.ts';
 import { byteSize, bytesPerElement, padTo8, type Tensor } from '../../runtime/compute/tensor.ts';
@@ -11,10 +10,7 @@ export interface Recorded extends Dispatch {
   readonly shader: string;
 }
 
-/**
- * Runs `run` and gives, beside its result, the dispatches of each program that was recorded
- * meanwhile, in order.
- */
+/** Runs `run` and returns its result and, for each program recorded meanwhile, its dispatches. */
 export async function watched<T>(run: () => Promise<T>): Promise<{ value: T; programs: Recorded[][] }> {
   const dispatch = Recorder.prototype.dispatch;
   const programs = new Map<Recorder, Recorded[]>();
@@ -32,10 +28,10 @@ export async function watched<T>(run: () => Promise<T>): Promise<{ value: T; pro
 }
 
 export interface Traffic {
-  /** Read and written by one step of all sentences. */
+  /** Bytes read and written by one step of the whole batch. */
   readonly bytes: number;
   /**
-   * What no step can do without: each weight that is used once, the cache once, the new keys and
+   * The least that a step can move: each weight it uses once, the cache once, the new keys and
    * values.
    */
   readonly needed: number;
@@ -44,7 +40,7 @@ export interface Traffic {
   readonly cache: number;
 }
 
-/** Of one step of `batch` sentences that each see `context` positions, their own included. */
+/** Traffic of one step of `batch` sentences that each see `context` positions, the new one included. */
 export function stepTraffic(step: readonly Recorded[], batch: number, context: number): Traffic {
   const used = new Map<string, number>(); // distinct weights → bytes that are used
   let [weights, cache, activations, cacheNeeded] = [0, 0, 0, 0];

@@ -1,4 +1,4 @@
-// The codec's part of the suite `stages`.
+// The codec in the suite `stages`: decoding 1, 5 and 13 seconds of audio.
 
 import { EncodecModel } from '../../encodec/model.ts';
 import type { Device } from '../../runtime/compute/device.ts';
@@ -27,7 +27,7 @@ export async function codec(
     shape: [Q, frames],
   });
   try {
-    await encodec.decode(clip(9)); // compiles, and touches the weights
+    await encodec.decode(clip(9)); // compiles the kernels and uploads the weights
     for (const seconds of options.quick ? SECONDS.slice(0, 2) : SECONDS) {
       const codes = clip(75 * seconds);
       const times: Timing[] = [];

@@ -1,7 +1,8 @@
-// The suite `decode`: one token of every sentence, as the semantic and the coarse stage make it.
-// Counters and bytes are exact on any machine. Before a time counts, the tokens that the step draws
-// greedily are those that `forward`, another path through other kernels, finds likeliest.
-import { type Session } from '../../bark/gpt/session.ts';
+// The suite `decode`: one decode step of the semantic and of the coarse stage, which draws one token
+// for each sentence of the batch. Times depend on the machine; counters and bytes are exact on any.
+// The step is checked before it is timed (decode_check.ts).
+
+import type { Session } from '../../bark/gpt/session.ts';
 import { writeRow } from '../../kernels/state.ts';
 import { Device, type Counters } from '../../runtime/compute/device.ts';
 import { basisMs, copyBandwidth, measure, variantOf } from '../measure/gpu_time.ts';
@@ -48,7 +49,7 @@ async function measureStep(
   options: BenchOptions,
 ): Promise<Record<string, number | null>> {
   const steps = options.quick ? 4 : stage.steps;
-  const position = context - steps / 2; // so that the mean over the submit is `context`
+  const position = context - steps / 2; // then the mean context over the submit is `context`
   const submit = (): number => {
     rewind(device, session, batch, position);
     const start = performance.now();
@@ -109,7 +110,7 @@ async function measureStep(
   };
 }
 
-/** What `run` varies; a test asks for less. */
+/** The batch sizes and contexts that are measured; tests use fewer. */
 export interface DecodeCases {
   readonly batches: readonly number[];
   readonly contexts: readonly number[];
@@ -179,7 +180,7 @@ export async function runDecode(
 
 export const decode: Suite = {
   name: 'decode',
-  about: 'one token of each sentence: time, counters, and bytes against what must be read',
+  about: 'one decode step: time, counters, and bytes moved compared with bytes that must be moved',
   columns: [
     'stage',
     'model',

@@ -1,5 +1,6 @@
-// A decode step of the semantic and the coarse stage, and its check: the tokens that it draws
-// greedily are those that `forward`, another path through other kernels, finds likeliest.
+// The semantic and the coarse stage as the suites `decode` and `stages` use them, and the check of a
+// decode step: each token that the step draws greedily must have the largest logit in `forward`,
+// which computes the same model through other kernels.
 
 import type { BarkCausalModel } from '../../bark/gpt/causal.ts';
 import { BarkCoarseModel } from '../../bark/coarse.ts';
@@ -11,23 +12,25 @@ import { writeRow } from '../../kernels/state.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import type { BenchModel } from '../model/synthetic.ts';
 
-const CHECKED = 4; // tokens that are compared, of each sentence
-export const QUICK_PROMPT = 40; // positions of the prompt of a quick check
+/** Tokens of each sentence that are compared. */
+const CHECKED = 4;
 
-/**
- * A causal stage as the bench holds it: `use` is for the stages themselves, and what they hold on
- * the GPU nobody else's business.
- */
+/** Positions of the prompt in a quick check. */
+export const QUICK_PROMPT = 40;
+
+/** A causal stage of the model, with the settings that its sessions get during generation. */
 export interface Stage {
   readonly name: 'semantic' | 'coarse';
   readonly model: BarkCausalModel;
-  /** Tokens of one submit, as the stage has them. */
+  /** Decode steps of one submit; the same number as in the stage itself. */
   readonly steps: number;
-  /** What the stage gives to its sessions. */
+  /** Which ids may be drawn in even and odd steps. */
   readonly drawing: Pick<SessionOptions, 'window'> & { even: TokenWindow; odd: TokenWindow };
+  /** Runs `run` with the weights on the GPU. The method is not public in the models. */
   use<R>(run: (gpt: CausalGpt) => Promise<R>): Promise<R>;
 }
 
+/** The semantic and the coarse stage of a model, with nothing uploaded yet. */
 export function stagesOf(
   device: Device,
   { config, generation, weights }: BenchModel,
@@ -83,13 +86,14 @@ export function sessionOf(
   });
 }
 
-/** Ids that any stage can be fed, other ones for each sentence. */
+/** Token ids that are valid in both stages; each sentence has different ones. */
 export const promptIds = (length: number, sentence: number): Uint32Array<ArrayBuffer> =>
   Uint32Array.from({ length }, (_, i) => (7 + 131 * i + 1009 * sentence + ((i * i) % 97)) % 10000);
 
 /**
- * Throws unless the step's greedy tokens of these sentences are the likeliest of `forward` over the
- * same tokens, or within rounding of it.
+ * Draws `CHECKED` greedy tokens for each of `batch` sentences after a prompt of `length` positions.
+ * Throws unless, for every sentence of `sentences`, each token has the largest logit in `forward`
+ * over the same tokens, or one within 0.5 % of the logits' root mean square of it.
  */
 export async function checkStep(
   device: Device,

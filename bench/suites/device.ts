@@ -1,7 +1,7 @@
-// The suite `device`: what must be known of an adapter before anything else is believed: what it
-// says of itself, whether halves are right on it, and what dispatches, submits, uploads and
-// read-backs cost, whatever they compute. No operation of Bark; `kernels` has those.
-// A chain's time counts when every number that it was to count up to is there.
+// The suite `device`: what to know about an adapter before any other measurement on it. It reports
+// features and limits, checks f16 conversions and arithmetic, and times dispatches, submits, uploads
+// and read-backs. No operation of Bark runs here; the suite `kernels` times those.
+// A chain of dispatches adds 1 to every number each time; it is timed only if the result is right.
 
 import { cpus } from 'node:os';
 import { Device } from '../../runtime/compute/device.ts';
@@ -16,7 +16,7 @@ import type { Say, DeviceCases } from '../measure/device_report.ts';
 import { words, expectAll, medianMs } from '../measure/device_report.ts';
 import { bandwidth } from './device_bandwidth.ts';
 
-/** Of limits, those that kernels or weights can meet. */
+/** The limits that kernels or weights can run into. */
 const LIMITS = [
   'maxBufferSize',
   'maxStorageBufferBindingSize',

@@ -6,10 +6,9 @@ import { basisMs, copyBandwidth, measure } from '../measure/gpu_time.ts';
 import { rounded, type BenchOptions } from '../measure/harness.ts';
 import { benchShader } from '../shaders.ts';
 import { isSoftware } from '../../runtime/compute/adapter.ts';
-import type { Say, DeviceCases } from '../measure/device_report.ts';
-import { words } from '../measure/device_report.ts';
+import { words, type DeviceCases, type Say } from '../measure/device_report.ts';
 
-// workgroups of a dispatch that fills a GPU
+/** Workgroups of 256 threads that the reading kernel runs with. */
 const READ_GROUPS = 1024;
 
 export async function bandwidth(

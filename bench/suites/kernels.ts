@@ -1,6 +1,6 @@
-// The suite `kernels`: each operation at the sizes it has in Bark, against the bandwidth of a copy
-// and the best product of the same run. Before a time counts, some of the operation's outputs are
-// compared with the same in f64 (cases.ts).
+// The suite `kernels`: each operation at the sizes it has in Bark (../cases/), compared with the
+// bandwidth of a copy and with the fastest product of many rows in the same run. Before an operation
+// is timed, some of its outputs are compared with the same outputs computed in f64.
 
 import { Device } from '../../runtime/compute/device.ts';
 import { record } from '../../runtime/compute/program.ts';
@@ -12,13 +12,14 @@ import { rounded, type BenchOptions, type Result, type Suite } from '../measure/
 import { openBenchModel } from '../model/synthetic.ts';
 
 /**
- * What f32 may miss, relative to Σ|addends|: 4096 roundings of random sign and a polynomial for
- * erf, twice over.
+ * Largest error of an f32 result relative to Σ|addends|: twice what 4,096 roundings of random sign
+ * and the polynomial for erf come to.
  */
 const TOLERANCE = 2e-5;
 
 /**
- * The largest error among the sampled outputs relative to Σ|addends|; throws where one is wrong.
+ * Compares the sampled outputs with f64 and returns the largest error relative to Σ|addends|. Throws
+ * if one is wrong.
  */
 async function check(device: Device, { op, shape, output, expected, exact }: Case): Promise<number> {
   const values = await readOutput(device, output);
@@ -55,7 +56,9 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
       ...codecCases(device, model.config.codec_config.num_filters, options.quick ? 1 : 5),
     ];
     const done: { made: Case; time: Timing; worst: number }[] = [];
-    note(`kernels: ${options.model}, ${cases.length} cases; results come at the end, when the best product is known`);
+    note(
+      `kernels: ${options.model}, ${cases.length} cases; results are printed at the end, because each is compared with the fastest product`,
+    );
     for (const make of cases) {
       const owner = { name: 'bench case' };
       try {
@@ -116,7 +119,7 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
 
 export const kernels: Suite = {
   name: 'kernels',
-  about: "each operation at Bark's sizes, against a copy and the best product of the same run",
+  about: "each operation at Bark's sizes, compared with a copy and the fastest product of the same run",
   columns: [
     'op',
     'shape',

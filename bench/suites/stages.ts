@@ -1,7 +1,7 @@
-// The suite `stages`: the parts of a sentence that are products of many rows: prefill, a pass of
-// the fine model, the codec. Through the models' own code. Before a time counts: a prefill must
-// leave the cache that decode steps over the same tokens leave, a fine pass must draw what
-// `forward` finds likeliest, and audio must begin as the same codes in f64 do.
+// The suite `stages`: the parts of a sentence that work on many rows at once, through the models' own
+// code: prefill, a pass of the fine model, the codec. Checked before they are timed: a prefill must
+// leave the same KV cache as decode steps over the same tokens; each code of a fine pass must have the
+// largest logit in `forward`; the first frames of audio must equal the decoder computed in f64.
 
 import { BarkFineModel } from '../../bark/fine.ts';
 import type { CausalGpt, KvCache } from '../../bark/gpt/gpt.ts';
@@ -15,12 +15,12 @@ import { promptIds, sessionOf, stagesOf, type Stage } from './decode_check.ts';
 import { codec } from './codec_stage.ts';
 
 const PREFILLS = { semantic: 257, coarse: 887 } as const;
-const QUICK_LAYERS = { prefill: 2, fine: 1 }; // with one, a prefill would be nothing but keys and values
+const QUICK_LAYERS = { prefill: 2, fine: 1 }; // a prefill's last layer computes only keys and values, so it needs a second
 const QUICK_PROMPT = 40;
 
 /**
- * Throws unless the cache rows of a prefilled and of a stepped sentence are alike. Gives the
- * largest difference, relative to the mean square.
+ * Compares sentence 0 of a cache, which a prefill wrote, with sentence 1, which decode steps wrote.
+ * Returns the largest difference relative to the root mean square; throws if it is too large.
  */
 async function compareCaches(device: Device, cache: KvCache, positions: number, what: string): Promise<number> {
   let worst = 0;
@@ -38,7 +38,7 @@ async function compareCaches(device: Device, cache: KvCache, positions: number, 
         }
       }
       const relative = most / Math.sqrt(squares / (heads * positions * D));
-      const allowed = t.dtype === 'f16' ? 2e-2 : 1e-3; // a few steps of a half, through the layers
+      const allowed = t.dtype === 'f16' ? 2e-2 : 1e-3; // a few units in the last place of f16, grown through the layers
       if (!(relative <= allowed))
         throw new Error(
           `${what}: ${name} of layer ${n} differ by ${relative} of their mean square between prefill and decode steps, expected at most ${allowed}.`,
@@ -79,7 +79,7 @@ async function prefill(
   const session = await sessionOf(device, gpt, stage, 1, { greedy: true, prompt: M, pitch: 1 });
   try {
     device.write(session.promptIds, promptIds(M, 0));
-    if (!options.quick) session.prefill(0, M); // the check has compiled it; this warms the rest
+    if (!options.quick) session.prefill(0, M); // the check compiled the kernels; this first run warms everything else up
     const run = (times: number): void => {
       for (let i = 0; i < times; i++) session.prefill(0, M);
     };
@@ -88,7 +88,7 @@ async function prefill(
       budgetMs: options.quick ? 1000 : 20_000,
       ...(options.quick && { times: 1 }),
     });
-    // The last layer has only keys and values to make.
+    // In the last layer only keys and values are computed.
     const flops = (num_layers - 1) * (24 * M * H * H + 2 * M * (M + 1) * H) + 6 * M * H * H;
     return {
       stage: `${stage.name} prefill`,
@@ -105,8 +105,8 @@ async function prefill(
 }
 
 /**
- * The first sentence's first window of frames, as the fine stage runs it; a quick run predicts two
- * codebooks in place of six.
+ * Times a pass of the fine model over one window of 1,024 frames. A quick run predicts two codebooks,
+ * a full one six.
  */
 async function finePass(
   device: Device,
@@ -130,7 +130,7 @@ async function finePass(
     const times: Timing[] = [];
     let codes: Int32Array | undefined;
     for (let time = 0; time < (options.quick ? 1 : options.repeats + 1); time++) {
-      let second = { ms: 0, cpuMs: 0 }; // when the first pass was done: progress is told one pass behind
+      let second = { ms: 0, cpuMs: 0 }; // end of the first pass: `onProgress` reports a pass when the next one is submitted
       const { gpuMs } = await gpuTimed(device, async () => {
         codes = await fine.generate(coarse, null, {
           temperature: null,
@@ -174,8 +174,8 @@ async function finePass(
 }
 
 /**
- * Throws unless each code of the last codebook is the likeliest of `forward`, or within rounding of
- * it.
+ * Throws unless each code of the last codebook has the largest logit in `forward`, or one within
+ * 0.5 % of it.
  */
 async function checkFine(fine: BarkFineModel, codes: Int32Array, C: number, M: number, size: number): Promise<void> {
   const { n_codes_total } = fine.config;
