@@ -1,7 +1,7 @@
 // Makes a checkpoint folder of the released models' exact shapes with arbitrary, deterministic
-// weights: for timing, for memory, and to show that full-size models load and run. It speaks noise.
+// weights: for timing, for memory, and to show that full-size models load and run. Its speech is noise.
 // Never commit what it writes (small: 1.7 GB, large: 4.5 GB).
-// `torch` is the form of the releases: pytorch_model.bin with every tensor, attention masks and the
+// `torch` is the format of the releases: pytorch_model.bin with every tensor, attention masks and the
 // codec's encoder included, f32. `safetensors` has what a model that speaks needs, in f32 or f16.
 //
 //   node --import tsx bench/model/make_checkpoint.ts small|large|tiny DIR [torch|f32|f16]
@@ -35,7 +35,7 @@ import {
 } from './inventory.ts';
 import { torchLayout, type Segment } from './torch_writer.ts';
 
-/** What is in the weights' file, and of what type. */
+/** Format of the weights' file: PyTorch, or safetensors with f32 or f16 values. */
 export const FORMS = ['torch', 'f32', 'f16'] as const;
 export type Form = (typeof FORMS)[number];
 
@@ -50,7 +50,7 @@ interface Plan {
   readonly form: Form;
 }
 
-/** Where each byte of the weights' file goes; nothing is made yet. */
+/** The layout of the weights' file; nothing is written yet. */
 function plan(shape: ModelShape, form: Form): Plan {
   const all = inventory(shape).filter((t) => form === 'torch' || (t.needed && !t.tied));
   const tensors = new Map(all.map((t) => [t.name, t]));
@@ -94,7 +94,7 @@ function block(): Float32Array {
   });
 }
 
-/** The scale of a tensor's values: what keeps activations of random layers near 1. */
+/** Scale and offset of a tensor's values, such that activations of random layers stay near 1. */
 export function scaleOf({ name, shape }: BenchTensor): { scale: number; offset: number } {
   if (/layernorm.*weight$/.test(name) || name.endsWith('weight_g')) return { scale: 0.1, offset: 1 };
   if (name.endsWith('bias')) return { scale: 0.02, offset: 0 };
@@ -103,8 +103,8 @@ export function scaleOf({ name, shape }: BenchTensor): { scale: number; offset: 
 }
 
 /**
- * What gives tensors' bytes, `size` of each, to `sink` in pieces. Each tensor starts elsewhere in
- * the block, so the order counts.
+ * Returns a function that passes `size` bytes of a tensor to `sink` in pieces. Each tensor continues
+ * in the block where the last one ended, so the order of the calls determines the values.
  */
 function filler(form: Form): (tensor: BenchTensor, size: number, sink: (bytes: Uint8Array) => void) => void {
   const values = block();
@@ -183,8 +183,8 @@ export function makeCheckpoint(model: ModelName, dir: string, form: Form = 'f32'
 export const CACHE = join(tmpdir(), 'bark-webgpu-bench');
 
 /**
- * The folder of a checkpoint, with fewer layers if that is asked for; made where there is none of
- * the right size yet, under another name until it is complete.
+ * The folder of a checkpoint with `layers` layers. It is made if there is none of the right size, in
+ * a temporary folder that is renamed when it is complete.
  */
 export function cachedCheckpoint(
   model: ModelName,
@@ -208,7 +208,7 @@ export function cachedCheckpoint(
   return dir;
 }
 
-// In the package this is part of the bench's bundle, which has another name.
+// In the package this code is part of a bundle with another name, where it must not run.
 if (process.argv[1] === fileURLToPath(import.meta.url) && process.argv[1].endsWith('make_checkpoint.ts')) {
   const [model = '', dir, form = 'f32'] = process.argv.slice(2);
   if (!isModelName(model) || !dir || !FORMS.includes(form as Form)) {

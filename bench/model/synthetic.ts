@@ -1,8 +1,7 @@
-// A model's folder that lies nowhere: config files, and a model.safetensors of the released shapes
-// whose values are made where they are read. The library loads it like any other folder, so what is
-// timed is the library's own code and no disk. It speaks noise.
-// Fewer layers than the released model has may be asked for, where a run must be short; everything
-// else stays as it is.
+// A model's folder in memory: config files, and a model.safetensors of the released shapes whose
+// values are computed while they are read. The library loads it like any other folder, so its own
+// code is timed and no disk. Its speech is noise. For short runs it can have fewer layers than the
+// released model; all other sizes stay.
 
 import { openPretrained } from '../../bark/pretrained/pretrained.ts';
 import type { BarkConfig } from '../../bark/config/config.ts';

@@ -1,7 +1,7 @@
 // Lays out a state dict as torch.save does: a zip of stored entries, `data.pkl` in pickle protocol
 // 2 and one entry for each storage, data at multiples of 64 bytes, sizes behind the data, ZIP64
-// where 4 GiB are passed. It knows where bytes go, not what they are: no content here. No storage
-// may have 4 GiB or more by itself.
+// beyond 4 GiB. It computes the layout only; the content is written by make_checkpoint.ts. A single
+// storage must be smaller than 4 GiB.
 // Deterministic: no dates, no random ids. Reference: PyTorch, torch/serialization.py and
 // caffe2/serialize/inline_container.cc; PKWARE APPNOTE 4.3.
 
@@ -14,8 +14,8 @@ export interface TorchEntry {
 }
 
 /**
- * A stretch of the file: bytes, or the content of a storage, whose CRC the writer finds out while
- * it writes.
+ * A part of the file: bytes, the content of a storage, or bytes that depend on the storages' CRCs,
+ * which are known only after these were written.
  */
 export type Segment =
   | { readonly bytes: Uint8Array }
@@ -195,7 +195,7 @@ function pickle(
   const out: Uint8Array[] = [];
   const op = (text: string): void => void out.push(Uint8Array.from(text, (c) => c.charCodeAt(0)));
   const memo = new Map<string, number>();
-  /** What is written once and then got from the memo. */
+  /** Writes a value the first time, afterwards a reference to it in the pickle's memo. */
   const memoized = (what: string, write: () => void): void => {
     const known = memo.get(what);
     if (known !== undefined)

@@ -1,18 +1,18 @@
 // Numbers for timing and for checking: deterministic, near ±1, and cheap in any quantity, because
-// all are cut from one block that repeats. Every value is a half exactly, so that a tensor is the
-// same whatever it is stored as, and the host knows what the GPU has without a copy.
+// all are cut from one block that repeats. Every value is exact in f16, so a tensor holds the same
+// numbers in f16 and in f32, and the host can compute any of them without keeping a copy.
 
 import type { Device } from '../../runtime/compute/device.ts';
 import { float16ToFloat32, float32ToFloat16 } from '../../runtime/base/half.ts';
 import type { Owner } from '../../runtime/compute/ledger.ts';
 import { elements, type Tensor } from '../../runtime/compute/tensor.ts';
 
-/** Values until they repeat: a prime, so that rows of a matrix are not alike. */
+/** Number of values before they repeat. It is prime, so that the rows of a matrix differ. */
 export const PERIOD = 262139;
 
 let unit: Float32Array | undefined;
 
-/** Numbers in [-1, 1), the same every time. */
+/** Pseudo-random numbers in [-1, 1), the same in every run. */
 function unitBlock(): Float32Array {
   if (unit) return unit;
   let a = 0x9e3779b9;
@@ -39,10 +39,10 @@ function blockOf(scale: number, offset: number): Block {
   return block;
 }
 
-/** An endless run of values: the block from `phase` on, over and over. */
+/** An endless sequence of values: the block from `phase` on, repeated. */
 export interface Series {
   at(i: number): number;
-  /** Bytes [start, start + target.length) of the run stored as `dtype`. */
+  /** Fills `target` with the bytes from `start` on of the sequence stored as `dtype`. */
   copy(dtype: 'f16' | 'f32', target: Uint8Array, start: number): void;
 }
 
@@ -65,7 +65,7 @@ export function series(phase: number, scale = 1, offset = 0): Series {
 
 const CHUNK = 8 << 20;
 
-/** A tensor on the GPU with the first values of a run. */
+/** A tensor on the GPU that holds the first values of a sequence. */
 export function filled(
   device: Device,
   values: Series,

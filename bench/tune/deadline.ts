@@ -1,4 +1,4 @@
-// The end of the tuner's time: nothing new begins after it.
+// The tuner's time limit. After it, no measurement is begun and no compilation is waited for.
 
 import type { Program } from '../../runtime/compute/program.ts';
 
@@ -6,10 +6,12 @@ export const OUT_OF_TIME = 'no time left';
 
 export class OutOfTime extends Error {}
 
+/** Throws `OutOfTime` after the deadline. */
 export function expectTime(deadline: number): void {
   if (performance.now() >= deadline) throw new OutOfTime();
 }
 
+/** Waits for a program until the deadline, then throws `OutOfTime`. */
 export async function inTime(making: Promise<Program>, deadline: number): Promise<Program> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>(
@@ -22,7 +24,7 @@ export async function inTime(making: Promise<Program>, deadline: number): Promis
       making.then(
         (program) => program.dispose(),
         () => {},
-      ); // the compiler cannot be stopped
+      ); // a compilation cannot be cancelled; its program is freed when it is done
     throw error;
   } finally {
     clearTimeout(timer);

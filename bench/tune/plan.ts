@@ -1,5 +1,4 @@
-// What the tuner compares: which dispatches a choice leads to, and whether their outputs are those
-// of the default.
+// What the tuner compares between variants: the dispatches that they record, and their outputs.
 
 import { Arena } from '../../runtime/compute/arena.ts';
 import type { Device } from '../../runtime/compute/device.ts';
@@ -10,12 +9,13 @@ import type { TuneCase } from './tune_cases.ts';
 import { OUT_OF_TIME, OutOfTime } from './deadline.ts';
 
 /**
- * Of the results' root mean square: half-precision operands miss this much, a wrong kernel more.
+ * Allowed error, all outputs together and each by itself, relative to their root mean square.
+ * Operands rounded to f16 cause about this much, a wrong kernel causes more.
  */
 const RMS_ERROR = 2e-3;
 const WORST_ERROR = 2e-2;
 
-/** Notes what is recorded, and compiles nothing. */
+/** Records the dispatches as text and compiles nothing. */
 class Plan extends Recorder {
   readonly steps: string[] = [];
 
@@ -26,7 +26,7 @@ class Plan extends Recorder {
   }
 }
 
-/** What tells one variant from another: the dispatches that it is made of. */
+/** The dispatches of the cases as text. Two variants with the same text are the same kernels. */
 export function planned(device: Device, cases: readonly TuneCase[]): string {
   const arena = new Arena(device, 'bench plan');
   const plan = new Plan(device, arena);
@@ -34,20 +34,20 @@ export function planned(device: Device, cases: readonly TuneCase[]): string {
     for (const made of cases) made.record(plan);
     return plan.steps.join('\n');
   } catch (error) {
-    return reason(error); // like no other; when it is recorded in earnest it is told
+    return reason(error); // differs from every plan; the real recording will report the error
   } finally {
     arena.dispose();
   }
 }
 
-/** Every byte 0xff: a NaN, whatever it is stored as. */
+/** Fills a tensor with bytes 0xff, which are NaN in f16 and in f32. */
 export function poison(device: Device, t: Tensor): void {
   device.write(t, new Uint8Array(byteSize(t.shape, t.dtype)).fill(0xff));
 }
 
 /**
- * What is wrong with `got`, if anything is. What the default leaves unwritten must be left by
- * others as well.
+ * Says how `got` differs from the default's output, or undefined if it does not. Elements that the
+ * default leaves unwritten (NaN) must be unwritten in `got` too.
  */
 export function difference(expected: ArrayLike<number>, got: ArrayLike<number>, { label }: Tensor): string | undefined {
   let [squares, errors, worst, at, count] = [0, 0, 0, 0, 0];

@@ -1,8 +1,8 @@
-// `--tune`: times what there is to choose between on the adapter at hand, and has
-// runtime/compute/tuning_file.ts remember what beat the defaults. One choice after the other, each
-// with those before it settled; a variant's time counts only when its results are the default's. It
-// ends in time: a compiler that takes seconds for a shader is waited for no longer than the budget
-// lasts, and what was not measured keeps its default.
+// `--tune`: times the variants of each kernel choice on the adapter at hand and stores those that
+// beat the defaults (runtime/compute/tuning_file.ts). Choices are tuned one after the other, each
+// with the earlier ones already made. A variant is timed only if its outputs equal the default's.
+// There is a time limit: slow compilers are not waited for after it, and a choice that was not
+// measured keeps its default.
 
 import { checkSubgroupMatrix } from '../../kernels/self_check.ts';
 import { Device } from '../../runtime/compute/device.ts';
@@ -20,11 +20,11 @@ type Value = string | number;
 
 export interface Candidate {
   readonly value: Value;
-  /** Of all cases together, on the basis of `basisMs`; null where it was not timed. */
+  /** Milliseconds of all cases together, as `basisMs` counts them; null if not timed. */
   readonly ms: number | null;
-  /** The default's time over this one's: the geometric mean over the cases. */
+  /** The default's time divided by this one's, the geometric mean over the cases. */
   readonly speedup: number | null;
-  /** Why it was not timed, or not chosen although it was fast. */
+  /** Why it was not timed, or why it was not chosen although it was fast. */
   readonly note: string | null;
 }
 
@@ -41,15 +41,15 @@ export interface Tuned {
   readonly knob: string;
   readonly default: Value;
   readonly chosen: Value;
-  /** Of what was chosen. */
+  /** Speedup of the chosen value over the default. */
   readonly speedup: number;
   readonly candidates: readonly Candidate[];
 }
 
 export interface TuneOptions {
   /**
-   * Nothing is begun, and no compiler waited for, after so many seconds. Default: 20, with `quick`
-   * 8; what is under way then is finished.
+   * Time limit in seconds: after it no measurement is begun, but a running one is finished. Default:
+   * 20, with `quick` 8.
    */
   readonly seconds?: number;
   readonly quick?: boolean;
@@ -57,16 +57,16 @@ export interface TuneOptions {
   readonly knobs?: readonly Knob[];
 }
 
-/** A variant must take less than this of the default's time: less may be chance. */
+/** A variant must take less than this fraction of the default's time; a smaller gain may be chance. */
 const WIN = 0.97;
-/** What is so much slower in its first run, and takes so long, is not run again. */
+/** A variant whose first run has a lower speedup than this, and takes longer than this, is not rerun. */
 const HOPELESS = 0.5;
 const HOPELESS_MS = 150;
 const NO_ALTERNATIVE = 'no alternative here';
 
 /**
- * Measures until all is done or time is up, remembers what was found, and gives the file it is in.
- * Throws `InputError` before any of it where nothing can be remembered.
+ * Tunes every choice, or as many as the time limit allows, and returns the file that the result is
+ * stored in. Throws `InputError` at the start if nothing can be stored.
  */
 export async function tune(
   emit: (result: Tuned) => void,
@@ -81,7 +81,7 @@ export async function tune(
   const { info, name: adapter } = device;
   const variant = variantOf(device);
   note(`tune: ${adapter}, about ${rounded((deadline - performance.now()) / 1000, 0)} s`);
-  // The first of what is compared must be right by itself.
+  // The default is what others are compared with, so it must be right itself.
   const slower = await checkSubgroupMatrix(device);
   if (slower) note(`tune: ${slower}`);
   let found: Tuning = device.tuning;
@@ -113,7 +113,7 @@ export async function tune(
   return rememberTuning(info, found);
 }
 
-/** A variant that the driver could not bear leaves nothing of the device to go on with. */
+/** Whether a variant has broken the device, so that a new one is needed. */
 function isFaulty(device: Device): boolean {
   try {
     device.check();
@@ -158,9 +158,9 @@ async function tuneOne(device: Device, knob: Knob, { repeats, deadline }: Settin
       times.push(basisMs(device, await measure(device, (n) => program.run(n), { repeats, budgetMs: 500 })));
     return times;
   };
-  /** Its results, and how long the first run took. */
+  /** Runs a program once; its outputs and the milliseconds of that first run. */
   const tried = async (made: TuneCase, program: Program): Promise<{ outputs: ArrayLike<number>[]; ms: number }> => {
-    // or results of the run before would do for those of a kernel that writes nothing
+    // otherwise a kernel that writes nothing would pass with the outputs of the run before
     made.outputs.forEach((t) => poison(device, t));
     await device.settle();
     const ms = basisMs(device, { ...(await clocked(device, () => program.run())), gpuMs: null });
@@ -218,7 +218,7 @@ async function tuneOne(device: Device, knob: Knob, { repeats, deadline }: Settin
             .find((text) => text !== undefined);
           if (wrong) throw new Error(`wrong: ${wrong}`);
         }
-        // A second's wait for what is far behind would be time that others lack.
+        // A variant that is far behind is not measured again, to leave the time to the others.
         const hopeless = sum(first) > HOPELESS_MS && ratio(base, first) < HOPELESS;
         const times = hopeless ? first : await timed(its);
         const speedup = ratio(base, times);
@@ -235,8 +235,7 @@ async function tuneOne(device: Device, knob: Knob, { repeats, deadline }: Settin
       }
     }
     if (!best) return result();
-    // Once more, one right after the other: the machine may have been busy with something else
-    // while the default ran.
+    // Both are timed again in turn: the machine may have been busy while the default ran.
     base = await timed(own);
     const speedup = Math.min(best.speedup, ratio(base, await timed(best.programs)));
     if (speedup > 1 / WIN) return result(best.value, speedup);
@@ -252,11 +251,11 @@ async function tuneOne(device: Device, knob: Knob, { repeats, deadline }: Settin
 
 const sum = (times: readonly number[]): number => times.reduce((a, b) => a + b, 0);
 
-/** How many times as fast, as a geometric mean: no case counts for more because it takes longer. */
+/** Speedup as a geometric mean, so that long cases do not count for more. */
 const ratio = (base: readonly number[], times: readonly number[]): number =>
   Math.exp(sum(base.map((ms, i) => Math.log(ms / times[i]!))) / base.length);
 
-/** For people: a line for each choice. */
+/** The printed table: a line for each choice. */
 export function tuneTable(results: readonly Tuned[]): string {
   const told = ({ value, ms, note }: Candidate): string =>
     `${value}: ${[ms === null ? [] : `${ms} ms`, note ?? []].flat().join(', ')}`;

@@ -1,7 +1,7 @@
-// What `--tune` times: for each choice of kernels/choice.ts the work in Bark that hangs on it, at
-// the sizes of the small and of the large model, recorded through the ordinary wrappers, so that
-// `device.tuning` decides. Whether a variant is right is asked of the default's own result
-// (tune.ts); the default is held against f64 by the suites and the tests.
+// The work that `--tune` times: for each choice of kernels/common/choices.ts the operations of Bark
+// that depend on it, at the sizes of the small and the large model. They are recorded through the
+// ordinary functions, so `device.tuning` decides which kernels run. Variants are compared with the
+// default (tune.ts); the default is compared with f64 by the suites and the tests.
 
 import { attention, attentionDecode } from '../../kernels/attention/attention.ts';
 import { choices, valuesOf, type Choices } from '../../kernels/common/choices.ts';
@@ -25,13 +25,10 @@ interface Owner {
   readonly name: string;
 }
 
-/** Everything it makes is booked to `owner` and freed with it. */
+/** Makes a case; its tensors belong to `owner` and are freed together. */
 export type MakeTuneCase = (device: Device, owner: Owner) => TuneCase;
 
-/**
- * One thing to choose: its name in a tuning, what it may be, what it is by default, and the work
- * that tells which is best.
- */
+/** One choice: its name in the tuning file, its possible values, the present one, and its work. */
 export interface Knob {
   readonly key: string;
   values(device: Device): readonly (string | number)[];
@@ -42,7 +39,7 @@ export interface Knob {
 const CAPACITY = 1024;
 const PREFILL = 887;
 const CONTEXT = 600;
-const WEIGHT_BYTES = 192 << 20; // walked in a program on a GPU: more than its caches hold, as a model's weights are
+const WEIGHT_BYTES = 192 << 20; // weights of one program on a GPU: more than its caches hold, like those of a model
 const [X, K, V] = [series(101), series(150_001), series(200_003)];
 const WIDTHS = [MODELS.large, MODELS.small].map(({ hidden_size, num_heads }) => ({
   hidden: hidden_size,
@@ -153,7 +150,7 @@ const products =
   };
 
 /**
- * One product: a software adapter takes seconds to compile each shader, and as long to run a layer.
+ * A single product, for software adapters: they need seconds to compile a shader and to run a layer.
  */
 const oneProduct: MakeTuneCase = (device, owner) => {
   const H = MODELS.small.hidden_size;
@@ -176,7 +173,7 @@ const manyQueries =
     return { outputs: [y], record: (r) => attention(r, y, q, cache, call, { causal }) };
   };
 
-/** A convolution of the codec's decoder: of its second block, over `frames` frames. */
+/** A convolution in the second block of the codec's decoder, over `frames` frames. */
 const convolution =
   (frames: number): MakeTuneCase =>
   (device, owner) => {
@@ -203,7 +200,7 @@ const convolution =
 const decode = WIDTHS.map(({ hidden }) => walks(hidden, 1));
 const layer = (software: boolean): readonly MakeTuneCase[] => (software ? [oneProduct] : WIDTHS.map(products));
 
-/** What weighs most in a sentence first: where time runs out, the rest keeps its default. */
+/** In the order of their share of a sentence's time: when time runs out, the rest keeps its default. */
 const CASES: Readonly<Record<keyof Choices, (software: boolean) => readonly MakeTuneCase[]>> = {
   gemvRows: () => decode,
   gemvThreads: () => decode,
@@ -220,7 +217,7 @@ const CASES: Readonly<Record<keyof Choices, (software: boolean) => readonly Make
   gemvAhead: () => decode,
 };
 
-/** All there is to choose, in order. */
+/** All choices, in the order in which they are tuned. */
 export const KNOBS: readonly Knob[] = (Object.keys(CASES) as (keyof Choices)[]).map((key) => ({
   key,
   values: (device) => valuesOf(device, key),
