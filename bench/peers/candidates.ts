@@ -1,5 +1,5 @@
-// The peers that can be had on this machine: ONNX Runtime over each form of the graphs, which are
-// exported when they are first needed, and transformers in each of its ways.
+// The peers on this machine: ONNX Runtime with each variant of the graphs, which are exported when
+// first needed, and transformers, eager and compiled.
 
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,9 +21,9 @@ import type { BenchOptions } from '../measure/harness.ts';
 export interface Candidate {
   readonly name: string;
   readonly dtype: DType;
-  /** Whether there is no need to try it. */
+  /** Whether it can be skipped. */
   passes?(operation: Operation, software: boolean): boolean;
-  /** Default: that of its dtype. */
+  /** Allowed distance from the reference; default: `TOLERANCE` of its dtype. */
   tolerance?(operation: Operation, software: boolean): number;
   start(operation: Operation): Promise<Worker>;
 }
@@ -45,7 +45,7 @@ export async function prepare(
   return folder;
 }
 
-/** Has export.py write into `folder`, or nowhere if it fails. */
+/** Runs export.py into `folder`; if it fails, nothing is left there. */
 async function exportInto(
   folder: string,
   python: string,
@@ -73,7 +73,7 @@ async function exportInto(
   }
 }
 
-/** ONNX Runtime over each form of the graphs, which are exported when they are first needed. */
+/** ONNX Runtime with each variant of the graphs; a graph is exported when it is first needed. */
 export async function ortCandidates(
   work: Work,
   python: string,
@@ -87,8 +87,8 @@ export async function ortCandidates(
   return variants.slice(0, quick ? 2 : 4).map((variant) => ({
     name: `onnxruntime-webgpu ${ORT_VERSION} ${variant.form} ${variant.dtype}`,
     dtype: variant.dtype,
-    // What never won on software adapters is not tried there again when time is short: of the step
-    // float32, of the rest float16.
+    // A quick run on a software adapter skips what never won there: float32 for the decode step,
+    // float16 for everything else.
     passes: (operation, software) => quick && software && (operation === 'decode') === (variant.dtype === 'float32'),
     tolerance: (operation, software) =>
       variant.form === 'fused' && software && operation !== 'decode'

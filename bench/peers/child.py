@@ -1,4 +1,4 @@
-"""What the Python children share: a call a line from standard input, an answer in a line to standard output, see work.ts."""
+"""What the Python children share. They read one JSON call per line from standard input and answer with one JSON line; work.ts is the other side."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ def device_name():
 
 
 def timed(run, times):
-    """Milliseconds of one run by the clock and of the processor; for CUDA the latter is the host's only."""
+    """Milliseconds of one run by the clock, and of processor time, which for CUDA is the host's only."""
     start, cpu = time.perf_counter(), time.process_time()
     for _ in range(times):
         run()

@@ -1,10 +1,10 @@
-"""Makes what the peers compute: weights, the reference's results, and ONNX graphs of a decode step, a prefill and a fine pass.
+"""Makes the inputs of the peers: weights, reference results, and ONNX graphs of a decode step, a prefill and a fine pass.
 
     python export.py weights OUT small|large LAYERS
     python export.py graph OUT small|large LAYERS causal|fine exported|fused float16|float32
 
 `weights` writes weights/model.safetensors, under Bark's names and with values that float16 holds exactly, so that every peer and every
-dtype has the same weights; and reference/model.safetensors, inputs and the float32 results of the blocks below, which all are compared with.
+dtype has the same weights; and reference/model.safetensors, the inputs and the float32 results of the blocks below, which every side is compared with.
 
 `exported` is what torch.onnx.export makes of the blocks, the cache as concatenated inputs and outputs: what exporters of decoder models
 write. `fused` is the same model in the operators that ONNX Runtime has for transformers, as its own model builders write it:

@@ -1,8 +1,8 @@
-// Whole sentences of both sides: transformers' BarkModel.generate and ours, the same weights and
-// text, greedy, so many semantic tokens. Before a time counts, the tokens of each stage are
-// compared, and our codec's audio of the peer's codes with the peer's. Of float32 on both sides all
-// tokens must be the same; what else there is of rounding makes other tokens likeliest now and
-// then, and the share of equal ones is printed.
+// Compares whole sentences: transformers' BarkModel.generate and ours, with the same weights, text
+// and number of semantic tokens, greedy. Before anything is timed, the tokens of each stage are
+// compared, and our codec's audio of the peer's codes with the peer's audio. If both sides are
+// float32, all tokens must be equal. Rounding to float16 changes which token is likeliest now and
+// then, so there the share of equal tokens is printed.
 
 import { rounded, type Result } from '../measure/harness.ts';
 import { isModelName } from '../model/inventory.ts';
@@ -12,7 +12,7 @@ import { worker, type Checked, type DType, type Timed, type Worker } from './wor
 export interface Sentences {
   readonly model: string;
   readonly layers: number;
-  /** Semantic tokens; of audio there are tokens / 49.9 seconds. */
+  /** Number of semantic tokens; they make tokens / 49.9 seconds of audio. */
   readonly tokens: number;
   readonly dtype: DType;
   readonly dir: string;
@@ -27,22 +27,19 @@ export interface TorchVariant {
 export interface Peers {
   readonly python: string;
   readonly variants: readonly TorchVariant[];
-  /** Times both; `first` is what our sentence took that was compared. */
+  /** Times both sides; `first` is the time of our sentence that was compared. */
   compare(ours: Worker, peer: Worker, first: Timed): Promise<{ ours: Timed; peer: Timed; runs: number }>;
 }
 
 /**
- * Audio of the same codes, over the loudest sample. The codec is float32 with us; a peer in float16
- * has all of it in that.
+ * Allowed difference of audio from the same codes, relative to the loudest sample, by the peer's
+ * dtype. Our codec is always float32; a float16 peer runs its codec in float16.
  */
 const AUDIO_TOLERANCE: Readonly<Record<DType, number>> = { float32: 1e-4, float16: 5e-2 };
-/**
- * Of codes that each depend on what both sides were given, as much as rounding to halves may turn
- * over.
- */
+/** Share of fine codes that must be equal in float16; each depends only on the shared input. */
 const LEAST_EQUAL = 0.9;
 
-/** Throws unless the sentences are the same as far as `dtype` and the peer's can promise. */
+/** Throws unless the sentences are equal as far as our dtype and the peer's allow. */
 export function expectSame(checked: Checked, dtype: DType, peer: DType, tokens: number): void {
   const { error, equalSemantic, equalCoarse, equalFine, semanticTokens } = checked as Checked & Record<string, number>;
   if (semanticTokens !== tokens)
@@ -51,11 +48,11 @@ export function expectSame(checked: Checked, dtype: DType, peer: DType, tokens: 
     throw new Error(
       `generate: audio of the same codes differs by ${error.toPrecision(3)} of the loudest sample, expected at most ${AUDIO_TOLERANCE[peer]}`,
     );
-  if (peer === 'float16') return; // whose rounding it is cannot be told
+  if (peer === 'float16') return; // differences may come from the peer's rounding, so tokens are not judged
   const shares = { semantic: equalSemantic!, coarse: equalCoarse!, fine: equalFine! };
   for (const [stage, share] of Object.entries(shares)) {
-    // In a chain all is other tokens behind the first that is; the fine stage's are each for
-    // themselves.
+    // After the first different token of a causal stage all others may differ; fine codes do not
+    // depend on each other.
     const least = dtype === 'float32' ? 1 : stage === 'fine' ? LEAST_EQUAL : Number.MIN_VALUE;
     if (!(share >= least))
       throw new Error(
@@ -65,8 +62,8 @@ export function expectSame(checked: Checked, dtype: DType, peer: DType, tokens: 
 }
 
 /**
- * A line for each of transformers' ways. One that cannot run is left out and said so; where ours
- * says something else, that is an error, thrown at the end.
+ * Emits a result for each variant of transformers. A variant that cannot run is left out with a note.
+ * If our sentence differs from a peer's, that is an error, thrown after all variants are done.
  */
 export async function compareSentences(
   { model, layers, tokens, dtype, dir }: Sentences,

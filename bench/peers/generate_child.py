@@ -1,10 +1,10 @@
-"""transformers' BarkModel on whole sentences: `generate`, greedy, so many semantic tokens, with the weights of a folder that both sides read.
+"""Runs transformers' BarkModel.generate on whole sentences, greedy, with a given number of semantic tokens and the folder that both sides read.
 
     python generate_child.py '{"folder": …, "text": […], "tokens": …, "variant": "eager", "dtype": "float32"}'
 
-Reads a call a line and answers in a line, see work.ts. On the GPU if there is one. `eager` is BarkModel.generate as it comes. `compiled` is
+Reads one JSON call per line and answers with one line (work.ts is the other side). Uses the GPU if there is one. `eager` is BarkModel.generate unchanged. `compiled` is
 BarkModel.generate with the inner loop of its two causal stages, which takes no static cache, replaced by one that has it and a compiled step (CUDA
-graphs on a GPU), and with the fine stage compiled. It draws no end and so never waits for the GPU to look for one, which favours it.
+graphs on a GPU), and with the fine stage compiled. It never checks for the end token, so it never waits for the GPU; this favours it.
 """
 
 import json
@@ -24,7 +24,7 @@ dtype = getattr(torch, job["dtype"])
 graphs = "reduce-overhead" if device == "cuda" else None
 with open(os.path.join(job["folder"], "config.json")) as file:
     config = json.load(file)
-# JavaScript writes 3.0 as 3, which transformers takes for no float.
+# JavaScript writes 3.0 as 3, which transformers does not accept as a float.
 config["codec_config"]["target_bandwidths"] = [float(b) for b in config["codec_config"]["target_bandwidths"]]
 model = BarkModel.from_pretrained(job["folder"], config=BarkConfig(**config), dtype=dtype, local_files_only=True).to(device).eval()
 text = torch.zeros(1, LONGEST_TEXT, dtype=torch.long)
@@ -64,7 +64,7 @@ def greedy(self, ids, inputs_embeds=None, logits_processor=(), generation_config
 
 
 if job["variant"] == "compiled":
-    BarkCausalModel.generate = greedy  # what super().generate is in both causal stages
+    BarkCausalModel.generate = greedy  # both causal stages call this through super().generate
     model.fine_acoustics.forward = torch.compile(model.fine_acoustics.forward, mode=graphs)
 
 said = {}
@@ -86,7 +86,7 @@ for name in ("semantic", "coarse_acoustics", "fine_acoustics"):
 def say():
     audio = model.generate(text, attention_mask=mask, do_sample=False, fine_temperature=None, semantic_max_new_tokens=job["tokens"])
     if device == "cuda":
-        torch.cuda.synchronize()  # a sentence is said when it can be heard, not when all of them can
+        torch.cuda.synchronize()  # wait, because a sentence counts as done when its audio exists
     return audio
 
 

@@ -1,6 +1,6 @@
-// This library in a process of its own, on whole sentences: `BarkModel.generate`, greedy, so many
-// semantic tokens. Compared with a peer's sentence stage by stage, each stage from what the peer's
-// stage before it gave, so that one token that differs is not blamed on all that follow.
+// This library in its own process, on whole sentences: `BarkModel.generate`, greedy, with a given
+// number of semantic tokens. It is compared with a peer stage by stage, and each stage starts from
+// the peer's output of the stage before, so that one different token does not spoil the later stages.
 
 import { BarkModel, type GenerateOutput } from '../../bark/model.ts';
 import { answerCalls, type DType } from './work.ts';
@@ -36,8 +36,8 @@ const inputs = {
   warnings: [],
 };
 
-// As transformers says it when it is greedy: odd steps may draw ids past the second codebook, and
-// no end before its time.
+// As transformers does greedily: odd coarse steps may draw ids beyond the second codebook, and the
+// early end of the semantic stage is off.
 const say = (): Promise<GenerateOutput> =>
   model.generate(inputs, {
     doSample: false,

@@ -1,5 +1,5 @@
-// What is asked for against the peers, and whether it was met. Ratios of the clock's times in one
-// run; the table has processor time beside them.
+// Target ratios against the peers and whether they were met. A ratio is the peer's wall-clock time
+// over ours in the same run; the table also has processor time.
 
 import type { Result } from '../measure/harness.ts';
 
@@ -8,8 +8,8 @@ interface Target {
   readonly operation: string;
   readonly ratio: number;
   /**
-   * Only with a peer on a GPU: on a processor it computes where we compute on a driver that plays a
-   * GPU.
+   * Applies only if the peer runs on a GPU. On a CPU the peer computes natively, while we run on a
+   * driver that emulates a GPU.
    */
   readonly onGpu?: boolean;
 }
@@ -29,13 +29,13 @@ const find = ({ operation, variant }: Result): Target | undefined =>
     (target) => target.operation === operation && target.peer.test(variant) && (!target.onGpu || /CUDA/.test(variant)),
   );
 
-/** `target` and `met` of a result; null where nothing is asked for. */
+/** `target` and `met` of a result; null if it has no target. */
 export function targetOf(result: Result): { target: number | null; met: string | null } {
   const target = find(result)?.ratio ?? null;
   return { target, met: target === null ? null : Number(result['ratio']) >= target ? 'met' : 'missed' };
 }
 
-/** A line for each target of what was measured. */
+/** The closing lines: one for each measured result that has a target. */
 export function closing(results: readonly Result[]): string {
   return results
     .filter((result) => find(result))

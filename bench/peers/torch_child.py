@@ -1,8 +1,8 @@
-"""transformers' Bark in PyTorch on the operations that all sides run, with the weights of export.py.
+"""Runs transformers' Bark in PyTorch on the operations that all sides share, with the weights of export.py.
 
     python torch_child.py '{"folder": …, "layers": …, "width": …, "heads": …, "variant": "eager", "dtype": "float32"}'
 
-Reads a call a line and answers in a line, see work.ts. On the GPU if there is one. `compiled` is torch.compile over a static cache, which
+Reads one JSON call per line and answers with one line (work.ts is the other side). Uses the GPU if there is one. `compiled` is torch.compile over a static cache, which
 on a GPU captures CUDA graphs (mode "reduce-overhead").
 """
 
@@ -29,7 +29,7 @@ models = {}
 
 
 def load(kind):
-    """The model, compiled where that is asked for; made at the first use."""
+    """The model and its (possibly compiled) forward function; made at the first use."""
     if kind not in models:
         weights = load_file(os.path.join(job["folder"], "weights", "model.safetensors"))
         if kind == "semantic":
@@ -53,7 +53,7 @@ def step(cache, start, tokens):
     _, forward = load("semantic")
     more = {}
     if compiled:
-        # A static cache is longer than what is in it. Bark's own mask does not know that and its positions would be made anew, so both are given.
+        # A static cache is longer than its content, which Bark's own mask and positions do not account for, so both are passed in.
         places = torch.arange(start, start + tokens, device=device)
         hidden = torch.arange(1024, device=device)[None] > places[:, None]
         more = dict(position_ids=places[None], attention_mask=torch.zeros(tokens, 1024, dtype=dtype, device=device).masked_fill(hidden, torch.finfo(dtype).min)[None, None])
@@ -61,7 +61,7 @@ def step(cache, start, tokens):
 
 
 def empty(name):
-    """A cache without positions; a static one is kept for each operation, because compiled code is bound to it."""
+    """A cache without positions; a static one is kept for each operation, because compiled code depends on that very cache."""
     if not compiled:
         return DynamicCache()
     if name not in caches:

@@ -1,6 +1,6 @@
-// What is timed on all sides: the operations, their fixed inputs and the reference's results; and
-// how a process that runs them is talked to. Times are wall time and processor time of the whole
-// process; on a software adapter the latter is what the work costs whatever else runs.
+// What all sides share: the operations, their fixed inputs, the reference results, and the messages
+// between the bench and the processes that run the operations. Times are wall-clock time and processor
+// time of the whole process; other work on the machine does not stretch the latter.
 
 import { fork, spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
@@ -10,8 +10,8 @@ import { openModelSource } from '../../runtime/sources/open_source.ts';
 import { readFloat32, walkWeights } from '../../runtime/formats/weights.ts';
 
 /**
- * A token behind PAST others; a prompt of so many tokens and the logits behind it; a pass of the
- * fine model over 1,024 frames.
+ * `decode`: one token after PAST others. `prefill…`: a prompt of that many tokens and its last logits.
+ * `fine`: a pass of the fine model over 1,024 frames.
  */
 export const OPERATIONS = ['decode', 'prefill257', 'prefill887', 'fine'] as const;
 export type Operation = (typeof OPERATIONS)[number];
@@ -36,8 +36,8 @@ export interface Work {
 }
 
 /**
- * How far logits may be from the float32 reference and count as the same result: root mean square
- * of the difference over the logits' standard deviation. What another graph would give is 1.4.
+ * Allowed distance of logits from the float32 reference: root mean square of the difference over the
+ * logits' standard deviation. Unrelated logits have a distance of 1.4.
  */
 export const TOLERANCE: Readonly<Record<DType, number>> = { float32: 1e-3, float16: 5e-2 };
 
@@ -128,7 +128,7 @@ export function worker(script: string, input: object, python?: string): Worker {
     else said = `${said}${line}\n`.slice(-2000);
   });
   child.on('message', (answer) => answered?.(answer as Answer));
-  child.stdin?.on('error', () => {}); // `gone` tells
+  child.stdin?.on('error', () => {}); // the exit is reported by `gone`
   const ask = async (call: Call): Promise<Checked | Timed> => {
     const answer = new Promise<Answer>((resolve) => (answered = resolve));
     if (python) child.stdin!.write(`${JSON.stringify(call)}\n`);

@@ -1,7 +1,7 @@
-// The suite `generate`: whole sentences with a fixed number of semantic tokens, through
-// `BarkModel.generate`. Before a time counts: greedy semantic and coarse tokens are those that
-// `forward` finds likeliest, the audio begins as its codes in f64 do, and (but for a quick run,
-// which speaks once) the same seed says the same.
+// The suite `generate`: whole sentences of a fixed number of semantic tokens, through
+// `BarkModel.generate`. Checked before a time is reported: greedy semantic and coarse tokens have the
+// largest logit in `forward`; the first frames of audio equal their codes decoded in f64; and, except
+// in a quick run, which generates one sentence only, the same seed gives the same audio again.
 
 import { BarkModel, type GenerateOutput } from '../../bark/model.ts';
 import type { BarkInputs } from '../../bark/processor/processor.ts';
@@ -17,7 +17,7 @@ const TOKENS = { quick: 12, full: 256 }; // semantic tokens: 0.24 and 5.1 s of a
 const CHECKED = 4;
 const SEED = 5;
 
-/** A text of 40 tokens. */
+/** An arbitrary text of 40 tokens. */
 function textInputs(): BarkInputs {
   const width = 40;
   return {
@@ -31,8 +31,8 @@ function textInputs(): BarkInputs {
 const LIKELIEST = { temperature: null, topK: null, topP: null };
 
 /**
- * Throws unless `token` is the likeliest of ids [first, first + count) at a position of `forward`'s
- * logits, or within rounding of it.
+ * Throws unless `token` has the largest of the logits [first, first + count) at a position, or one
+ * within 0.5 % of their root mean square of it.
  */
 function expectLikeliest(
   logits: { data: Float32Array; shape: readonly number[] },
@@ -110,7 +110,7 @@ interface Run {
   readonly counters: Counters;
 }
 
-/** Speaks, and adds what it took to `runs`. */
+/** Generates a sentence and adds its times and counters to `runs`. */
 async function timed(device: Device, say: () => Promise<GenerateOutput>, runs: Run[]): Promise<GenerateOutput> {
   const before = { ...device.counters };
   const [start, cpu] = [performance.now(), cpuMs()];
@@ -138,7 +138,7 @@ async function measureModel(
       model.generate(inputs, { seed: SEED, minEosP: null, semantic: { maxNewTokens } });
     const runs: Run[] = [];
     const { value: reference, gpuMs } = await gpuTimed(device, () => timed(device, say, runs));
-    const { peak } = device.memory(); // of loading and speaking: the checks bring whole heads
+    const { peak } = device.memory(); // of loading and generating; read before the checks, which upload whole output heads
     await checkTokens(model);
     const { fine } = reference.tokens[0]!;
     const worst = await checkAudio(
@@ -149,7 +149,7 @@ async function measureModel(
       model.generation_config.fine_acoustics_config.n_fine_codebooks,
     );
     const firstOfAll = reference.timings.firstToken;
-    if (!options.quick) runs.pop(); // it warmed up
+    if (!options.quick) runs.pop(); // the first run was the warm-up
     for (let time = 0; !options.quick && time < options.repeats; time++) {
       const output = await timed(device, say, runs);
       const same =

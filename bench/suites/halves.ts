@@ -1,7 +1,7 @@
-// Whether halves are right on this driver: all 65,536 of them read as f32 and written back, and
-// what `f16` makes of them, compared bit for bit with the host (runtime/base/half.ts). WGSL lets a
-// driver flush subnormals, round a sum or product to either neighbour, and do what it likes with
-// infinity and NaN; so these are counted apart, and only the rest is wrong.
+// Checks that this driver handles f16 correctly: all 65,536 values are unpacked to f32, packed back
+// and used in `f16` arithmetic, and compared bit for bit with the host (runtime/base/half.ts). WGSL
+// lets a driver flush subnormals to zero, round a sum or product to either neighbour, and leaves
+// infinity and NaN undefined; such results are counted separately and are not wrong.
 
 import { USAGE, type Device } from '../../runtime/compute/device.ts';
 import { float16ToFloat32, float32ToFloat16 } from '../../runtime/base/half.ts';
@@ -9,36 +9,36 @@ import { record } from '../../runtime/compute/program.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { benchShader } from '../shaders.ts';
 
-/** One thing that was compared, over all the halves that it can be done with. */
+/** The counts of one conversion or operation over all f16 values. */
 export interface Halves {
   readonly what: string;
-  /** Results without infinity and NaN. */
+  /** Number of results that are finite. */
   readonly compared: number;
   readonly wrong: number;
-  /** Zero where a subnormal went in or was to come out. */
+  /** Results that are zero because a subnormal input or result was flushed. */
   readonly flushed: number;
-  /** The other neighbour of a result that lies between two halves. */
+  /** Results rounded to the other neighbour of the exact value. */
   readonly roundedOtherwise: number;
   /** Results with infinity or NaN that differ from the host's; two NaNs are the same. */
   readonly nonFiniteOtherwise: number;
-  /** The first that is wrong, in words. */
+  /** Describes the first wrong result. */
   readonly example: string | null;
 }
 
 const COUNT = 65536;
 const all = Uint16Array.from({ length: COUNT }, (_, i) => i);
 const floats = float16ToFloat32(all);
-const others = all.map((h) => Math.imul(h, 40503) + 12345); // another half for each
-const ULP_STEPS = [0.25, 0.5, 0.75]; // of the way from a half to the next
+const others = all.map((h) => Math.imul(h, 40503) + 12345); // a second operand for each value
+const ULP_STEPS = [0.25, 0.5, 0.75]; // fractions of the distance from one f16 value to the next
 
 const isSubnormal = (half: number): boolean => (half & 0x7c00) === 0 && (half & 0x3ff) !== 0;
 const isFinite16 = (half: number): boolean => (half & 0x7c00) !== 0x7c00;
 const isNaN16 = (half: number): boolean => (half & 0x7fff) > 0x7c00;
-/** Halves in order, so that neighbours differ by 1; both zeros are one. */
+/** Position in the order of all f16 values: neighbours differ by 1, and both zeros are 0. */
 const ordinal = (half: number): number => (half & 0x8000 ? -(half & 0x7fff) : half);
 const hex = (half: number): string => `0x${half.toString(16).padStart(4, '0')}`;
 
-/** Tallies results: halves `expected` and `got`, and whether a subnormal went in. */
+/** Compares `count` results, given as f16 bits, and counts them by kind. */
 function tally(
   what: string,
   count: number,
@@ -64,7 +64,7 @@ function tally(
   return { what, compared, wrong, flushed, roundedOtherwise, nonFiniteOtherwise, example };
 }
 
-/** Runs a shader over pairs; gives what it wrote into each output. */
+/** Runs a shader over pairs of f16 values and reads each output back. */
 async function overPairs(
   device: Device,
   name: string,
@@ -98,8 +98,8 @@ async function overPairs(
 }
 
 /**
- * f32 as halves without rounding: NaN-free inputs whose values are halves; others become a half
- * that is no neighbour.
+ * The i-th f32 as f16 bits, if it is exactly an f16 value or NaN. Any other value becomes NaN
+ * (0x7e00), which the comparison counts as wrong.
  */
 function asHalf(bits: Uint32Array, i: number): number {
   const value = new Float32Array(bits.buffer, 4 * i, 1);
@@ -107,7 +107,7 @@ function asHalf(bits: Uint32Array, i: number): number {
   return Object.is(float16ToFloat32(Uint16Array.of(half))[0], value[0]) || Number.isNaN(value[0]) ? half : 0x7e00;
 }
 
-/** All comparisons that this device can make. */
+/** All comparisons; those of `f16` arithmetic only on devices that have it. */
 export async function checkHalves(device: Device): Promise<Halves[]> {
   const words = new Uint32Array(all.buffer);
   const { y } = await overPairs(device, 'unpack_halves', { x: words }, { y: COUNT });

@@ -1,6 +1,6 @@
-// The suite `load`: how long and with how much memory a model's weights come to the GPU, against
-// the time of merely reading its file. Each measurement is a process of its own (load_child.ts),
-// because memory's peak is the process's. What the fields mean: README.md.
+// The suite `load`: time and memory that it takes to bring a model's weights to the GPU, compared with
+// the time of only reading the file. Each measurement runs in its own process (load_child.ts),
+// because the peak of memory is counted per process. README.md explains the fields.
 
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ import type { LoadInput, LoadMeasurement } from './load_child.ts';
 
 const MIB = 2 ** 20;
 
-/** Folders to load, with the weights' file of each. */
+/** The folders to load, and the weights' file of each. */
 function* checkpoints(
   { model, dir, quick }: BenchOptions,
   note: (text: string) => void,
@@ -34,8 +34,8 @@ function* checkpoints(
 }
 
 /**
- * Two starts, the first with nothing that the driver has compiled before; null where the driver
- * keeps nothing, or not where it is told.
+ * Starts twice with an empty driver cache: the first start compiles everything, the second finds it
+ * cached. Null if the driver has no cache on disk or ignores the folder given.
  */
 async function startTwice(
   measure: (more: Partial<LoadInput>) => Promise<LoadMeasurement>,
@@ -114,7 +114,7 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
 
 export const load: Suite = {
   name: 'load',
-  about: 'weights from the file to the GPU: time over that of merely reading the file, and memory',
+  about: 'weights from the file to the GPU: time compared with only reading the file, and memory',
   columns: [
     'model',
     'dtype',

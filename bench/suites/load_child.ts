@@ -1,6 +1,6 @@
-// One measurement of the suite `load`, in a process of its own: reads the file, then loads the
-// model, compares weights on the GPU with the file, and only then tells its parent how long it
-// took. Memory is the kernel's own count on Linux, and sampled elsewhere.
+// One measurement of the suite `load`, in its own process: reads the file, then loads the model,
+// compares weights on the GPU with the file, and only then sends the times to its parent. Memory is
+// counted by the operating system on Linux and sampled elsewhere.
 
 import { spawnSync } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, writeFileSync } from 'node:fs';
@@ -21,22 +21,22 @@ export interface LoadInput {
   /** The weights' file in it. */
   readonly file: string;
   readonly dtype: 'float16' | 'float32';
-  /** Have the system forget the file's content before it is read, and again before it is loaded. */
+  /** Drop the file from the system's cache before it is read, and again before it is loaded. */
   readonly cold: boolean;
-  /** Where the driver keeps what it has compiled, if not where it does by itself. */
+  /** Folder for the driver's compiled shaders; default: the driver's own. */
   readonly driverCache?: string;
 }
 
 export interface LoadMeasurement {
   readonly adapter: string;
   readonly software: boolean;
-  /** Whether the system did forget the file. */
+  /** Whether the file was really dropped from the cache. */
   readonly cold: boolean;
   /** Reading all of the file, 8 MiB at a time into one buffer. */
   readonly readMs: number;
   /**
-   * From the call of `fromPretrained` until the last weight is on the GPU: opening, reading,
-   * casting, kernels for these compiled.
+   * From the call of `fromPretrained` until the last weight is on the GPU: opening, reading, casting,
+   * and compiling the kernels for that.
    */
   readonly loadMs: number;
   /**
@@ -46,27 +46,27 @@ export interface LoadMeasurement {
   readonly loadCpuMs: number;
   readonly readCpuMs: number;
   /**
-   * From then until `fromPretrained` returned: the kernels of speaking, which compile meanwhile,
-   * run once.
+   * From then until `fromPretrained` returned: the kernels of generation, compiled meanwhile, run
+   * once.
    */
   readonly warmUpMs: number;
   /** Whether the driver has put anything into `driverCache`. */
   readonly driverCached: boolean;
   /**
-   * Bytes of memory above what the process held before loading, at the peak until `loadMs`; on a
-   * software adapter GPU buffers are among them.
+   * Peak of memory during `loadMs`, in bytes above what the process held before loading. On a software
+   * adapter GPU buffers are part of it.
    */
   readonly processPeak: number;
   /**
-   * The same without GPU buffers that are held: with the staging memory of uploads, which is the
-   * driver's.
+   * The same without live GPU buffers on a software adapter. The driver's staging memory for uploads
+   * is still in it.
    */
   readonly hostPeak: number;
   /** `hostPeak` until `fromPretrained` returned, with what compiling takes. */
   readonly hostPeakWithWarmUp: number;
   /**
-   * The peak of anonymous memory until `fromPretrained` returned: what the process allocates
-   * itself. Mesa's lavapipe keeps GPU buffers elsewhere.
+   * Peak of anonymous memory, which the process allocates itself, until `fromPretrained` returned.
+   * Mesa's lavapipe keeps GPU buffers in other memory.
    */
   readonly anonymousPeak: number;
   /** GPU buffers held once the weights are there. */
@@ -101,14 +101,14 @@ function readAll(path: string, buffer: Uint8Array): number {
   return performance.now() - start;
 }
 
-/** Has Linux drop a file from its cache; false where that cannot be asked for. */
+/** Drops a file from Linux's page cache; false on other systems, or if it fails. */
 function forget(path: string): boolean {
   return process.platform === 'linux' && spawnSync('dd', [`if=${path}`, 'iflag=nocache', 'count=0']).status === 0;
 }
 
 /**
- * Bytes of memory held now, of these anonymous ones, and the peak since `resetPeak`; 0 where the
- * kernel does not count it.
+ * Bytes of memory held now, the anonymous part of them, and the peak since `resetPeak`. The last two
+ * are 0 on systems other than Linux.
  */
 function memory(): { now: number; anonymous: number; peak: number } {
   if (process.platform !== 'linux') return { now: process.memoryUsage.rss(), anonymous: 0, peak: 0 };
@@ -117,17 +117,14 @@ function memory(): { now: number; anonymous: number; peak: number } {
   return { now: field('VmRSS'), anonymous: field('RssAnon'), peak: field('VmHWM') };
 }
 
-/**
- * Forgets an earlier peak; where that is not allowed, an earlier peak that was higher counts as
- * this one.
- */
+/** Resets the peak. Where that is not allowed, an earlier, higher peak is reported instead. */
 function resetPeak(): void {
   try {
     if (process.platform === 'linux') writeFileSync('/proc/self/clear_refs', '5');
   } catch {} // a container may forbid it
 }
 
-/** The folder, counting what is read of one of its files. */
+/** The same folder, counting the reads of one of its files. */
 function counted(
   source: ModelSource,
   file: string,
@@ -162,8 +159,8 @@ function counted(
 }
 
 /**
- * Compares matrices of the first and the last layer of the causal stages with the file; gives how
- * many of their bytes, throws where one differs.
+ * Compares the matrices of the first and the last layer of both causal stages with the file. Returns
+ * the number of bytes compared; throws if one differs or nothing could be compared.
  */
 async function check(model: BarkModel, weights: Checkpoint): Promise<number> {
   let compared = 0;
@@ -181,8 +178,7 @@ async function check(model: BarkModel, weights: Checkpoint): Promise<number> {
     }
   };
   for (const stage of ['semantic', 'coarse_acoustics'] as const) {
-    // `use` is for the stages themselves; what they hold on the GPU is nobody's business but a
-    // test's.
+    // `use` is not public in the models; it is reached here to read the weights back.
     const open = model[stage] as unknown as { use(run: (gpt: CausalGpt) => Promise<void>): Promise<void> };
     await open.use(async ({ blocks }) => {
       for (const n of new Set([0, blocks.length - 1])) {
@@ -203,12 +199,12 @@ async function check(model: BarkModel, weights: Checkpoint): Promise<number> {
 
 async function measure({ folder, file, dtype, cold, driverCache }: LoadInput): Promise<LoadMeasurement> {
   const path = join(folder, file);
-  // Mesa's drivers and NVIDIA's on Linux; others keep theirs where no variable reaches, or have
-  // none.
+  // These variables move the cache of Mesa's drivers and of NVIDIA's on Linux. Other drivers have no
+  // such variable, or no cache.
   if (driverCache) process.env['MESA_SHADER_CACHE_DIR'] = process.env['__GL_SHADER_DISK_CACHE_PATH'] = driverCache;
   const buffer = new Uint8Array(CHUNK);
   let forgotten = cold && forget(path);
-  if (!cold) readAll(path, buffer); // so that the next time it comes from memory
+  if (!cold) readAll(path, buffer); // then the measured read comes from the system's cache
   const readCpu = cpuMs();
   const readMs = readAll(path, buffer);
   const readCpuMs = cpuMs() - readCpu;
