@@ -90,14 +90,12 @@ export function layersOf(folder: string): number {
 
 /** Results as a text table, a row for each result; a missing field is '-'. */
 export function table(results: readonly Result[], columns: readonly string[]): string {
-  const cells = [columns, ...results.map((result) => columns.map((column) => `${result[column] ?? '-'}`))];
-  const widths = columns.map((_, i) => Math.max(...cells.map((row) => row[i]!.length)));
-  return cells
-    .map((row) =>
-      row
-        .map((cell, i) => cell.padEnd(widths[i]!))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  return aligned([columns, ...results.map((result) => columns.map((column) => `${result[column] ?? '-'}`))]);
+}
+
+/** Rows of cells as lines of text, each column as wide as its widest cell. */
+export function aligned(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
+  const line = (row: readonly string[]): string => row.map((cell, i) => cell.padEnd(widths[i]!)).join('  ');
+  return rows.map((row) => line(row).trimEnd()).join('\n');
 }

@@ -11,6 +11,7 @@ import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
 import { Device } from '../../runtime/compute/device.ts';
 import { openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
 import { float32ToFloat16 } from '../../runtime/base/half.ts';
+import { cpuMs } from '../measure/gpu_time.ts';
 import { openModelSource } from '../../runtime/sources/open_source.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import type { ByteSource, ModelSource } from '../../runtime/files/model_source.ts';
@@ -81,12 +82,6 @@ export interface LoadMeasurement {
 }
 
 const CHUNK = 8 << 20;
-
-/** Processor time of this process, all threads, in milliseconds. */
-function cpuMs(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-}
 
 function readAll(path: string, buffer: Uint8Array): number {
   const start = performance.now();

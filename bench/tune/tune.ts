@@ -11,7 +11,7 @@ import { rememberTuning, tuningPlace, type Tuning } from '../../runtime/compute/
 import { packageVersion } from '../../runtime/host/version.ts';
 import { readOutput } from '../cases/case.ts';
 import { basisMs, clocked, measure, variantOf } from '../measure/gpu_time.ts';
-import { rounded } from '../measure/harness.ts';
+import { aligned, rounded } from '../measure/harness.ts';
 import { KNOBS, type Knob, type TuneCase } from './tune_cases.ts';
 import { planned, poison, difference, reason } from './plan.ts';
 import { expectTime, inTime } from './deadline.ts';
@@ -269,13 +269,5 @@ export function tuneTable(results: readonly Tuned[]): string {
       measured(r),
     ]),
   ];
-  const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  return aligned(rows);
 }
