@@ -1,4 +1,4 @@
-// The suite `peers` by itself, with what only it can be asked for.
+// The suite `peers` by itself, with the options that only it has.
 //
 //   node --import tsx bench/peers/run.ts --help
 
@@ -11,7 +11,7 @@ import { PEERS, type Peer } from './candidates.ts';
 const USAGE = `usage: node --import tsx bench/peers/run.ts [options]
 
   --json             one JSON object a line
-  --quick            two layers (fine, generate: one), no prefill887, few repetitions, of transformers only its generate as it comes
+  --quick            two layers (fine, generate: one), no prefill887, few repetitions, of transformers only generate, eager
   --model NAME       small (default) or large
   --layers N         default: the model's
   --only LIST        of ${PEERS.join(', ')}; default: both

@@ -21,7 +21,7 @@ const test = suite('bench load');
 const dir = mkdtempSync(join(tmpdir(), 'bark-bench-'));
 test.after(() => rmSync(dir, { recursive: true }));
 
-test('the inventory is that of the released files', () => {
+test('the list of tensors equals that of the released files', () => {
   for (const [model, repo] of [
     ['small', 'bark-small'],
     ['large', 'bark'],
@@ -113,7 +113,7 @@ test('the command prints one object a line, and only needed bytes are read, in p
   assert.is(lines[0]!.bytesRead, lines[1]!.bytesRead);
 });
 
-test('medians', () => {
+test('the median of an odd number of values is the middle one, of an even number the mean of the two in the middle', () => {
   assert.is(median([3, 1, 2]), 2);
   assert.is(median([4, 1, 2, 10]), 3);
 });

@@ -92,7 +92,7 @@ test('a decode step moves hardly more than the weights and the cache that it nee
   await model.close();
 });
 
-test('of the adapter: what it has, halves, and what dispatches cost', async () => {
+test('the suite device reports limits, finds f16 right, and gives positive times', async () => {
   const results: Result[] = [];
   await runDevice(
     TINY,
@@ -109,7 +109,7 @@ test('of the adapter: what it has, halves, and what dispatches cost', async () =
     if (/^(µs|GB|ms)/.test(`${unit}`)) assert.ok(Number(value) > 0, `${probe}: ${value}`);
 });
 
-test("a peer's sentence counts only if it is ours", () => {
+test("a peer's sentence is timed only if its tokens and audio equal ours", () => {
   const same = { device: '', error: 1e-6, semanticTokens: 16, equalSemantic: 1, equalCoarse: 1, equalFine: 1 };
   expectSame(same, 'float32', 'float32', 16);
   expectSame({ ...same, equalSemantic: 0.5, equalFine: 0.99 }, 'float16', 'float32', 16);
@@ -121,7 +121,7 @@ test("a peer's sentence counts only if it is ours", () => {
   assert.throws(() => expectSame(same, 'float32', 'float32', 17), /16 semantic tokens, expected 17/);
 });
 
-test('what is asked for against a peer is said with what was measured', () => {
+test('a result against a peer names its target, the measured ratio, and whether it was met', () => {
   const result = (variant: string, operation: string, ratio: number): Result => ({
     suite: 'peers',
     model: 'small',
@@ -146,7 +146,7 @@ test('a kernel whose traffic is not known is an error', () => {
   assert.throws(() => stepTraffic([{ shader: 'novel_row', bind: {}, grid: [1] }], 1, 1), /novel_row/);
 });
 
-test('what is made where it is read does not depend on how it is read', async () => {
+test('synthetic weights have the same bytes whether read whole or in parts', async () => {
   const weights = await openCheckpoint(syntheticSource(MODELS.tiny));
   const name = 'semantic.input_embeds_layer.weight'; // longer than the block that values are cut from
   const whole = await weights.read(name);

@@ -80,7 +80,7 @@ async function tuned(knobs: readonly Knob[], options: TuneOptions = {}): Promise
   return { results, file };
 }
 
-test('what is wrong is dropped and told, what is faster chosen and remembered', async () => {
+test('a variant with wrong outputs is dropped and reported, the fastest right one is chosen and stored', async () => {
   const device = await testDevice();
   const { results, file } = await tuned([
     toy('way', 'slow', ['other weights', 'slower', 'other place', 'fast', 'one row less', 'throws', 'slow']),
@@ -164,7 +164,7 @@ test('nothing is measured that could not be remembered', async () => {
   assert.match((error as Error).message, /BARK_TUNING: got off/);
 });
 
-test('there is a choice for each name of the table, and its default is one of its values', async () => {
+test('every kernel choice can be tuned, and its default is one of its values', async () => {
   const device = await testDevice();
   assert.equal(KNOBS.map(({ key }) => key).sort(), Object.keys(choices(device)).sort());
   for (const knob of KNOBS) {
@@ -173,7 +173,7 @@ test('there is a choice for each name of the table, and its default is one of it
   }
 });
 
-test('in earnest', async () => {
+test('no variant of a real kernel differs from its default on this adapter', async () => {
   if (!process.env['BARK_TEST_FULL']) return console.log('skip: tuning in earnest takes 30 s (BARK_TEST_FULL=1)');
   const { results } = await tuned(KNOBS, { seconds: 25 });
   for (const { knob, candidates, chosen } of results) {
