@@ -50,8 +50,8 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     about:
       'subgroup matrices, and the kernels made of them forced (Mesa 26: 8×8×8; else the default adapter where that has them)',
     device: { tuning: { gemm: 'subgroup_matrix', attention: 'subgroup_matrix' } },
-    setupFlag: '--with-matrices',
-    // all that kernels/matrix.ts asks for: Dawn on Metal lacks the second
+    setupFlag: '--with-subgroup-matrices',
+    // all that kernels/common/subgroup_matrix.ts asks for: Dawn on Metal lacks the second
     features: [SUBGROUP_MATRIX_FEATURE, 'subgroup-size-control', 'shader-f16'],
   },
 };
@@ -82,16 +82,18 @@ export function profileLaunch(name: ProfileName): Launch | undefined {
   }
   // Without the driver that set-up fetches the default adapter may still do: a GPU, or a system
   // with Mesa 26. `features` tell.
-  if (name === 'subgroup_matrix' && existsSync(matrixNode()))
-    return { node: matrixNode(), env: { ...launch.env, BARK_TEST_HOST_NODE: process.execPath } };
+  if (name === 'subgroup_matrix' && existsSync(subgroupMatrixNode()))
+    return { node: subgroupMatrixNode(), env: { ...launch.env, BARK_TEST_HOST_NODE: process.execPath } };
   return launch;
 }
 
 /**
- * Where setup/matrix_driver.ts puts its driver; it goes with the packages, outside what git keeps.
+ * Where setup/subgroup_matrix_driver.ts puts its driver; it goes with the packages, outside what git keeps.
  */
-export const MATRIX_FOLDER = fileURLToPath(new URL('../node_modules/.cache/bark-webgpu/mesa-trixie', import.meta.url));
-const matrixNode = (): string => join(MATRIX_FOLDER, 'node');
+export const SUBGROUP_MATRIX_FOLDER = fileURLToPath(
+  new URL('../node_modules/.cache/bark-webgpu/mesa-trixie', import.meta.url),
+);
+const subgroupMatrixNode = (): string => join(SUBGROUP_MATRIX_FOLDER, 'node');
 
 // Where Chromium and Chrome keep it: Debian, Fedora, Chrome's own packages, Ubuntu's snap.
 const CHROMIUMS = [

@@ -5,7 +5,7 @@
 import { pathToFileURL } from 'node:url';
 import type { FileReport, FromWorker } from './run.ts';
 
-// On a driver with a loader of its own (setup/matrix_driver.ts) the running program is that loader;
+// On a driver with a loader of its own (setup/subgroup_matrix_driver.ts) the running program is that loader;
 // tests start children by this name.
 process.execPath = process.env.BARK_TEST_NODE ?? process.execPath;
 

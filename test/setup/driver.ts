@@ -1,7 +1,7 @@
 // Installs a software Vulkan driver (Mesa's lavapipe) where Linux has no WebGPU adapter, through
 // apt on Debian and its relatives; elsewhere it says what to install. With --with-swiftshader it
 // also gets SwiftShader, a second driver that the tests use: no shader-f16, subgroups of 4; with
-// --with-matrices a third, a newer Mesa beside the system's (matrix_driver.ts): subgroup matrices.
+// --with-subgroup-matrices a third, a newer Mesa beside the system's (subgroup_matrix_driver.ts): subgroup matrices.
 // It never removes a package and never touches a source that it did not write. --dry-run prints
 // what it would do; APT_ETC and OS_RELEASE name another /etc/apt and another /etc/os-release (for
 // the tests).
@@ -10,8 +10,14 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { backportsSource, type AptFile } from './apt_sources.ts';
-import { findAdapter, SUBGROUP_MATRIX_FEATURE, MATRIX_FOLDER, profileAdapter, swiftshaderDriver } from '../profiles.ts';
-import { fetchMatrixDriver, SUITES } from './matrix_driver.ts';
+import {
+  findAdapter,
+  SUBGROUP_MATRIX_FEATURE,
+  SUBGROUP_MATRIX_FOLDER,
+  profileAdapter,
+  swiftshaderDriver,
+} from '../profiles.ts';
+import { fetchSubgroupMatrixDriver, SUITES } from './subgroup_matrix_driver.ts';
 
 const APT_ETC = process.env.APT_ETC ?? '/etc/apt';
 const OS_RELEASE = process.env.OS_RELEASE ?? '/etc/os-release';
@@ -186,19 +192,19 @@ function installSwiftshader(): void {
  * A Mesa with subgroup matrices, unpacked beside the system's. A wish too: the profile is left out
  * where it cannot be had, in one line.
  */
-function fetchMatrices(): void {
+function fetchSubgroupMatrices(): void {
   if (profileAdapter('subgroup_matrix')) return;
   const without = 'tests run without the profile of subgroup matrices';
   const os = osRelease();
   if (process.platform !== 'linux' || os.id !== 'debian')
     return say(`a driver with subgroup matrices is fetched on Debian only; ${without}`);
-  if (dryRun) return say(`would fetch Mesa from ${SUITES.at(-1)} into ${MATRIX_FOLDER}`);
+  if (dryRun) return say(`would fetch Mesa from ${SUITES.at(-1)} into ${SUBGROUP_MATRIX_FOLDER}`);
   say(
-    `fetching a Mesa with subgroup matrices (${SUITES.at(-1)}, 73 MB) into ${MATRIX_FOLDER}; the system's own stays as it is`,
+    `fetching a Mesa with subgroup matrices (${SUITES.at(-1)}, 73 MB) into ${SUBGROUP_MATRIX_FOLDER}; the system's own stays as it is`,
   );
   const start = Date.now();
   try {
-    fetchMatrixDriver(MATRIX_FOLDER, readAptFiles(), os.codename);
+    fetchSubgroupMatrixDriver(SUBGROUP_MATRIX_FOLDER, readAptFiles(), os.codename);
     const adapter = profileAdapter('subgroup_matrix')?.adapter;
     if (!adapter) throw new Error(`it gives no adapter with ${SUBGROUP_MATRIX_FEATURE}`);
     say(`'${adapter.description || adapter.device}' is there after ${((Date.now() - start) / 1000).toFixed(0)} s`);
@@ -222,7 +228,7 @@ try {
     }
   }
   if (process.argv.includes('--with-swiftshader')) installSwiftshader();
-  if (process.argv.includes('--with-matrices')) fetchMatrices();
+  if (process.argv.includes('--with-subgroup-matrices')) fetchSubgroupMatrices();
 } catch (error) {
   if (!(error instanceof Stop)) throw error;
   console.error(`setup: ${error.message}`);

@@ -4,7 +4,7 @@
 // TypeScript, and built-in modules only: it runs before anything is installed, under any shell,
 // Windows included.
 //
-//   node test/setup/setup.mjs [--with-swiftshader] [--with-matrices] [--dry-run]
+//   node test/setup/setup.mjs [--with-swiftshader] [--with-subgroup-matrices] [--dry-run]
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = join(HERE, '..', '..');
 const MIN_NODE = 20;
 
-const MORE_DRIVERS = ['--with-swiftshader', '--with-matrices'];
+const MORE_DRIVERS = ['--with-swiftshader', '--with-subgroup-matrices'];
 const flags = process.argv.slice(2);
 const unknown = flags.find((flag) => ![...MORE_DRIVERS, '--dry-run'].includes(flag));
 if (unknown) stop(`got the flag '${unknown}', expected ${MORE_DRIVERS.join(', ')} or --dry-run.`, 2);

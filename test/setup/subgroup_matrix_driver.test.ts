@@ -19,9 +19,9 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { suitesSource } from './apt_sources.ts';
-import { aptConfig, fetchMatrixDriver, manifest, nodeScript, SUITES } from './matrix_driver.ts';
+import { aptConfig, fetchSubgroupMatrixDriver, manifest, nodeScript, SUITES } from './subgroup_matrix_driver.ts';
 
-const test = suite('matrix_driver');
+const test = suite('subgroup_matrix_driver');
 const folder = mkdtempSync(join(tmpdir(), 'bark-test-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const isLinux = process.platform === 'linux';
@@ -156,7 +156,7 @@ test('what cannot be had leaves nothing behind, and says why in a line', () => {
   const target = join(folder, 'cache', 'mesa');
   const refused = (aptFiles: { path: string; text: string }[], codename: string): string => {
     try {
-      fetchMatrixDriver(target, aptFiles, codename);
+      fetchSubgroupMatrixDriver(target, aptFiles, codename);
     } catch (error) {
       return (error as Error).message;
     }

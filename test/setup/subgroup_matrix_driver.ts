@@ -90,7 +90,7 @@ exec "$here/root/usr/lib/${triplet}/${loader}" --library-path "$here/root/usr/li
 /**
  * Makes `folder`, whole or not at all. Throws an Error that says in one line why it cannot be had.
  */
-export function fetchMatrixDriver(folder: string, aptFiles: readonly AptFile[], codename: string): void {
+export function fetchSubgroupMatrixDriver(folder: string, aptFiles: readonly AptFile[], codename: string): void {
   const architecture = ARCHITECTURES[process.arch];
   if (!architecture) throw new Error(`Debian's packages for '${process.arch}' are not known here`);
   const source = suitesSource(aptFiles, codename, SUITES);
