@@ -1,5 +1,6 @@
-// The folder that a conversion makes: it is built beside its place under a hidden name and renamed
-// at the end, so that it is there whole or not at all.
+// The folder that a conversion writes. It is built beside its final place under a temporary name
+// and renamed once every file is on the disk, so that nobody ever finds half a model there.
+// Node and Deno; a browser has no folders.
 
 import type { Dirent } from 'node:fs';
 import { InputError } from '../../runtime/base/errors.ts';
@@ -7,11 +8,8 @@ import { VOICE_LIST } from '../processor/voice_list.ts';
 
 export const WEIGHTS = 'model.safetensors';
 export const TOKENIZER_FILES = ['tokenizer.json', 'vocab.txt', 'tokenizer_config.json', 'special_tokens_map.json'];
-
 /** All that a folder of ours holds, next to subfolders of .npy files. */
 const OUR_FILES: readonly string[] = ['config.json', 'generation_config.json', WEIGHTS, VOICE_LIST, ...TOKENIZER_FILES];
-
-// The folder that is written.
 
 export interface Place {
   readonly folder: string;

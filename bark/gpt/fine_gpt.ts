@@ -1,5 +1,6 @@
-// The weights of the fine model: eight embedding tables and seven heads around the trunk that all
-// three GPTs share. Reference: HF BarkFineModel.
+// The weights of the fine model: the trunk of gpt.ts, a table of embeddings for each codebook, and
+// heads that share the tables' memory wherever the checkpoint ties them.
+// Reference: HF BarkFineModel (its _tied_weights_keys); suno-ai/bark model_fine.py.
 
 import { bytesPerElement, type Tensor } from '../../runtime/compute/tensor.ts';
 import type { Weights } from '../../runtime/formats/weights.ts';

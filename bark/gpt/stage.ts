@@ -1,25 +1,29 @@
-// What the three GPT stages share: how they are made, and how a run of one is told about and drawn.
+// What Bark's stages have in common: where a stage gets its weights from, how it draws tokens, and
+// how it reports to its caller.
 
 import type { WeightDType } from '../../kernels/upload/upload.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import type { Weights } from '../../runtime/formats/weights.ts';
 
-/** How tokens are drawn; null turns a filter off, a temperature of null draws the likeliest. */
+/** Where a stage lives and where its weights come from. */
+export interface StageOptions {
+  device: Device;
+  /** The checkpoint at this stage's path, for example `weights.at('semantic')`. */
+  weights: Weights;
+  /** How matrices and KV caches are stored on the GPU. */
+  dtype: WeightDType;
+}
+
+/** How tokens are drawn. A filter of null is off; a temperature of null takes the likeliest token. */
 export interface Draw {
   temperature: number | null;
   topK: number | null;
   topP: number | null;
 }
 
+/** How a stage's caller stops it and follows it. */
 export interface StageHooks {
   signal?: AbortSignal | undefined;
-  /** Tokens (or passes) done, of at most `total`. */
+  /** Tokens (fine stage: passes) done, of at most `total`. */
   onProgress?: ((done: number, total: number) => void) | undefined;
-}
-
-export interface StageOptions {
-  device: Device;
-  /** The checkpoint at this model's path. */
-  weights: Weights;
-  dtype: WeightDType;
 }
