@@ -7,11 +7,11 @@
 
 import { writeRow } from '../kernels/state.ts';
 import type { Words } from '../kernels/sample/random.ts';
-import { BarkCausalModel } from './gpt/causal.ts';
+import { CausalStage } from './gpt/causal_stage.ts';
 import type { BarkCoarseConfig } from './config/config.ts';
 import type { BarkCoarseGenerationConfig, BarkGenerationConfig } from './config/generation_config.ts';
 import type { CausalGpt } from './gpt/gpt.ts';
-import { compileSession, createSession, Pacer, warmUp, type Session, type SessionOptions } from './gpt/session.ts';
+import { createSession, Pacer, type Session, type SessionOptions } from './gpt/session.ts';
 import { UnsupportedError } from '../runtime/base/errors.ts';
 import type { Draw, StageHooks, StageOptions } from './gpt/stage.ts';
 
@@ -44,7 +44,7 @@ interface Row {
   readonly length: number; // tokens to draw
 }
 
-export class BarkCoarseModel extends BarkCausalModel {
+export class BarkCoarseModel extends CausalStage {
   readonly generation_config: BarkCoarseGenerationConfig;
   readonly #semanticVocab: number;
   readonly #codebook: number;
@@ -114,16 +114,8 @@ export class BarkCoarseModel extends BarkCausalModel {
     }
   }
 
-  /** Has the driver compile the pipelines of `generate` for one sentence; needs no weights. */
-  async compile(): Promise<void> {
-    await compileSession(this.device, await this.shape(), this.#session(1, 1, IDLE));
-  }
-
-  /** Runs these pipelines once, with nothing to do: some drivers finish compiling only then. */
-  warmUp(): Promise<void> {
-    return this.use(async (gpt) =>
-      warmUp(this.device, await createSession(this.device, gpt, this.#session(1, 1, IDLE))),
-    );
+  protected override idleSession(): SessionOptions {
+    return this.#session(1, 1, IDLE);
   }
 
   #session(batch: number, pitch: number, options: Draw & { strictMask: boolean }): SessionOptions {

@@ -7,6 +7,7 @@ import { withStaging } from '../kernels/upload/cast.ts';
 import type { Words } from '../kernels/sample/random.ts';
 import { sampleCodes, samplingCodesParams, SAMPLING_CODES_WORDS } from '../kernels/sample/sample_codes.ts';
 import { createUniform, writeCall } from '../kernels/state.ts';
+import { toDevice, toShapes } from '../kernels/upload/destination.ts';
 import type { WeightDType } from '../kernels/upload/upload.ts';
 import { Arena } from '../runtime/compute/arena.ts';
 import type { Device } from '../runtime/compute/device.ts';
@@ -14,10 +15,11 @@ import { InputError } from '../runtime/base/errors.ts';
 import { SHAPE_ONLY, type Allocator } from '../runtime/compute/shape_only.ts';
 import { compileAll, record, type Program, type Recorder } from '../runtime/compute/program.ts';
 import { type Tensor } from '../runtime/compute/tensor.ts';
-import { Resident, type LoadProgress } from '../runtime/compute/residency.ts';
+import type { Owner } from '../runtime/compute/ledger.ts';
+import type { LoadProgress } from '../runtime/compute/residency.ts';
+import { ResidentModel } from '../runtime/compute/resident_model.ts';
 import type { Weights } from '../runtime/formats/weights.ts';
 import type { BarkFineConfig } from './config/config.ts';
-import { toGpu, toNowhere } from './gpt/destination.ts';
 import { hostTensor, type HostTensor, type TensorLike } from './gpt/host_tensor.ts';
 import type { BarkGenerationConfig } from './config/generation_config.ts';
 import {
@@ -30,7 +32,7 @@ import {
   type LastRows,
 } from './gpt/gpt.ts';
 import { Pacer } from './gpt/session.ts';
-import type { StageHooks, StageOptions } from './gpt/stage.ts';
+import type { Stage, StageHooks, StageOptions } from './gpt/stage.ts';
 import type { FineGpt } from './gpt/fine_gpt.ts';
 import { loadFineGpt } from './gpt/fine_gpt.ts';
 
@@ -40,40 +42,30 @@ export interface FineOptions extends StageHooks {
   seed: Words;
 }
 
-export class BarkFineModel {
+export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
   readonly config: BarkFineConfig;
   readonly generation_config: BarkGenerationConfig;
   readonly #device: Device;
   readonly #weights: Weights;
   readonly #dtype: WeightDType;
-  readonly #loaded: Resident<FineGpt>;
 
   constructor({ device, weights, dtype }: StageOptions, config: BarkFineConfig, generation: BarkGenerationConfig) {
+    super(device, `${weights.path}.weights`);
     this.#device = device;
     this.#weights = weights;
     this.#dtype = dtype;
-    this.#loaded = new Resident(device, `${weights.path}.weights`, (owner, progress) =>
-      withStaging(device, () => loadFineGpt(toGpu(device, { dtype, owner, ...progress }), weights, config)),
-    );
     this.config = config;
     this.generation_config = generation;
   }
 
-  /** How often `upload` calls `onTensor`. */
+  /** Number of times `upload` calls `onTensor`. */
   get tensors(): number {
     return trunkTensors(this.config) + this.config.n_codes_total;
   }
 
-  /** Brings the weights to the GPU; nothing happens when they are there. */
-  upload(progress: LoadProgress = {}): Promise<void> {
-    return this.#loaded.upload(progress);
-  }
-
-  /**
-   * Frees the weights on the GPU, as soon as nothing runs on them; the next use uploads them again.
-   */
-  unload(): void {
-    this.#loaded.unload();
+  protected override load(owner: Owner, progress: LoadProgress): Promise<FineGpt> {
+    const to = toDevice(this.#device, { dtype: this.#dtype, owner, ...progress });
+    return withStaging(this.#device, () => loadFineGpt(to, this.#weights, this.config));
   }
 
   /**
@@ -128,7 +120,7 @@ export class BarkFineModel {
     progress: LoadProgress,
     run: (window: FineWindow) => Promise<R>,
   ): Promise<R> {
-    return this.#loaded.use(async (gpt) => {
+    return this.use(async (gpt) => {
       const window = new FineWindow(this.#device, gpt, frames, from, this.#dtype, owner);
       try {
         return await run(window);
@@ -141,7 +133,7 @@ export class BarkFineModel {
   /** Has the driver compile the pipelines of `generate`; needs no weights. */
   async compile(): Promise<void> {
     const { fine_acoustics_config, coarse_acoustics_config, codebook_size } = this.generation_config;
-    const gpt = await loadFineGpt(toNowhere(this.#dtype), this.#weights, this.config);
+    const gpt = await loadFineGpt(toShapes(this.#dtype), this.#weights, this.config);
     const tensors = createTensors(
       SHAPE_ONLY,
       gpt,
@@ -150,7 +142,7 @@ export class BarkFineModel {
       this.#dtype,
       'fine_acoustics',
     );
-    const settings = createUniform(SHAPE_ONLY, SAMPLING_CODES_WORDS, 'nowhere', 'sampling');
+    const settings = createUniform(SHAPE_ONLY, SAMPLING_CODES_WORDS, 'shape only', 'sampling');
     await compileAll(this.#device, (r) =>
       recordPass(r, gpt, tensors, coarse_acoustics_config.n_coarse_codebooks, codebook_size, settings),
     );

@@ -26,6 +26,7 @@ import {
 } from './options.ts';
 import { openPretrained, type OpenPretrainedOptions } from './pretrained/pretrained.ts';
 import type { BarkInputs } from './processor/processor.ts';
+import type { Stage } from './gpt/stage.ts';
 import { BarkSemanticModel } from './semantic.ts';
 import { VoicePreset } from './processor/voice_preset.ts';
 import { checkGeneration } from './config/check_generation.ts';
@@ -327,7 +328,7 @@ export class BarkModel {
   async #stage<T>(
     name: 'semantic' | 'coarse' | 'fine' | 'codec',
     timings: GenerateOutput['timings'],
-    stage: { unload(): void },
+    stage: Stage,
     run: () => Promise<T>,
   ): Promise<T> {
     const start = performance.now();
@@ -342,7 +343,7 @@ export class BarkModel {
     }
   }
 
-  get #stages() {
+  get #stages(): readonly Stage[] {
     return [this.semantic, this.coarse_acoustics, this.fine_acoustics, this.codec_model];
   }
 
@@ -363,18 +364,16 @@ export class BarkModel {
       await stage.upload({ signal, onTensor: () => onProgress?.({ stage: 'load', done: ++done, total }) });
   }
 
-  /** Runs all of it once: what drivers put off until then, the first sentence need not wait for. */
+  /** Runs every stage once, so that the first sentence need not wait for what drivers put off. */
   async #warmUp(signal: AbortSignal | undefined): Promise<void> {
-    // One after the other, and settled: each holds a whole cache, which drivers free only when the
-    // work is done.
-    for (const stage of [this.semantic, this.coarse_acoustics, this.fine_acoustics]) {
+    // One stage after the other, and settled: each holds a whole cache, which drivers free only
+    // when the GPU's work on it is done.
+    for (const stage of this.#stages) {
       signal?.throwIfAborted();
       await stage.warmUp();
       await this.device.settle();
     }
-    const { n_fine_codebooks } = this.generation_config.fine_acoustics_config;
-    await this.codec_model.decode({ data: new Int32Array(n_fine_codebooks), shape: [n_fine_codebooks, 1] }, { signal });
-    await this.device.settle();
+    signal?.throwIfAborted();
   }
 
   #histories({ historyPrompt, shape, inputIds, attentionMask }: BarkInputs): (VoicePreset | null)[] {

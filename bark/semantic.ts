@@ -7,10 +7,10 @@ import type { Words } from '../kernels/sample/random.ts';
 import { readRows, writeRow } from '../kernels/state.ts';
 import type { RowRange } from '../kernels/upload/upload.ts';
 import { InputError } from '../runtime/base/errors.ts';
-import { BarkCausalModel } from './gpt/causal.ts';
+import { CausalStage } from './gpt/causal_stage.ts';
 import type { BarkSemanticConfig } from './config/config.ts';
 import type { BarkSemanticGenerationConfig } from './config/generation_config.ts';
-import { compileSession, createSession, Pacer, warmUp, type SessionOptions } from './gpt/session.ts';
+import { createSession, Pacer, type SessionOptions } from './gpt/session.ts';
 import type { CausalGpt } from './gpt/gpt.ts';
 import type { Sampling } from '../kernels/sample/sample.ts';
 import type { Draw, StageHooks, StageOptions } from './gpt/stage.ts';
@@ -47,7 +47,7 @@ const STEPS = 16;
 
 const IDLE = { temperature: null, topK: null, topP: null, minEosP: null, eos: null };
 
-export class BarkSemanticModel extends BarkCausalModel {
+export class BarkSemanticModel extends CausalStage {
   readonly generation_config: BarkSemanticGenerationConfig;
 
   constructor(options: StageOptions, config: BarkSemanticConfig, generation: BarkSemanticGenerationConfig) {
@@ -142,17 +142,8 @@ export class BarkSemanticModel extends BarkCausalModel {
     }
   }
 
-  /** Has the driver compile the pipelines of `generate` for one sentence; needs no weights. */
-  async compile(): Promise<void> {
-    const gpt = await this.shape();
-    await compileSession(this.device, gpt, this.#session(gpt, 1, 1, IDLE));
-  }
-
-  /** Runs these pipelines once, with nothing to do: some drivers finish compiling only then. */
-  warmUp(): Promise<void> {
-    return this.use(async (gpt) =>
-      warmUp(this.device, await createSession(this.device, gpt, this.#session(gpt, 1, 1, IDLE))),
-    );
+  protected override idleSession(gpt: CausalGpt): SessionOptions {
+    return this.#session(gpt, 1, 1, IDLE);
   }
 
   #session(gpt: CausalGpt, batch: number, pitch: number, sampling: Omit<Sampling, 'even' | 'odd'>): SessionOptions {

@@ -8,11 +8,12 @@ import { codebookSum } from '../kernels/codebook_sum/codebook_sum.ts';
 import { conv1d, type Conv1d, type Slice } from '../kernels/conv/conv1d.ts';
 import { convTranspose1d, convTranspose1dTrim, type ConvTranspose1d } from '../kernels/conv/conv_transpose1d.ts';
 import { lstm, type Lstm } from '../kernels/lstm/lstm.ts';
+import type { Destination } from '../kernels/upload/destination.ts';
 import type { Recorder } from '../runtime/compute/program.ts';
 import { reshape, type Tensor } from '../runtime/compute/tensor.ts';
 import type { Weights } from '../runtime/formats/weights.ts';
 import { hopLength, type EncodecConfig } from './config.ts';
-import { loadCodebooks, loadConv1d, loadConvTranspose1d, loadLstm, type Destination } from './weights.ts';
+import { loadCodebooks, loadConv1d, loadConvTranspose1d, loadLstm } from './weights.ts';
 
 /** x + its way through two convolutions, narrower in between. HF: EncodecResnetBlock. */
 export interface ResnetBlock {

@@ -3,19 +3,21 @@
 // It has no encoder yet. Reference: HF EncodecModel.decode for one chunk (24 kHz: no chunking, no
 // loudness scale).
 
+import { toDevice, toShapes } from '../kernels/upload/destination.ts';
 import type { Checkpoint } from '../runtime/formats/checkpoint.ts';
 import { Device } from '../runtime/compute/device.ts';
 import { InputError } from '../runtime/base/errors.ts';
 import { SHAPE_ONLY } from '../runtime/compute/shape_only.ts';
 import { compileAll, record, type Recorder } from '../runtime/compute/program.ts';
-import { Resident, whileCompiling, type LoadProgress } from '../runtime/compute/residency.ts';
+import type { Owner } from '../runtime/compute/ledger.ts';
+import { whileCompiling, type LoadProgress } from '../runtime/compute/residency.ts';
+import { ResidentModel } from '../runtime/compute/resident_model.ts';
 import { openModelSource, type ModelSourceLike } from '../runtime/sources/open_source.ts';
 import type { Tensor } from '../runtime/compute/tensor.ts';
 import { walkWeights, type Weights } from '../runtime/formats/weights.ts';
 import { openCodecCheckpoint, readCodecConfig } from './checkpoint.ts';
 import { hopLength, numQuantizers, type EncodecConfig } from './config.ts';
 import { decode, decoderTensors, loadDecoder, widest, type Decoder } from './decoder.ts';
-import { nowhere, Uploads } from './weights.ts';
 import type { OpenOptions } from '../runtime/files/model_source.ts';
 import type { HubOptions } from '../runtime/sources/hub/settings.ts';
 
@@ -54,27 +56,24 @@ export interface EncodecParts {
   readonly codebooks?: number | undefined;
 }
 
-export class EncodecModel {
+export class EncodecModel extends ResidentModel<Decoder> {
   readonly config: EncodecConfig;
   readonly device: Device;
   /** The most codebooks that codes may have. */
   readonly codebooks: number;
   #owned: { device?: Device; checkpoint?: Checkpoint } = {};
   readonly #weights: Weights;
-  readonly #decoder: Resident<Decoder>;
   #disposed = false;
 
   /** Nothing is read before `upload()` or `decode()`. */
   constructor({ device, config, weights, codebooks = numQuantizers(config) }: EncodecParts) {
+    super(device, 'codec.weights');
     if (!Number.isInteger(codebooks) || codebooks < 1)
       throw new InputError(`EncodecModel: got ${codebooks} codebooks, expected a whole number of at least 1.`);
     this.device = device;
     this.config = config;
     this.codebooks = codebooks;
     this.#weights = weights;
-    this.#decoder = new Resident(device, 'codec.weights', (owner, progress) =>
-      loadDecoder(new Uploads(device, owner, progress), config, weights, codebooks),
-    );
   }
 
   /**
@@ -108,32 +107,35 @@ export class EncodecModel {
     return this.config.sampling_rate;
   }
 
-  /** How often `upload` calls `onTensor`. */
+  /** Number of times `upload` calls `onTensor`. */
   get tensors(): number {
     return decoderTensors(this.config);
   }
 
-  /** Brings the decoder to the GPU; nothing happens when it is there. */
-  async upload(progress: LoadProgress = {}): Promise<void> {
+  protected override load(owner: Owner, progress: LoadProgress): Promise<Decoder> {
+    // The codec is always f32: it is small, and its errors would be heard.
+    const to = toDevice(this.device, { dtype: 'f32', owner, ...progress });
+    return loadDecoder(to, this.config, this.#weights, this.codebooks);
+  }
+
+  /** Brings the decoder to the GPU; does nothing when it is there. */
+  override async upload(progress: LoadProgress = {}): Promise<void> {
     this.#expectLive();
-    await this.#decoder.upload(progress);
+    await super.upload(progress);
   }
 
   /** Has the driver compile the pipelines of `decode`; needs no weights. */
   async compile(): Promise<void> {
-    const decoder = await loadDecoder(nowhere, this.config, this.#weights, this.codebooks);
+    const decoder = await loadDecoder(toShapes('f32'), this.config, this.#weights, this.codebooks);
     await compileAll(
       this.device,
-      (r) => void decode(r, this.config, decoder, SHAPE_ONLY.createTensor([1, this.codebooks, 1], 'u32', 'nowhere')),
+      (r) => void decode(r, this.config, decoder, SHAPE_ONLY.createTensor([1, this.codebooks, 1], 'u32', 'shape only')),
     );
   }
 
-  /**
-   * Frees the decoder on the GPU, as soon as no decoding needs it any more; the next use uploads it
-   * again.
-   */
-  unload(): void {
-    this.#decoder.unload();
+  /** Decodes a single frame: some drivers finish compiling pipelines only when they run. */
+  async warmUp(): Promise<void> {
+    await this.decode({ data: new Int32Array(this.codebooks), shape: [this.codebooks, 1] });
   }
 
   #expectLive(): void {
@@ -156,7 +158,7 @@ export class EncodecModel {
     const clips = listClips(codes);
     for (const clip of clips) this.#check(clip);
     if (clips.length === 0) return [];
-    return this.#decoder.use((decoder) => this.#decode(decoder, clips, options), { signal });
+    return this.use((decoder) => this.#decode(decoder, clips, options), { signal });
   }
 
   async #decode(

@@ -11,50 +11,15 @@ import {
   type ConvTranspose1d,
 } from '../kernels/conv/conv_transpose1d.ts';
 import { packLstm, recurrentLength, type Lstm, type LstmLayer } from '../kernels/lstm/lstm.ts';
-import type { Device } from '../runtime/compute/device.ts';
-import type { Owner } from '../runtime/compute/ledger.ts';
-import { SHAPE_ONLY } from '../runtime/compute/shape_only.ts';
-import type { LoadProgress } from '../runtime/compute/residency.ts';
+import type { Destination, Packed } from '../kernels/upload/destination.ts';
 import type { Tensor } from '../runtime/compute/tensor.ts';
 import { readFloat32, type Weights } from '../runtime/formats/weights.ts';
 
-type Values = Float32Array | readonly Float32Array[];
-
-/** Where a decoder's tensors go, f32. `values` reads and packs what belongs there. */
-export interface Destination {
-  put(shape: readonly number[], values: () => Promise<Values>, label: string): Promise<Tensor>;
-}
-
-/** Reads nothing: for those who ask for shapes alone. */
-export const nowhere: Destination = {
-  put: async (shape, _values, label) => SHAPE_ONLY.createTensor(shape, 'f32', 'nowhere', label),
-};
-
-/** Puts tensors on a device, booked to `owner`. */
-export class Uploads implements Destination {
-  readonly device: Device;
-  readonly #owner: Owner;
-  readonly #progress: LoadProgress;
-
-  constructor(device: Device, owner: Owner, progress: LoadProgress = {}) {
-    this.device = device;
-    this.#owner = owner;
-    this.#progress = progress;
-  }
-
-  /** A new f32 tensor of this content; throws the signal's reason once it is aborted. */
-  async put(shape: readonly number[], values: () => Promise<Values>, label: string): Promise<Tensor> {
-    const data = await values();
-    this.#progress.signal?.throwIfAborted();
-    const t = this.device.createTensor(shape, 'f32', this.#owner, label);
-    let at = 0;
-    for (const part of data instanceof Float32Array ? [data] : data) {
-      this.device.write(t, part, at);
-      at += part.byteLength;
-    }
-    this.#progress.onTensor?.();
-    return t;
-  }
+/** One more tensor of the decoder, f32. */
+async function put(to: Destination, shape: readonly number[], pack: () => Promise<Packed>, label: string) {
+  const tensor = await to.packed(shape, pack, label);
+  to.arrived();
+  return tensor;
 }
 
 /**
@@ -105,8 +70,8 @@ export async function loadConv1d(
   const bias = () => readFloat32(w.tensor('conv.bias', [outChannels], hint));
   return {
     ...conv,
-    weight: await to.put([kernelSize * inChannels, padTo4(outChannels)], weight, `${w.path}.conv.weight`),
-    bias: await to.put([outChannels], bias, `${w.path}.conv.bias`),
+    weight: await put(to, [kernelSize * inChannels, padTo4(outChannels)], weight, `${w.path}.conv.weight`),
+    bias: await put(to, [outChannels], bias, `${w.path}.conv.bias`),
   };
 }
 
@@ -127,8 +92,8 @@ export async function loadConvTranspose1d(
     packConvTranspose1dBias(await readFloat32(w.tensor('conv.bias', [outChannels], hint)), stride);
   return {
     ...conv,
-    weight: await to.put([convTranspose1dDepth(conv), padTo4(stride * outChannels)], weight, `${w.path}.conv.weight`),
-    bias: await to.put([stride * outChannels], bias, `${w.path}.conv.bias`),
+    weight: await put(to, [convTranspose1dDepth(conv), padTo4(stride * outChannels)], weight, `${w.path}.conv.weight`),
+    bias: await put(to, [stride * outChannels], bias, `${w.path}.conv.bias`),
   };
 }
 
@@ -155,9 +120,9 @@ export async function loadLstm(to: Destination, w: Weights, size: number, layers
   return {
     size,
     layers,
-    input: await to.put([size, 4 * size], packed('input'), `${w.path}.weight_ih_l0`),
-    bias: await to.put([4 * size], packed('bias'), `${w.path}.bias_l0`),
-    recurrent: await to.put([recurrentLength(size, layers)], packed('recurrent'), `${w.path}.weight_hh_l*`),
+    input: await put(to, [size, 4 * size], packed('input'), `${w.path}.weight_ih_l0`),
+    bias: await put(to, [4 * size], packed('bias'), `${w.path}.bias_l0`),
+    recurrent: await put(to, [recurrentLength(size, layers)], packed('recurrent'), `${w.path}.weight_hh_l*`),
   };
 }
 
@@ -179,5 +144,5 @@ export async function loadCodebooks(
       read.push(await readFloat32(w.tensor(`layers.${q}.codebook.embed`, [size, width], hint)));
     return read;
   };
-  return to.put([count, size, width], books, `${w.path}.codebooks`);
+  return put(to, [count, size, width], books, `${w.path}.codebooks`);
 }

@@ -3,6 +3,7 @@
 // BarkCausalModel.
 
 import { withStaging } from '../../kernels/upload/cast.ts';
+import { toDevice, toShapes } from '../../kernels/upload/destination.ts';
 import { uploadMatrix, type WeightDType } from '../../kernels/upload/upload.ts';
 import { createUniform, writeCall } from '../../kernels/state.ts';
 import type { Device } from '../../runtime/compute/device.ts';
@@ -10,10 +11,10 @@ import { InputError } from '../../runtime/base/errors.ts';
 import type { Owner } from '../../runtime/compute/ledger.ts';
 import { record } from '../../runtime/compute/program.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
-import { Resident, type LoadProgress } from '../../runtime/compute/residency.ts';
+import type { LoadProgress } from '../../runtime/compute/residency.ts';
+import { ResidentModel } from '../../runtime/compute/resident_model.ts';
 import { readRows, type TensorRef, type Weights } from '../../runtime/formats/weights.ts';
 import type { BarkSubModelConfig } from '../config/config.ts';
-import { toGpu, toNowhere } from './destination.ts';
 import { hostTensor, type HostTensor, type TensorLike } from './host_tensor.ts';
 import {
   createCache,
@@ -75,66 +76,48 @@ export interface CausalForwardOutputs {
 }
 
 /** A causal model on the GPU, and its whole head once `forward` has asked for it. */
-interface Loaded {
-  readonly gpt: CausalGpt;
+interface Loaded extends CausalGpt {
   readonly owner: Owner;
   wholeHead?: Promise<Pick<Linear, 'weight' | 'bias'>>;
 }
 
-export class BarkCausalModel {
+export class BarkCausalModel extends ResidentModel<Loaded> {
   readonly config: BarkSubModelConfig;
   protected readonly device: Device;
-  /** The stage's name in the checkpoint, the ledger and errors. */
+  /** The stage's name in the checkpoint, the memory report and error messages. */
   protected readonly stage: string;
   readonly #weights: Weights;
   readonly #dtype: WeightDType;
   readonly #rows: Rows;
-  readonly #loaded: Resident<Loaded>;
 
   /** `rows`: the rows of table and head that generation can meet; only these are uploaded. */
   constructor({ device, weights, dtype }: StageOptions, config: BarkSubModelConfig, rows: Rows) {
+    super(device, `${weights.path}.weights`);
     this.device = device;
     this.config = config;
     this.stage = weights.path;
     this.#weights = weights;
     this.#dtype = dtype;
     this.#rows = rows;
-    this.#loaded = new Resident(device, `${weights.path}.weights`, async (owner, progress) => ({
-      gpt: await withStaging(device, () =>
-        loadCausalGpt(toGpu(device, { dtype, owner, ...progress }), weights, config, rows),
-      ),
-      owner,
-    }));
   }
 
-  /** How often `upload` calls `onTensor`. */
+  /** Number of times `upload` calls `onTensor`. */
   get tensors(): number {
     return trunkTensors(this.config) + 1;
   }
 
-  /** Brings the weights to the GPU; nothing happens when they are there. */
-  upload(progress: LoadProgress = {}): Promise<void> {
-    return this.#loaded.upload(progress);
+  protected override async load(owner: Owner, progress: LoadProgress): Promise<Loaded> {
+    const to = toDevice(this.device, { dtype: this.#dtype, owner, ...progress });
+    const gpt = await withStaging(this.device, () => loadCausalGpt(to, this.#weights, this.config, this.#rows));
+    return { ...gpt, owner };
   }
 
   /**
-   * Frees the weights on the GPU, as soon as nothing runs on them; the next use uploads them again.
-   */
-  unload(): void {
-    this.#loaded.unload();
-  }
-
-  /** Runs on the weights, which come if they are not there and stay meanwhile. */
-  protected use<R>(run: (gpt: CausalGpt) => Promise<R>, progress: LoadProgress = {}): Promise<R> {
-    return this.#loaded.use(({ gpt }) => run(gpt), progress);
-  }
-
-  /**
-   * The model without its weights, to see what it will need. Throws `WeightsError` where the
-   * checkpoint has not what it should.
+   * The model with shapes and without weights, to compile its pipelines. Throws `WeightsError` for
+   * a tensor that the checkpoint lacks or has in another shape.
    */
   protected shape(): Promise<CausalGpt> {
-    return loadCausalGpt(toNowhere(this.#dtype), this.#weights, this.config, this.#rows);
+    return loadCausalGpt(toShapes(this.#dtype), this.#weights, this.config, this.#rows);
   }
 
   protected get table(): TensorRef {
@@ -191,11 +174,11 @@ export class BarkCausalModel {
       );
 
     const rows = inputIds ? await this.embed(given.data) : Float32Array.from(given.data); // (B, T, H)
-    return this.#loaded.use((loaded) => this.#forward(loaded, rows, [B, T], pastKeyValues, useCache));
+    return this.use((loaded) => this.#forward(loaded, rows, [B, T], pastKeyValues, useCache));
   }
 
   async #forward(
-    loaded: Loaded,
+    gpt: Loaded,
     rows: Float32Array,
     [B, T]: [number, number],
     past: PastKeyValues | undefined,
@@ -203,8 +186,7 @@ export class BarkCausalModel {
   ): Promise<CausalForwardOutputs> {
     const { hidden_size: H, block_size, output_vocab_size: V } = this.config;
     const { device } = this;
-    const { gpt } = loaded;
-    const head = await (loaded.wholeHead ??= this.#wholeHead(loaded));
+    const head = await (gpt.wholeHead ??= this.#wholeHead(gpt));
     const start = past?.length ?? 0;
     const owner = { name: `${this.stage}.forward` }; // an object: what this call makes, and no other's
     const cacheOwner = { name: owner.name };
@@ -251,9 +233,9 @@ export class BarkCausalModel {
     }
   }
 
-  async #wholeHead({ gpt, owner }: Loaded): Promise<Pick<Linear, 'weight' | 'bias'>> {
+  async #wholeHead({ head, owner }: Loaded): Promise<Pick<Linear, 'weight' | 'bias'>> {
     const { output_vocab_size: V, hidden_size: H } = this.config;
-    if (gpt.head.weight.shape[0] === V) return gpt.head;
+    if (head.weight.shape[0] === V) return head;
     const ref = this.#weights.tensor('lm_head.weight', [V, H], 'output_vocab_size');
     return { weight: await uploadMatrix(this.device, ref, { dtype: this.#dtype, owner }), bias: null };
   }

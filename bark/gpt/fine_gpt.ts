@@ -2,10 +2,10 @@
 // heads that share the tables' memory wherever the checkpoint ties them.
 // Reference: HF BarkFineModel (its _tied_weights_keys); suno-ai/bark model_fine.py.
 
+import type { Destination } from '../../kernels/upload/destination.ts';
 import { bytesPerElement, type Tensor } from '../../runtime/compute/tensor.ts';
 import type { Weights } from '../../runtime/formats/weights.ts';
 import type { BarkFineConfig } from '../config/config.ts';
-import type { Destination } from './destination.ts';
 import { loadTrunk, type Trunk } from './gpt.ts';
 
 /**

@@ -12,6 +12,7 @@ import { embedding, embeddingDecode } from '../../kernels/embedding/embedding.ts
 import { layerNorm } from '../../kernels/layer_norm/layer_norm.ts';
 import { linear, linearDecode, type RowWindow } from '../../kernels/linear/linear.ts';
 import { qkv, qkvDecode, type LayerCache } from '../../kernels/qkv/qkv.ts';
+import type { Destination } from '../../kernels/upload/destination.ts';
 import type { RowRange, WeightDType } from '../../kernels/upload/upload.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import type { Owner } from '../../runtime/compute/ledger.ts';
@@ -20,7 +21,6 @@ import type { Recorder } from '../../runtime/compute/program.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import type { Weights } from '../../runtime/formats/weights.ts';
 import type { BarkSubModelConfig } from '../config/config.ts';
-import type { Destination } from './destination.ts';
 import type { Linear, Norm } from '../../kernels/common/products.ts';
 
 // ---------------------------------------------------------------------------------------------------- weights

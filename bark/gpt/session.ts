@@ -86,9 +86,9 @@ const recordPrefill = (r: Recorder, gpt: CausalGpt, { cache, call, promptIds, pr
 /** Has the driver compile what such a session will run; `gpt` needs no weights. */
 export async function compileSession(device: Device, gpt: CausalGpt, options: SessionOptions): Promise<void> {
   const tensors = createTensors(SHAPE_ONLY, gpt, options, {
-    cache: 'nowhere',
-    state: 'nowhere',
-    activations: 'nowhere',
+    cache: 'shape only',
+    state: 'shape only',
+    activations: 'shape only',
   });
   await compileAll(device, (r) => {
     recordStep(r, gpt, tensors, options.window);
@@ -146,7 +146,7 @@ export async function createSession(device: Device, gpt: CausalGpt, options: Ses
  * Runs both programs with nothing to do, so that the driver has compiled their shaders before the
  * first sentence; frees the session.
  */
-export function warmUp(device: Device, session: Session): void {
+export function warmUpSession(device: Device, session: Session): void {
   const idle = { token: 0, position: 0, step: 0, done: true, seed: [0, 0] as const, limit: 0, base: 0 };
   writeRow(device, session.state, 0, idle);
   session.prefill(0, 0);

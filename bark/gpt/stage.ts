@@ -3,7 +3,25 @@
 
 import type { WeightDType } from '../../kernels/upload/upload.ts';
 import type { Device } from '../../runtime/compute/device.ts';
+import type { LoadProgress } from '../../runtime/compute/residency.ts';
 import type { Weights } from '../../runtime/formats/weights.ts';
+
+/**
+ * What `BarkModel` does with each of its four stages, whatever they compute: the three GPTs and the
+ * codec.
+ */
+export interface Stage {
+  /** Number of times `upload` calls `onTensor`; the stage's share of the progress bar's total. */
+  readonly tensors: number;
+  /** Has the driver compile every pipeline that `generate` or `decode` will need; no weights needed. */
+  compile(): Promise<void>;
+  /** Runs these pipelines once on next to nothing: some drivers finish compiling only then. */
+  warmUp(): Promise<void>;
+  /** Brings the weights to the GPU; does nothing when they are there. */
+  upload(progress?: LoadProgress): Promise<void>;
+  /** Frees the weights as soon as nothing runs on them; the next use uploads them again. */
+  unload(): void;
+}
 
 /** Where a stage lives and where its weights come from. */
 export interface StageOptions {

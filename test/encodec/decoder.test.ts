@@ -8,7 +8,7 @@ import * as assert from 'uvu/assert';
 import { EncodecConfig, hopLength } from '../../encodec/config.ts';
 import { decode, loadDecoder } from '../../encodec/decoder.ts';
 import { EncodecModel } from '../../encodec/model.ts';
-import { Uploads } from '../../encodec/weights.ts';
+import { toDevice } from '../../kernels/upload/destination.ts';
 import { record } from '../../runtime/compute/program.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { walkWeights } from '../../runtime/formats/weights.ts';
@@ -50,9 +50,8 @@ async function stagesOf(
   options: { sliceFrames?: number } = {},
 ): Promise<Map<string, Float32Array>> {
   const config = EncodecConfig.fromJSON(codec.config.codec_config);
-  const uploads = new Uploads(device, OWNER);
   const decoder = await loadDecoder(
-    uploads,
+    toDevice(device, { dtype: 'f32', owner: OWNER }),
     config,
     walkWeights(formulaWeights(codec.config, codec.formula)).at('codec_model'),
     codes.length,
