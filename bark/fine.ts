@@ -233,7 +233,7 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
  * Windows of M frames over `total`: where each starts, and from which of its frames on it draws;
  * earlier ones are context.
  */
-export function fineWindows(
+function fineWindows(
   T: number,
   past: number,
   total: number,

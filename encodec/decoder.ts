@@ -16,13 +16,13 @@ import { hopLength, type EncodecConfig } from './config.ts';
 import { loadCodebooks, loadConv1d, loadConvTranspose1d, loadLstm } from './weights.ts';
 
 /** x + its way through two convolutions, narrower in between. HF: EncodecResnetBlock. */
-export interface ResnetBlock {
+interface ResnetBlock {
   readonly narrow: Conv1d; // C → C / compress, residual_kernel_size, dilated
   readonly widen: Conv1d; // C / compress → C, kernel 1
   readonly shortcut: Conv1d | null; // C → C, kernel 1; null: x itself
 }
 
-export interface Upsampling {
+interface Upsampling {
   readonly conv: ConvTranspose1d; // C → C / 2, stride ratio
   readonly blocks: readonly ResnetBlock[]; // num_residual_layers
 }

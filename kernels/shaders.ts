@@ -7,7 +7,7 @@ import { shaders as generated } from './wgsl.gen.ts';
  * A shader as the build writes it: the files that it is made of, each of which is shared with the
  * shaders that include it too, and which lines of them follow each other.
  */
-export type WrittenShader = Omit<Shader, 'code'> & { readonly sources: Readonly<Record<string, string>> };
+type WrittenShader = Omit<Shader, 'code'> & { readonly sources: Readonly<Record<string, string>> };
 
 const written = generated as Record<string, WrittenShader>;
 const assembled = new Map<string, Shader>();

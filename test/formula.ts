@@ -35,14 +35,14 @@ export interface FormulaOptions extends Formula {
 }
 
 /** FNV-1a, 32 bit, over the UTF-8 bytes. */
-export function fnv1a(text: string): number {
+function fnv1a(text: string): number {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
   return hash >>> 0;
 }
 
 /** Murmur3's finalizer of (hash + i · golden ratio), as an unsigned 32-bit number. */
-export function mix(hash: number, i: number): number {
+function mix(hash: number, i: number): number {
   let x = (hash + Math.imul(i, 0x9e3779b9)) | 0;
   x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
   x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);

@@ -73,7 +73,7 @@ export interface Launch {
 }
 
 /** Undefined where the machine lacks the profile's driver. */
-export function profileLaunch(name: ProfileName): Launch | undefined {
+function profileLaunch(name: ProfileName): Launch | undefined {
   const launch = { node: process.execPath, env: { BARK_TEST_PROFILE: name } };
   if (name === 'swiftshader') {
     const file = swiftshaderDriver();

@@ -48,7 +48,7 @@ export interface BarkCoarseGenerationConfig extends SamplingConfig {
   sliding_window_len: number;
 }
 
-export interface BarkFineGenerationConfig {
+interface BarkFineGenerationConfig {
   /** null, and in the reference also exactly 1, take the likeliest code. */
   temperature: number | null;
   /** Frames. */

@@ -25,7 +25,7 @@ import type { Linear, Norm } from '../../kernels/common/products.ts';
 
 // ---------------------------------------------------------------------------------------------------- weights
 
-export interface Block {
+interface Block {
   readonly attnIn: Linear; //  (3H, H) queries, keys, values; behind layernorm_1
   readonly attnOut: Linear; // (H, H)
   readonly mlpIn: Linear; //   (4H, H) behind layernorm_2
@@ -200,7 +200,7 @@ export interface RunOptions {
  * Many positions of one sentence through the blocks, x (M, H) in place; keys and values go to row
  * call.slot of the cache from call.start on.
  */
-export function runBlocks(
+function runBlocks(
   r: Recorder,
   gpt: Trunk,
   x: Tensor,

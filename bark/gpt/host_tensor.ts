@@ -9,7 +9,7 @@ export interface HostTensor<T extends ArrayLike<number> = Float32Array> {
 }
 
 /** Numbers, or equally long lists of them, as deep as the tensor has dimensions. */
-export type NestedNumbers = ArrayLike<number> | readonly NestedNumbers[];
+type NestedNumbers = ArrayLike<number> | readonly NestedNumbers[];
 
 export type TensorLike = HostTensor<ArrayLike<number>> | NestedNumbers;
 

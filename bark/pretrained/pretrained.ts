@@ -159,7 +159,7 @@ const PUBLISHED_SAMPLING = {
 };
 
 /** A codec whose config is read. */
-export interface Codec {
+interface Codec {
   readonly source: ModelSource;
   readonly config: EncodecConfig;
   /** The codec's weights under the names of HF's EncodecModel. */

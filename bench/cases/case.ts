@@ -11,7 +11,7 @@ import type { Tensor } from '../../runtime/compute/tensor.ts';
  * One output element, by its index in the output: its value in f64, and Σ|addends| of the sum behind
  * it, which the rounding error of f32 grows with.
  */
-export interface Expected {
+interface Expected {
   readonly at: number;
   readonly value: number;
   readonly size: number;
@@ -39,7 +39,7 @@ export interface Case {
 export type MakeCase = (owner: { name: string }) => Promise<Case>;
 
 /** Outputs of a case that are checked, at most. */
-export const SAMPLES = 16;
+const SAMPLES = 16;
 
 /** `SAMPLES` indices below `n`, the first and the last among them. */
 export const places = (n: number): number[] =>

@@ -10,7 +10,7 @@ import { lstm } from '../../kernels/lstm/reference.ts';
 import { codebookSum } from '../../kernels/codebook_sum/reference.ts';
 
 /** Frames that `checkAudio` computes. */
-export const CHECKED_FRAMES = 8;
+const CHECKED_FRAMES = 8;
 
 /** Samples of codes (Q, T), row-major. */
 async function decodeReference(

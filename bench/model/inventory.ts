@@ -36,7 +36,7 @@ export type ModelName = keyof typeof MODELS;
 export const isModelName = (name: string): name is ModelName => Object.hasOwn(MODELS, name);
 
 /** input_vocab_size and output_vocab_size of the stages. */
-export const VOCAB = {
+const VOCAB = {
   semantic: [129600, 10048],
   coarse_acoustics: [12096, 12096],
   fine_acoustics: [1056, 1056],

@@ -196,7 +196,7 @@ async function checkFine(fine: BarkFineModel, codes: Int32Array, C: number, M: n
   }
 }
 
-export async function runStages(
+async function runStages(
   options: BenchOptions,
   emit: (result: Result) => void,
   note: (text: string) => void,

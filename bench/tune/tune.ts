@@ -18,7 +18,7 @@ import { expectTime, inTime } from './deadline.ts';
 
 type Value = string | number;
 
-export interface Candidate {
+interface Candidate {
   readonly value: Value;
   /** Milliseconds of all cases together, as `basisMs` counts them; null if not timed. */
   readonly ms: number | null;

@@ -26,7 +26,7 @@ interface Owner {
 }
 
 /** Makes a case; its tensors belong to `owner` and are freed together. */
-export type MakeTuneCase = (device: Device, owner: Owner) => TuneCase;
+type MakeTuneCase = (device: Device, owner: Owner) => TuneCase;
 
 /** One choice: its name in the tuning file, its possible values, the present one, and its work. */
 export interface Knob {

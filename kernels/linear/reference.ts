@@ -10,7 +10,7 @@ export interface Sized {
 }
 
 /** erf by its all-positive series e^{-x²}·2/√π·Σ 2ⁿx^{2n+1}/(2n+1)!!, to f64. */
-export function erf(x: number): number {
+function erf(x: number): number {
   const z = Math.abs(x);
   if (z > 6) return Math.sign(x);
   let term = z;

@@ -10,7 +10,7 @@ export interface Filters {
   topP: number | null;
 }
 
-export function softmax(scores: ArrayLike<number>): Float64Array {
+function softmax(scores: ArrayLike<number>): Float64Array {
   const top = Array.from(scores).reduce((a, b) => Math.max(a, b), -Infinity);
   const e = Float64Array.from(scores, (s) => Math.exp(s - top));
   const sum = e.reduce((a, b) => a + b, 0);

@@ -59,7 +59,7 @@ export function safetensorsLayout(
 }
 
 /** Bytes of a whole tensor. */
-export function byteCount({ dtype, shape }: Pick<TensorToWrite, 'dtype' | 'shape'>): number {
+function byteCount({ dtype, shape }: Pick<TensorToWrite, 'dtype' | 'shape'>): number {
   return shape.reduce((product, size) => product * size, itemBytes[dtype]);
 }
 

@@ -20,7 +20,7 @@ import { WeightsError } from '../base/errors.ts';
 import { shown } from '../base/messages.ts';
 import type { ByteSource } from '../files/model_source.ts';
 
-export interface ZipMember {
+interface ZipMember {
   readonly name: string;
   /**
    * Bytes of its content, as the directory says; for a deflated one nothing has shown yet that this

@@ -6,7 +6,7 @@ import { host } from './platform.ts';
 
 const NAME = 'bark-webgpu';
 
-export interface PackageJson {
+interface PackageJson {
   readonly name: string;
   readonly version: string;
 }

@@ -117,10 +117,7 @@ export async function encodeRun(
 /**
  * Codes (2, T), row-major, of transformers' interleaved coarse ids: as its fine stage reads them.
  */
-export function coarseCodes(
-  ids: readonly number[],
-  { generation_config }: Pick<BarkModel, 'generation_config'>,
-): number[] {
+function coarseCodes(ids: readonly number[], { generation_config }: Pick<BarkModel, 'generation_config'>): number[] {
   const {
     codebook_size,
     semantic_config: { semantic_vocab_size },

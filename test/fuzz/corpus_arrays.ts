@@ -9,7 +9,7 @@ import { own, noise, fixtures, texts } from './corpus_parts.ts';
 // JSON files: the parts are between all punctuation.
 // NumPy.
 
-export function npy(
+function npy(
   descr: string,
   shape: readonly number[],
   data: Uint8Array,

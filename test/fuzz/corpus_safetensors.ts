@@ -29,7 +29,7 @@ export const JSON_TOKENS = texts(
 
 // Safetensors.
 
-export function safetensors(
+function safetensors(
   tensors: Readonly<Record<string, { dtype: string; shape: number[]; bytes: number }>>,
   { metadata, pad = 0 }: { metadata?: Record<string, string>; pad?: number } = {},
 ): Uint8Array {
@@ -91,7 +91,7 @@ export function safetensorsCorpus(): Corpus {
 
 // JSON files: the parts are between all punctuation.
 
-export function jsonSample(name: string, bytes: Uint8Array): Sample {
+function jsonSample(name: string, bytes: Uint8Array): Sample {
   const cuts = [0];
   bytes.forEach((byte, at) => '{}[]:,"'.includes(String.fromCharCode(byte)) && cuts.push(at));
   return { name, bytes: own(bytes), cuts: [...cuts, bytes.length], fields: [], json: true };
@@ -104,7 +104,7 @@ export const jsonCorpus = (...files: [string, Uint8Array][]): Corpus => ({
 
 // Safetensors.
 
-export function safetensorsSample({ name, bytes }: { name: string; bytes: Uint8Array }): Sample {
+function safetensorsSample({ name, bytes }: { name: string; bytes: Uint8Array }): Sample {
   const dataStart = 8 + Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   const cuts = [0, 1, 7, 8];
   for (let at = 8; at < dataStart; at++) if ('{}[]:,"'.includes(String.fromCharCode(bytes[at]!))) cuts.push(at);

@@ -34,11 +34,11 @@ export function countedSource(bytes: Uint8Array, label = 'file'): CountedSource 
   };
 }
 
-export const READ_AGAIN = 80; // times the file's size that a reader and the check together may ask for
-export const READ_ANYWAY = 8 * 2 ** 20;
+const READ_AGAIN = 80; // times the file's size that a reader and the check together may ask for
+const READ_ANYWAY = 8 * 2 ** 20;
 
 /**
  * Thrown where a reader asks for more than a sound one needs: not one of the library's errors, so
  * it is a failure.
  */
-export class GreedyError extends Error {}
+class GreedyError extends Error {}

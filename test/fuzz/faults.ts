@@ -22,7 +22,7 @@ async function goodArrays(): Promise<Set<string>> {
   return all;
 }
 
-export let good: Promise<Set<string>> | undefined;
+let good: Promise<Set<string>> | undefined;
 
 export async function arraysFault(arrays: Iterable<IntegerArray>): Promise<string | undefined> {
   good ??= goodArrays();

@@ -33,7 +33,7 @@ export interface Mutant {
 const BYTES = [0, 1, 0x7f, 0x80, 0xff, 0x20, 0x30, 0x22];
 
 /** Sizes and offsets that readers trip over, those near `size` included. */
-export function oddIntegers(size: number): bigint[] {
+function oddIntegers(size: number): bigint[] {
   const about = (exponent: bigint) => [2n ** exponent - 1n, 2n ** exponent, 2n ** exponent + 1n];
   return [0n, 1n, 2n, 0x7fn, 0xffn, 0xffffn, ...about(31n), ...about(32n), ...about(53n), ...about(62n), 2n ** 63n - 1n, 2n ** 63n, 2n ** 64n - 1n,
     BigInt(size), BigInt(size) + 1n, BigInt(Math.max(0, size - 1)), BigInt(size) * 2n]; // prettier-ignore
@@ -42,7 +42,7 @@ export function oddIntegers(size: number): bigint[] {
 const below = (random: Random, n: number) => Math.floor(random() * n);
 const pick = <T>(random: Random, list: readonly T[]): T => list[below(random, list.length)]!;
 
-export function writeField(bytes: Uint8Array, { at, size, big }: Sample['fields'][number], value: bigint): void {
+function writeField(bytes: Uint8Array, { at, size, big }: Sample['fields'][number], value: bigint): void {
   for (let i = 0; i < size && at + i < bytes.length; i++)
     bytes[at + (big ? size - 1 - i : i)] = Number((value >> BigInt(8 * i)) & 0xffn);
 }

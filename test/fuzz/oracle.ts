@@ -5,7 +5,7 @@
 import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
 import type { IntegerArray } from '../../runtime/formats/npy.ts';
 
-export const ITEM_BYTES: Readonly<Record<string, number>> = {
+const ITEM_BYTES: Readonly<Record<string, number>> = {
   BOOL: 1,
   I8: 1,
   U8: 1,

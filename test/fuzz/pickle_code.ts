@@ -65,7 +65,7 @@ export function splitPickle(
   return { cuts, fields, end: Math.min(at, bytes.length) };
 }
 
-export const proto = (version: number) => bytesOf(0x80, version);
+const proto = (version: number) => bytesOf(0x80, version);
 export const global = (module: string, name: string) => bytesOf(`c${module}\n${name}\n`);
 export const stackGlobal = (module: string, name: string) => bytesOf(short(module), short(name), 0x93);
 export const unicode = (text: string) => bytesOf('X', little(encoder.encode(text).length, 4), text);

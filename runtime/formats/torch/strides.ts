@@ -29,7 +29,7 @@ export function reach({ offset, shape, stride }: StridedView): number {
  * The same view with as few axes as possible: none of one element, and no two that one stride can
  * walk.
  */
-export function merged({ shape, stride }: Pick<StridedView, 'shape' | 'stride'>): { size: number; stride: number }[] {
+function merged({ shape, stride }: Pick<StridedView, 'shape' | 'stride'>): { size: number; stride: number }[] {
   const axes: { size: number; stride: number }[] = [];
   shape.forEach((size, axis) => {
     const step = stride[axis]!;

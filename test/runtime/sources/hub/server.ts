@@ -35,7 +35,7 @@ export interface Repo {
   resolveCache?: boolean;
 }
 
-export interface LoggedRequest {
+interface LoggedRequest {
   readonly method: string;
   readonly port: Port;
   readonly path: string;
