@@ -75,6 +75,7 @@ test('a browser is asked for nothing of Node', async () => {
     Object.values(metafile!.outputs).flatMap((output) => output.imports),
     [],
   );
+  assert.ok(outputFiles![0]!.contents.length <= 480_000, `${outputFiles![0]!.contents.length} bytes`);
   assert.not.match(outputFiles![0]!.text, /\bfrom\s*["']node:|import\s*\(?["']node:|require\(["']node:/);
   // Bundlers that do not know the browser's door meet Node's modules only behind import().
   const host = await build({

@@ -24,7 +24,7 @@ export interface BarkInputs {
   inputIds: Int32Array<ArrayBuffer>;
   /** 1 where `inputIds` is text, 0 where it is padding [B, W]. */
   attentionMask: Int32Array<ArrayBuffer>;
-  /** [B, W]: texts, and tokens of a row. */
+  /** (B, W): B texts, W tokens a row. */
   shape: [number, number];
   /** One voice for all rows, or one for each (null for none). */
   historyPrompt?: VoicePreset | (VoicePreset | null)[];
