@@ -1,5 +1,7 @@
-// GELU in its exact form, 0.5·x·(1 + erf(x/√2)), as torch nn.GELU() computes it. WGSL has no erf:
-// Abramowitz & Stegun 7.1.26, |error| ≤ 1.5e-7.
+// The exact GELU, 0.5 · x · (1 + erf(x / √2)), as torch nn.GELU() computes it.
+// WGSL has no erf, so this uses Abramowitz & Stegun 7.1.26, whose error is at most 1.5e-7.
+
+/// GELU of each component.
 fn gelu(v: vec4<f32>) -> vec4<f32> {
   let z = abs(v) * 0.7071067811865476;
   let t = 1.0 / (1.0 + 0.3275911 * z);

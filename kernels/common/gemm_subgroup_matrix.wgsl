@@ -1,46 +1,53 @@
-// The product of many rows on the matrix unit: out[m, n] = Σ_k a[m, k] · W[n, k], a rounded to f16,
-// W stored as f16, sums in f32.
-// A workgroup is SUBGROUPS_M × SUBGROUPS_N subgroups, each with 2 × ACROSS matrices of sums in
-// registers. Operands pass through workgroup memory, 32 columns at a time; what the next step needs
-// is loaded into registers before this step multiplies, and put down after it, in the other of two
-// buffers if both fit. A row there is 4 vec4s and one of padding: eight rows that are read together
-// then lie in different banks. The sums are named, and not an array, because a driver that does not
-// unroll a loop over them would keep them in memory.
-// The file that includes this declares `x`, `w`, `sizes`, `call` (N is a multiple of 4), and gives
-//   store(m, n, value)          out[m, n … n+3] = value; n is a multiple of 4 and may pass N - 1
+// GEMM as common/gemm.wgsl on the subgroup's matrix unit (common/subgroup_matrix.wgsl says which
+// adapters): out[m, n] = Σ_k a[m, k] · W[n, k], a rounded to f16, W stored as f16, sums in f32.
+//
+// - A workgroup is SUBGROUPS_M × SUBGROUPS_N subgroups, each with 2 × ACROSS matrices of sums in
+//   registers.
+// - Operands pass through workgroup memory, a tile of 32 columns at a time. The next tile is loaded
+//   into registers before this one is multiplied, and stored in workgroup memory after that, in the
+//   other of two buffers if both fit.
+// - A row of a tile is 4 vec4s and one of padding, so that eight rows that are read together lie in
+//   different banks.
+// - The sums are named variables and not an array, because a driver that does not unroll a loop
+//   over an array would keep it in memory.
+//
+// The file that includes this declares x (M, K), w (N, K), `sizes` and `call`, where N is a
+// multiple of 4, and defines
+//   store(m, n, value)   writes out[m, n … n+3]; n is a multiple of 4 and may pass N − 1
 #include "common/subgroup_matrix.wgsl"
-// Replaced like those of common/matrix.wgsl.
-const SUBGROUPS_M = 2u;
-const SUBGROUPS_N = 4u;
-const ACROSS = 2u;  // 2 or 4
-const BUFFERS = 2u; // 1 or 2
+// Replaced in the text, like those of common/subgroup_matrix.wgsl.
+const SUBGROUPS_M = 2u; // subgroups one below the other
+const SUBGROUPS_N = 4u; // subgroups beside each other
+const ACROSS = 2u;      // matrices of sums of a subgroup beside each other: 2 or 4
+const BUFFERS = 2u;     // tiles in workgroup memory: 1 or 2
 
 const SUBGROUPS = SUBGROUPS_M * SUBGROUPS_N;
 const THREADS = SUBGROUP * SUBGROUPS;
-const TILE_M = SUBGROUPS_M * 2u * MATRIX_M;
-const TILE_N = SUBGROUPS_N * ACROSS * MATRIX_N;
-const EIGHTS = 4u; // of a row, staged at a time
-const ROW = EIGHTS + 1u;
-const BUFFER = (TILE_M + TILE_N) * ROW; // rows of a, then rows of W
+const TILE_M = SUBGROUPS_M * 2u * MATRIX_M;          // rows of a, of a workgroup
+const TILE_N = SUBGROUPS_N * ACROSS * MATRIX_N;      // rows of W, of a workgroup
+const EIGHTS = 4u;                                   // vec4s of eight halves of a row in a tile: 32 columns
+const ROW = EIGHTS + 1u;                             // vec4s from one row of a tile to the next
+const BUFFER = (TILE_M + TILE_N) * ROW;              // vec4s of a tile: rows of a, then rows of W
 const EIGHTS_A = TILE_M * EIGHTS;
 const EIGHTS_W = TILE_N * EIGHTS;
-const SHARE_A = (EIGHTS_A + THREADS - 1u) / THREADS; // of a thread
-const SHARE_W = (EIGHTS_W + THREADS - 1u) / THREADS;
-const QUADS = MATRIX_N / 4u;
-const QUAD_ROW = QUADS + 1u;
-const OUT = MATRIX_M * QUAD_ROW; // one matrix of sums on its way out
+const SHARE_A = (EIGHTS_A + THREADS - 1u) / THREADS; // eights of a that a thread loads
+const SHARE_W = (EIGHTS_W + THREADS - 1u) / THREADS; // eights of W that a thread loads
+const QUADS = MATRIX_N / 4u;                         // vec4s of a row of sums
+const QUAD_ROW = QUADS + 1u;                         // the same with padding
+const OUT = MATRIX_M * QUAD_ROW;                     // vec4s of a matrix of sums in the epilogue
 
 var<workgroup> staged: array<vec4<u32>, max(BUFFERS * BUFFER, SUBGROUPS * OUT)>;
 
-/// What a thread carries from memory to workgroup memory; a stays f32 until it is put down, so that
-/// nothing waits for it before.
+/// What a thread carries from memory to workgroup memory. Values of a are converted to f16 only
+/// when they are stored there, so that no instruction waits for the load before that.
 struct Load {
   lo: array<vec4<f32>, SHARE_A>,
   hi: array<vec4<f32>, SHARE_A>,
   w: array<vec4<u32>, SHARE_W>,
 }
 
-/// Columns 8 · eight …; zeros past K. Rows outside read the last one again; they are not stored.
+/// Loads this thread's share of a tile of both operands, columns 8 · eight … 8 · eight + 31; zeros
+/// past K. Rows past the end read the last one again; they are not stored.
 fn load(tile_m: u32, tile_n: u32, eight: u32, thread: u32) -> Load {
   var l = Load();
   let eights = sizes.k / 8u;
@@ -62,6 +69,7 @@ fn load(tile_m: u32, tile_n: u32, eight: u32, thread: u32) -> Load {
   return l;
 }
 
+/// Stores a loaded share in the buffer at `at`.
 fn put_down(l: Load, at: u32, thread: u32) {
   for (var i = 0u; i < SHARE_A; i++) {
     let item = thread + i * THREADS;
@@ -73,8 +81,10 @@ fn put_down(l: Load, at: u32, thread: u32) {
   }
 }
 
+/// Computes tile (tile_m, tile_n) of the outputs and gives each four of them to `store`.
 fn gemm(tile_m: u32, tile_n: u32, subgroup: u32, thread: u32) {
   let eights = sizes.k / 8u;
+  // This subgroup's first row of a and first row of W within the tile.
   let rows = subgroup / SUBGROUPS_N * 2u * MATRIX_M;
   let columns = subgroup % SUBGROUPS_N * ACROSS * MATRIX_N;
   var c00 = Sum();
@@ -89,7 +99,9 @@ fn gemm(tile_m: u32, tile_n: u32, subgroup: u32, thread: u32) {
   put_down(load(tile_m, tile_n, 0u, thread), at, thread);
   workgroupBarrier();
   for (var eight = 0u; eight < eights; eight += EIGHTS) {
+    // Load the next tile into registers.
     let next = load(tile_m, tile_n, eight + EIGHTS, thread);
+    // Multiply and accumulate this one.
     for (var k = 0u; k < EIGHTS; k += MATRIX_K / 8u) {
       let a = at + rows * ROW + k;
       let b = at + (TILE_M + columns) * ROW + k;
@@ -110,12 +122,14 @@ fn gemm(tile_m: u32, tile_n: u32, subgroup: u32, thread: u32) {
         c13 = multiply(a1, b3, c13);
       }
     }
+    // Store the next tile, in the other buffer if there are two.
     if (BUFFERS == 2u) { at = BUFFER - at; } else { workgroupBarrier(); }
     put_down(next, at, thread);
     workgroupBarrier();
   }
-  // Sums leave through workgroup memory, one matrix of each subgroup at a time, so that the
-  // epilogue stands in the code once. A loop that stays one.
+  // Epilogue. Sums pass through workgroup memory, one matrix of each subgroup at a time, so that
+  // `store` stands in the code once. The bound is a runtime value (2 · ACROSS ≤ K always) so that
+  // the driver cannot unroll the loop.
   let end = min(2u * ACROSS, sizes.k);
   for (var i = 0u; i < end; i++) {
     let out = subgroup * OUT;
@@ -131,7 +145,7 @@ fn gemm(tile_m: u32, tile_n: u32, subgroup: u32, thread: u32) {
     }
     workgroupBarrier();
     for (var j = thread; j < SUBGROUPS * MATRIX_M * QUADS; j += THREADS) {
-      let source = j / (MATRIX_M * QUADS); // the subgroup it comes from
+      let source = j / (MATRIX_M * QUADS); // the subgroup whose matrix this is
       let row = j / QUADS % MATRIX_M;
       let quad = j % QUADS;
       let m = tile_m * TILE_M + (source / SUBGROUPS_N * 2u + i % 2u) * MATRIX_M + row;

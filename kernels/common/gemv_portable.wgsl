@@ -1,15 +1,19 @@
-// Adds the lanes of a group through workgroup memory: core WGSL, for adapters without subgroups.
+// Adds the lanes of a group of common/gemv.wgsl through workgroup memory: core WGSL, for adapters
+// without subgroups. LANES and WG are overrides of common/gemv.wgsl.
 override PARTIALS: u32 = RESULTS * LANES;
 override PARTIAL_MOMENTS: u32 = MOMENTS * LANES;
-var<workgroup> partials: array<vec4<f32>, PARTIALS>; // [result][lane]
+var<workgroup> partials: array<vec4<f32>, PARTIALS>;                // [result][lane]
 var<workgroup> partial_moments: array<vec4<f32>, PARTIAL_MOMENTS>; // [moment][lane]
 
+/// Writes the sums over the group's lanes to `results` and `moments`. Its callers need a barrier
+/// after it.
 fn group_sum(group: u32, lane: u32, s: ptr<function, Sums>, t: ptr<function, Sums>) {
   for (var four = 0u; four < fours(); four++) {
     put(group, lane, four, *s);
     swap(s, t);
   }
   workgroupBarrier();
+  // A thread adds up the lanes of every WG-th result.
   for (var r = group * LANES + lane; r < RESULTS; r += WG) {
     var total = vec4<f32>(0.0);
     for (var l = 0u; l < LANES; l++) { total += partials[r * LANES + l]; }
@@ -24,6 +28,7 @@ fn group_sum(group: u32, lane: u32, s: ptr<function, Sums>, t: ptr<function, Sum
   }
 }
 
+/// Writes one thread's sums of a four to `partials` and `partial_moments`.
 fn put(group: u32, lane: u32, four: u32, s: Sums) {
   let part = group % SPLIT * FOURS + four;
   let at = (part * ROWS + group / SPLIT * R) * LANES + lane;

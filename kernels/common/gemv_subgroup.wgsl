@@ -1,5 +1,8 @@
-// Adds the lanes of a group with subgroupAdd: a group is a subgroup. No barrier until the results
-// are shared.
+// Adds the lanes of a group of common/gemv.wgsl with subgroupAdd, for adapters with subgroups: a
+// group is a subgroup. There is no barrier until the results are shared.
+
+/// Writes the sums over the group's lanes to `results` and `moments`. Its callers need a barrier
+/// after it.
 fn group_sum(group: u32, lane: u32, s: ptr<function, Sums>, t: ptr<function, Sums>) {
   for (var four = 0u; four < fours(); four++) {
     sum_four(group, lane, four, *s);
@@ -7,6 +10,7 @@ fn group_sum(group: u32, lane: u32, s: ptr<function, Sums>, t: ptr<function, Sum
   }
 }
 
+/// The same for the sums of one four.
 fn sum_four(group: u32, lane: u32, four: u32, s: Sums) {
   let part = group % SPLIT * FOURS + four;
   let at = part * ROWS + group / SPLIT * R;
@@ -34,8 +38,8 @@ fn sum_four(group: u32, lane: u32, four: u32, s: Sums) {
   }
 }
 
-/// The sums of as many components as there are rows of x: each costs a shuffle for every power of
-/// two below the lanes.
+/// Σ over the lanes of the first SHARE components; the others are zero. Each component costs a
+/// shuffle for every power of two below the number of lanes.
 fn sum_lanes(v: vec4<f32>) -> vec4<f32> {
   if (SHARE == 1u) { return vec4<f32>(subgroupAdd(v.x), 0.0, 0.0, 0.0); }
   if (SHARE == 2u) { return vec4<f32>(subgroupAdd(v.xy), 0.0, 0.0); }

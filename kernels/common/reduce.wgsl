@@ -1,10 +1,12 @@
-// Sums and maxima over the threads of a workgroup through workgroup memory, in two levels: core
-// WGSL, no subgroups. All threads must call them together; the results are uniform. Two levels, and
-// not a tree, because software drivers compile every barrier, of unrolled loops too, dearly. The
-// includer declares WG, the workgroup size, a multiple of 16.
-const LOWEST = -3.4e38; // stands for -inf, which fast-math drivers assume not to exist
-const PARTS = 16u;
+// Sum and argmax over the threads of a workgroup through workgroup memory: core WGSL, no subgroups.
+// - All threads must call these functions together; the results are uniform.
+// - They reduce in two levels and not in a tree, because software drivers take long to compile
+//   every barrier, those of unrolled loops included.
+// - The file that includes this declares WG, the workgroup size, a multiple of 16.
+const LOWEST = -3.4e38; // stands for −∞, which fast-math drivers assume not to exist
+const PARTS = 16u;      // threads of the first level; the second level is one thread
 
+/// A value and its index.
 struct Best {
   value: f32,
   index: u32,
@@ -13,12 +15,13 @@ var<workgroup> reduce_values: array<f32, WG>;
 var<workgroup> reduce_words: array<u32, WG>;
 var<workgroup> reduced: Best;
 
-/// The one with the larger value; of equal ones the one with the lower index.
+/// The one with the larger value; of equal values the one with the lower index.
 fn better(a: Best, b: Best) -> Best {
   if (b.value > a.value || (b.value == a.value && b.index < a.index)) { return b; }
   return a;
 }
 
+/// Σ of `mine` over all threads.
 fn workgroup_sum(thread: u32, mine: f32) -> f32 {
   reduce_values[thread] = mine;
   workgroupBarrier();
@@ -36,6 +39,7 @@ fn workgroup_sum(thread: u32, mine: f32) -> f32 {
   return workgroupUniformLoad(&reduced).value;
 }
 
+/// The best of `mine` over all threads.
 fn workgroup_argmax(thread: u32, mine: Best) -> Best {
   reduce_values[thread] = mine.value;
   reduce_words[thread] = mine.index;

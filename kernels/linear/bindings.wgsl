@@ -1,4 +1,4 @@
-// What the variants of `linear` for many rows share: bindings and epilogue.
+// Bindings and epilogue of linear.wgsl and linear_simd8.wgsl. M is call.count.
 #include "common/gemm_sizes.wgsl"
 #include "common/weights.wgsl"
 #include "common/gelu.wgsl"
@@ -10,6 +10,7 @@
 @group(0) @binding(4) var<storage, read>       bias: array<f32>;    // (N), unread without sizes.bias
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;       // (M, N)
 
+/// Epilogue: writes y[m, n … n+3] of the product `value`; skips what is outside (M, N).
 fn store(m: u32, n: u32, value: vec4<f32>) {
   if (m >= call.count) { return; }
   var v = value;
@@ -17,7 +18,7 @@ fn store(m: u32, n: u32, value: vec4<f32>) {
     for (var i = 0u; i < 4u; i++) { v[i] += bias[min(n + i, sizes.n - 1u)]; }
   }
   if (sizes.gelu == 1u) { v = gelu(v); }
-  for (var i = 0u; i < min(4u, sizes.n - min(n, sizes.n)); i++) { // N need not be a multiple of 4
+  for (var i = 0u; i < min(4u, sizes.n - min(n, sizes.n)); i++) { // N may not be a multiple of 4
     let at = m * sizes.n + n + i;
     if (sizes.residual == 1u) { y[at] += v[i]; } else { y[at] = v[i]; }
   }

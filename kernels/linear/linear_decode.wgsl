@@ -1,6 +1,8 @@
-// y = act(W · norm(x) + bias), or y += …, for the B rows of a decode step. torch: nn.Linear on one
-// position, LayerNorm folded in.
-// Grid: (⌈COUNT / ROWS⌉, ⌈B / BATCH⌉). Portable: no subgroups.
+// y = act(W · norm(x) + bias), or y += …, for the B rows of x of a decode step. torch: nn.Linear on
+// one position, with the LayerNorm before it folded in (common/gemv.wgsl). Shapes: x (B, K), W (N,
+// K), y (B, count), of which `count` rows of W are computed.
+// Grid: (⌈count / ROWS⌉, ⌈B / BATCH⌉)
+// The base file: portable core WGSL, for adapters without subgroups.
 #include "linear/bindings_decode.wgsl"
 #include "common/gemv_portable.wgsl"
 
@@ -9,8 +11,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let batch = wg.y * BATCH;
   if (all_done(batch)) { return; }
   let first = wg.x * ROWS;
-  let own = terms_ahead(first, thread);
-  walk(offset() + first, batch, thread / LANES, thread % LANES, LANES);
+  // Load the terms early, so that they have arrived when the products are done.
+  let row_terms = terms_ahead(first, thread);
+  gemv(offset() + first, batch, thread / LANES, thread % LANES, LANES);
   workgroupBarrier();
-  store(first, batch, thread, own);
+  store(first, batch, thread, row_terms);
 }

@@ -1,8 +1,10 @@
-// linear_row with subgroupAdd. A group of lanes is a subgroup, whatever its size on the adapter;
-// ROWS follows what choice.ts expects, so where it is another, a subgroup takes several turns or
-// none.
+// As linear_decode.wgsl, as a variant for adapters with subgroups: a group of lanes is a subgroup
+// and subgroupAdd adds them.
+// Grid: (⌈count / ROWS⌉, ⌈B / BATCH⌉)
+// ROWS follows from the subgroup size that kernels/common/choices.ts (subgroupLanes) expects. Where
+// the driver takes another size, a subgroup computes several groups or none.
 enable subgroups;
-// the loop over groups is uniform within a subgroup, which the analysis cannot see
+// The loop over groups is uniform within a subgroup, which the uniformity analysis cannot see.
 diagnostic(off, subgroup_uniformity);
 #include "linear/bindings_decode.wgsl"
 #include "common/gemv_subgroup.wgsl"
@@ -14,8 +16,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let batch = wg.y * BATCH;
   if (all_done(batch)) { return; }
   let first = wg.x * ROWS;
-  let own = terms_ahead(first, thread);
-  for (var group = subgroup; group < GROUPS; group += subgroups) { walk(offset() + first, batch, group, lane, size); }
+  // Load the terms early, so that they have arrived when the products are done.
+  let row_terms = terms_ahead(first, thread);
+  for (var group = subgroup; group < GROUPS; group += subgroups) { gemv(offset() + first, batch, group, lane, size); }
   workgroupBarrier();
-  store(first, batch, thread, own);
+  store(first, batch, thread, row_terms);
 }

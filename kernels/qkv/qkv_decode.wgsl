@@ -1,6 +1,9 @@
-// q, k, v = W · LayerNorm(x) + bias for the B rows of a decode step; queries to q, keys and values
-// to the cache at each row's position. torch: layernorm_1, att_proj, and the concatenation with the
-// cache. Grid: (⌈3H / ROWS⌉, ⌈B / BATCH⌉). Portable: no subgroups.
+// q, k, v = W · LayerNorm(x) + bias for the B rows of x of a decode step. Queries go to q, keys and
+// values to the cache at each sentence's position. torch: layernorm_1, att_proj of Bark's attention
+// and the concatenation with the cache.
+// Shapes: x (B, H), W (3H, H), q (B, H), keys and values (B, heads, capacity, D), H = heads · D.
+// Grid: (⌈3H / ROWS⌉, ⌈B / BATCH⌉)
+// The base file: portable core WGSL, for adapters without subgroups.
 #include "qkv/bindings_decode.wgsl"
 #include "common/gemv_portable.wgsl"
 
@@ -9,8 +12,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let batch = wg.y * BATCH;
   if (all_done(batch)) { return; }
   let first = wg.x * ROWS;
-  let own = terms_ahead(first, thread);
-  walk(first, batch, thread / LANES, thread % LANES, LANES);
+  // Load the terms early, so that they have arrived when the products are done.
+  let row_terms = terms_ahead(first, thread);
+  gemv(first, batch, thread / LANES, thread % LANES, LANES);
   workgroupBarrier();
-  store(first, batch, thread, own);
+  store(first, batch, thread, row_terms);
 }

@@ -1,13 +1,15 @@
-// As qkv.wgsl, for drivers that compute on the CPU with subgroups of 8 lanes
-// (common/gemm_lanes.wgsl says why).
-// Grid: (⌈3H / 32⌉, ⌈most positions / 64⌉).
+// As qkv.wgsl, as a variant for drivers that compute on the CPU with subgroups of exactly 8 lanes
+// (common/gemm_simd8.wgsl says why).
+// Grid: (⌈3H / 32⌉, ⌈largest M / 64⌉); workgroups past position call.count return at once.
 enable subgroups;
-diagnostic(off, subgroup_uniformity); // subgroups beyond the last row skip the walk, whole
+// A subgroup past the last row skips the loop as a whole, which the uniformity analysis cannot see.
+diagnostic(off, subgroup_uniformity);
 #include "qkv/bindings.wgsl"
 #include "common/gemm_simd8.wgsl"
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>,
+        @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
   if (group.y * TILE >= call.count) { return; }
   gemm(group.y, group.x, subgroup, lane);
 }

@@ -1,6 +1,7 @@
-// As qkv.wgsl, on the subgroup's matrix unit (common/gemm_matrix.wgsl); weights are f16.
-// kernels/matrix.ts gives the constants.
-// Grid: (⌈3H / TILE_N⌉, ⌈most positions / TILE_M⌉).
+// As qkv.wgsl, as a variant on the subgroup's matrix unit (common/gemm_subgroup_matrix.wgsl). It
+// rounds x to f16, so it is chosen only where weights are f16 and the adapter has a unit that the
+// kernels know (kernels/common/subgroup_matrix.ts, which also gives the constants).
+// Grid: (⌈3H / TILE_N⌉, ⌈largest M / TILE_M⌉); workgroups past position call.count return at once.
 enable f16;
 enable subgroups;
 enable subgroup_size_control;
@@ -9,7 +10,8 @@ enable chromium_experimental_subgroup_matrix;
 #include "common/gemm_subgroup_matrix.wgsl"
 
 @compute @workgroup_size(THREADS) @subgroup_size(SUBGROUP)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_id) subgroup: u32, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>,
+        @builtin(subgroup_id) subgroup: u32, @builtin(local_invocation_index) thread: u32) {
   if (group.y * TILE_M >= call.count) { return; }
   gemm(group.y, group.x, subgroup, thread);
 }
