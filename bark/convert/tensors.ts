@@ -1,22 +1,23 @@
-// The tensors of a Bark checkpoint as transformers' save_pretrained writes them: which there are,
-// under which names, and their bytes in another dtype, piece by piece. Checks the GPTs' names and
-// shapes before anything is written. Writes no file.
-// Halves are torch's .half() bit for bit: f64 is rounded to f32 first, ties go to even, subnormals
-// stay, overflow is ±inf, a NaN stays one, quiet, with the upper bits of its payload. Reference: HF
-// modeling_bark.py, modeling_encodec.py (5.23).
+// Plans the tensors of a converted checkpoint: which there are and under which names, as
+// transformers' save_pretrained writes them. Writes no file.
+// The tensors of the three GPTs are those that the models' own loaders ask for, so their names and
+// shapes are checked before anything is written. Two kinds of tensors are unknown to the loaders,
+// because speech needs none of them, and are listed here: the causal masks, and the codec's encoder
+// and training statistics.
+// Reference: HF modeling_bark.py, modeling_encodec.py (transformers 5.23).
 
 import { numQuantizers } from '../../encodec/config.ts';
-import { itemBytes } from '../../runtime/formats/checkpoint.ts';
-import type { Checkpoint, StoredDType } from '../../runtime/formats/checkpoint.ts';
-import { bfloat16ToFloat32, float16ToFloat32, float32ToFloat16 } from '../../runtime/base/half.ts';
+import { toShapes, type Destination } from '../../kernels/upload/destination.ts';
+import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
 import type { TensorToWrite } from '../../runtime/formats/safetensors_write.ts';
-import { sameValues, walkWeights, type TensorRef, type Weights } from '../../runtime/formats/weights.ts';
-import type { BarkConfig, BarkFineConfig, BarkSubModelConfig } from '../config/config.ts';
-
-export type FloatDType = 'F32' | 'F16';
+import { sameValues, walkWeights, type TensorRef } from '../../runtime/formats/weights.ts';
+import type { BarkConfig } from '../config/config.ts';
+import { loadFineGpt } from '../gpt/fine_gpt.ts';
+import { loadCausalGpt } from '../gpt/gpt.ts';
+import { castBytes, FLOATS, type FloatDType } from './cast_bytes.ts';
 
 export interface TensorPlan {
-  /** To be written one after the other: they share the memory that they are read into. */
+  /** Must be written one after the other: they share the memory that they are read into. */
   readonly tensors: TensorToWrite[];
   /** Parts that the checkpoint lacks: 'codec'. */
   readonly missing: string[];
@@ -26,24 +27,21 @@ export interface TensorPlan {
 }
 
 /**
- * Throws `WeightsError` for a GPT's tensor that is missing or of another shape than `config` says.
+ * The tensors to write for a checkpoint of this config, floats as `dtype`. Throws `WeightsError`
+ * for a GPT's tensor that is missing or of another shape than `config` says.
  */
 export async function planTensors(checkpoint: Checkpoint, config: BarkConfig, dtype: FloatDType): Promise<TensorPlan> {
   const refs = new Map<string, TensorRef>(); // by the name that is written
   const used = new Set<string>();
   const tensors: TensorToWrite[] = [];
   const weights = walkWeights(checkpoint);
+  const to = recorder(refs, used);
   for (const stage of ['semantic', 'coarse_acoustics'] as const) {
     const gpt = config[`${stage}_config`];
-    const at = weights.at(stage);
-    const take = taker(at, refs, used);
-    take('input_embeds_layer.weight', [gpt.input_vocab_size, gpt.hidden_size], 'input_vocab_size');
-    takeTrunk(take, gpt, gpt.bias);
-    take('lm_head.weight', [gpt.output_vocab_size, gpt.hidden_size], 'output_vocab_size');
-    for (let n = 0; n < gpt.num_layers; n++)
-      tensors.push(causalMask(`${at.path}.layers.${n}.attn.bias`, gpt.block_size));
+    await loadCausalGpt(to, weights.at(stage), gpt);
+    for (let n = 0; n < gpt.num_layers; n++) tensors.push(causalMask(`${stage}.layers.${n}.attn.bias`, gpt.block_size));
   }
-  await takeFine(weights.at('fine_acoustics'), config.fine_acoustics_config, refs, used);
+  await loadFineGpt(to, weights.at('fine_acoustics'), config.fine_acoustics_config);
   const warnings: string[] = [];
   const missing = takeCodec(checkpoint, config, refs, used, warnings) ? [] : ['codec'];
 
@@ -59,79 +57,53 @@ export async function planTensors(checkpoint: Checkpoint, config: BarkConfig, dt
   return { tensors, missing, warnings, overflows };
 }
 
-type Take = (leaf: string, shape: readonly number[], hint: string, writtenAs?: string) => void;
-
-function taker(at: Weights, refs: Map<string, TensorRef>, used: Set<string>): Take {
-  return (leaf, shape, hint, writtenAs = leaf) => {
-    const ref = at.tensor(leaf, shape, hint);
+/**
+ * The converter's destination of a loader: reads no weights, and notes in `refs` each tensor that
+ * must be written, by the name it is written under. `used` gets every name that was looked at.
+ */
+function recorder(refs: Map<string, TensorRef>, used: Set<string>): Destination {
+  const shapes = toShapes('f32');
+  const note = (ref: TensorRef, writtenAs = ref.name): void => {
     used.add(ref.name);
-    refs.set(`${at.path}.${writtenAs}`, ref);
+    refs.set(writtenAs, ref);
   };
-}
-
-function takeTrunk(
-  take: Take,
-  { block_size, num_layers, hidden_size: H, bias }: BarkSubModelConfig,
-  normBias: boolean,
-): void {
-  const norm = (name: string) => {
-    take(`${name}.weight`, [H], 'hidden_size');
-    if (normBias) take(`${name}.bias`, [H], 'hidden_size');
+  return {
+    ...shapes,
+    matrix(ref, rows) {
+      note(ref);
+      return shapes.matrix(ref, rows);
+    },
+    vector(ref) {
+      note(ref);
+      return shapes.vector(ref);
+    },
+    // The fine tables. Table i + 1 and head i are tied, and a file may have only the head's name;
+    // transformers saves the table's.
+    async fill(_room, ref) {
+      note(
+        ref,
+        ref.name.replace(/lm_heads\.(\d+)/, (_, head: string) => `input_embeds_layers.${Number(head) + 1}`),
+      );
+    },
+    // A head that equals its table is left out, and is no stranger either.
+    same(head, table) {
+      used.add(head.name);
+      return sameValues(head, table);
+    },
   };
-  const linear = (name: string, out: number, width: number) => {
-    take(`${name}.weight`, [out, width], 'hidden_size');
-    if (bias) take(`${name}.bias`, [out], 'hidden_size');
-  };
-  take('position_embeds_layer.weight', [block_size, H], 'block_size');
-  for (let n = 0; n < num_layers; n++) {
-    const layer = `layers.${n}`;
-    norm(`${layer}.layernorm_1`);
-    linear(`${layer}.attn.att_proj`, 3 * H, H);
-    linear(`${layer}.attn.out_proj`, H, H);
-    norm(`${layer}.layernorm_2`);
-    linear(`${layer}.mlp.in_proj`, 4 * H, H);
-    linear(`${layer}.mlp.out_proj`, H, 4 * H);
-  }
-  norm('layernorm_final');
-}
-
-/** The tables under their own names; a head only where it is not table i + 1. */
-async function takeFine(
-  at: Weights,
-  config: BarkFineConfig,
-  refs: Map<string, TensorRef>,
-  used: Set<string>,
-): Promise<void> {
-  const { n_codes_total, n_codes_given, input_vocab_size: V, output_vocab_size, hidden_size: H } = config;
-  const take = taker(at, refs, used);
-  for (let c = 0; c < n_codes_total; c++) {
-    const table = `input_embeds_layers.${c}.weight`;
-    take(
-      c > 0 && !at.has(table) ? at.either(table, `lm_heads.${c - 1}.weight`) : table,
-      [V, H],
-      'input_vocab_size',
-      table,
-    );
-  }
-  takeTrunk(take, config, true);
-  for (let i = 0; i < n_codes_total - n_codes_given; i++) {
-    const [own, table] = [`lm_heads.${i}.weight`, `input_embeds_layers.${i + 1}.weight`];
-    const tied = config.tie_word_embeddings && output_vocab_size === V;
-    if (tied && !(at.has(own) && at.has(table))) continue;
-    const head = at.tensor(own, [output_vocab_size, H], 'output_vocab_size');
-    used.add(head.name);
-    if (tied && (await sameValues(head, at.tensor(table, [V, H])))) continue;
-    take(own, [output_vocab_size, H], 'output_vocab_size');
-  }
 }
 
 const CODEC = 'codec_model.';
+/**
+ * Every tensor of HF's EncodecModel, the half that only encodes and what only training uses
+ * included. The codec is not walked by its loader, because a checkpoint may hold any part of it.
+ */
 const CODEC_NAME =
   /^codec_model\.(?:(?:encoder|decoder)\.layers\.\d+\.(?:(?:block\.\d+\.|shortcut\.)?conv\.(?:weight_[gv]|weight|bias)|lstm\.(?:weight|bias)_[ih]h_l\d+)|quantizer\.layers\.(\d+)\.codebook\.(?:embed|embed_avg|cluster_size|inited))$/;
 
 /**
- * The codec's tensors, encoder and statistics included; false where there are none. Throws
- * `WeightsError` for codebooks of another codec.
+ * Notes the codec's tensors, its encoder and statistics included; false where there are none. Adds
+ * to `warnings` what the codec lacks. Throws `WeightsError` for codebooks of another size.
  */
 function takeCodec(
   checkpoint: Checkpoint,
@@ -186,8 +158,9 @@ function takeCodec(
 const PIECE = 2 ** 22; // bytes of one read, so that host memory stays flat
 
 /**
- * transformers saves the causal mask of each layer, a lower triangle, as a tensor and misses it
- * when it is not there.
+ * The causal mask of one layer, a lower triangle (1, 1, side, side). It is computed and not copied:
+ * our loaders never read it, but transformers saves it and reports it as missing where it is not
+ * there.
  */
 function causalMask(name: string, side: number): TensorToWrite {
   return {
@@ -206,8 +179,8 @@ function causalMask(name: string, side: number): TensorToWrite {
 }
 
 /**
- * A tensor in another float dtype; one that holds no floats stays as it is. Its pieces are good
- * until the next is asked for.
+ * A tensor in another float dtype; one that holds no floats is copied. Each piece of its data is
+ * valid only until the next piece is requested.
  */
 function cast(
   name: string,
@@ -231,7 +204,7 @@ function cast(
       try {
         for (let at = 0; at < info.byteLength; at += PIECE) {
           const bytes = (await next)!;
-          next = piece(at + PIECE); // the disk reads on while this piece is cast and written
+          next = piece(at + PIECE); // the disk reads while this piece is cast and written
           yield convert(bytes);
         }
       } finally {
@@ -239,41 +212,4 @@ function cast(
       }
     },
   };
-}
-
-const FLOATS: readonly StoredDType[] = ['F16', 'BF16', 'F32', 'F64'];
-
-/**
- * Values of one float dtype as the bytes of another; how many finite ones became infinite is told.
- */
-export function castBytes(
-  bytes: Uint8Array<ArrayBuffer>,
-  from: StoredDType,
-  to: FloatDType,
-  onOverflow: (count: number) => void = () => {},
-): Uint8Array<ArrayBuffer> {
-  if (from === to) return bytes;
-  const { buffer, byteOffset, byteLength } = bytes.byteOffset % itemBytes[from] === 0 ? bytes : bytes.slice();
-  const count = byteLength / itemBytes[from];
-  let floats: Float32Array<ArrayBuffer>;
-  let isFinite = (i: number) => Number.isFinite(floats[i]);
-  if (from === 'F16') floats = float16ToFloat32(new Uint16Array(buffer, byteOffset, count));
-  else if (from === 'BF16') floats = bfloat16ToFloat32(new Uint16Array(buffer, byteOffset, count));
-  else if (from === 'F64') {
-    const doubles = new Float64Array(buffer, byteOffset, count);
-    floats = new Float32Array(doubles);
-    isFinite = (i) => Number.isFinite(doubles[i]);
-  } else floats = new Float32Array(buffer, byteOffset, count);
-
-  let overflows = 0;
-  if (to === 'F32') {
-    if (from === 'F64')
-      for (let i = 0; i < count; i++) if (Math.abs(floats[i]!) === Infinity && isFinite(i)) overflows++;
-    if (overflows > 0) onOverflow(overflows);
-    return new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
-  }
-  const halves = float32ToFloat16(floats);
-  for (let i = 0; i < count; i++) if ((halves[i]! & 0x7fff) === 0x7c00 && isFinite(i)) overflows++;
-  if (overflows > 0) onOverflow(overflows);
-  return new Uint8Array(halves.buffer);
 }

@@ -90,21 +90,21 @@ export interface Rows {
   readonly head: readonly RowRange[];
 }
 
-/** A causal model with only these rows of its table and head. */
+/** A causal model, with all rows of its table and head or only with these. */
 export async function loadCausalGpt(
   to: Destination,
   w: Weights,
   config: BarkSubModelConfig,
-  rows: Rows,
+  rows?: Rows,
 ): Promise<CausalGpt> {
   const { hidden_size: H, input_vocab_size, output_vocab_size } = config;
   const trunk = await loadTrunk(to, w, config, config.bias);
   const table = await to.matrix(
     w.tensor('input_embeds_layer.weight', [input_vocab_size, H], 'input_vocab_size'),
-    rows.table,
+    rows?.table,
   );
   const head = {
-    weight: await to.matrix(w.tensor('lm_head.weight', [output_vocab_size, H], 'output_vocab_size'), rows.head),
+    weight: await to.matrix(w.tensor('lm_head.weight', [output_vocab_size, H], 'output_vocab_size'), rows?.head),
     bias: null,
     norm: trunk.normFinal,
   };

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { convert } from '../../../bark/convert/convert.ts';
-import { castBytes } from '../../../bark/convert/tensors.ts';
+import { castBytes } from '../../../bark/convert/cast_bytes.ts';
 import { BarkModel } from '../../../bark/model.ts';
 import { openPretrained } from '../../../bark/pretrained/pretrained.ts';
 import { BarkProcessor } from '../../../bark/processor/processor.ts';
