@@ -1,11 +1,10 @@
 // `bark convert IN OUT`: converts, shows how far it is, and tells what came of it. The work is
 // convert.ts's, and so are most of the checks.
 
-import { access, constants, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
 import { hubOptions, UsageError, type Arguments } from './arguments.ts';
 import { convert, type ConvertReport } from '../convert/convert.ts';
-import { byteCount } from './progress.ts';
+import { byteCount } from '../../runtime/base/messages.ts';
+import { checkFolderWritable } from '../../runtime/host/check_writable.ts';
 import type { CommandContext } from './context.ts';
 
 export async function convertFiles(
@@ -13,7 +12,7 @@ export async function convertFiles(
   { progress, signal, print }: CommandContext,
 ): Promise<void> {
   const [from, to] = words as [string, string];
-  await checkWritable(to);
+  await checkOut(to);
   const start = performance.now();
   const report = await convert(from, to, {
     ...hubOptions(values),
@@ -38,22 +37,9 @@ export async function convertFiles(
 const missing = (part: string, { folder }: ConvertReport): string =>
   `${folder}: has no ${part}: it was neither in the model nor to be had from elsewhere. Convert again with --${part} and a folder that has one.`;
 
-/**
- * Throws `UsageError` where nothing can be written at OUT: better now than after a download. What
- * is there already is convert.ts's to judge.
- */
-async function checkWritable(to: string): Promise<void> {
+/** A URL as OUT is a mistake that would otherwise make a folder of that name. */
+async function checkOut(to: string): Promise<void> {
   if (/^[a-z][a-z\d+.-]+:\/\//i.test(to))
     throw new UsageError(`${to}: got a URL as OUT, expected a folder to write. Name one on this machine.`);
-  // The first folder above that is there: what is between is made.
-  let above = dirname(resolve(to));
-  while (!(await stat(above).catch(() => undefined)) && dirname(above) !== above) above = dirname(above);
-  if (!(await stat(above)).isDirectory())
-    throw new UsageError(`${to}: got ${above}, which is a file, expected a folder to write into. Name another.`);
-  await access(above, constants.W_OK).catch((cause: NodeJS.ErrnoException) => {
-    throw new UsageError(
-      `${to}: got ${cause.code} for writing in ${above}, expected a folder that you may write into. Choose another.`,
-      { cause },
-    );
-  });
+  await checkFolderWritable(to, UsageError);
 }

@@ -16,7 +16,7 @@ import { record } from '../../runtime/compute/program.ts';
 import { findTuning, type Measured } from '../../runtime/compute/tuning_file.ts';
 import { packageVersion } from '../../runtime/host/version.ts';
 import { players } from './play.ts';
-import { byteCount } from './progress.ts';
+import { byteCount } from '../../runtime/base/messages.ts';
 import { checkSupport } from '../support.ts';
 import { isSoftware } from '../../runtime/compute/adapter.ts';
 

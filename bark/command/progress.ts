@@ -2,6 +2,8 @@
 // written, rewritten in place on a terminal; elsewhere printed once, at its end, and now and then
 // while a large file is on its way.
 
+import { byteCount } from '../../runtime/base/messages.ts';
+import { printable as printableText } from '../../runtime/base/printable.ts';
 import { env } from '../../runtime/host/platform.ts';
 import type { ProgressEvent } from '../options.ts';
 
@@ -197,21 +199,12 @@ function transferNote(stage: Stage, done: number, total: number, { marks }: Tran
   return `${percent}${byteCount(done)} of ${byteCount(total)}${speed > 0 ? `, ${byteCount(speed)}/s, ${timeLeft((total - done) / speed)} left` : ''}`;
 }
 
-/** Without control characters: names that come from files must not steer a terminal. */
-export function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd');
-}
+/** Control characters become U+FFFD: names that come from files must not steer a terminal. */
+export const printable = (text: string): string => printableText(text, { oneLine: true });
 
 /** The end of a path that fits; it is the end that differs. */
 function shorten(path: string, width: number): string {
   return path.length <= width ? path : `…${path.slice(path.length - Math.max(1, width - 1))}`;
-}
-
-/** '2.31 GB', '612 MB', '9.6 kB': decimal, three digits, as the Hub counts. */
-export function byteCount(bytes: number): string {
-  const exponent = Math.min(4, Math.floor(Math.log10(Math.max(1, Math.round(bytes))) / 3));
-  const value = bytes / 1000 ** exponent;
-  return `${value.toFixed(exponent === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2)} ${['B', 'kB', 'MB', 'GB', 'TB'][exponent]}`;
 }
 
 function timeLeft(left: number): string {

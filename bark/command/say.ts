@@ -2,11 +2,12 @@
 // that can be wrong with the arguments is found before the model is loaded; standard output gets
 // the WAV or the JSON and nothing else.
 
-import { access, constants, readFile, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { addAbortSignal } from 'node:stream';
 import { Device } from '../../runtime/compute/device.ts';
 import { InputError } from '../../runtime/base/errors.ts';
+import { byteCount } from '../../runtime/base/messages.ts';
+import { checkFileWritable } from '../../runtime/host/check_writable.ts';
 import { packageVersion } from '../../runtime/host/version.ts';
 import type { RawAudio } from '../audio.ts';
 import { hubOptions, UsageError, type Arguments, type Values } from './arguments.ts';
@@ -25,7 +26,7 @@ const STAGES: readonly Stage[] = ['load', 'semantic', 'coarse', 'fine', 'codec']
 export async function say({ words, values }: Arguments, { progress, signal, print }: CommandContext): Promise<void> {
   checkCombination(values);
   const text = await readText(words, values.file, signal);
-  if (values.output !== undefined && values.output !== '-') await checkWritable(values.output);
+  if (values.output !== undefined && values.output !== '-') await checkFileWritable(values.output, UsageError);
 
   const warned = new Set<string>();
   const warn = (warnings: readonly string[]) => {
@@ -60,7 +61,7 @@ export async function say({ words, values }: Arguments, { progress, signal, prin
     const load = progress.end(
       'load',
       0,
-      values.offload ? 'each stage when its turn comes' : `${megabytes(device.memory().current)} on the GPU`,
+      values.offload ? 'each stage when its turn comes' : `${byteCount(device.memory().current)} on the GPU`,
     );
     const output = await model.generate(inputs, {
       ...generateOptions(values),
@@ -187,22 +188,6 @@ async function readTextFile(file: string): Promise<string> {
   });
 }
 
-/** Throws `UsageError` where a file cannot be made: better now than after a minute's work. */
-async function checkWritable(path: string): Promise<void> {
-  const folder = dirname(path);
-  const kind = await stat(folder).catch(() => undefined);
-  if (!kind?.isDirectory())
-    throw new UsageError(`${path}: got no folder ${folder}, expected one to write into. Create it first.`);
-  const old = await stat(path).catch(() => undefined);
-  if (old?.isDirectory()) throw new UsageError(`${path}: got a folder, expected the path of a file. Add a file name.`);
-  await access(old && !old.isFile() ? path : folder, constants.W_OK).catch((cause: NodeJS.ErrnoException) => {
-    throw new UsageError(
-      `${path}: got ${cause.code} for writing there, expected a folder that you may write into. Choose another.`,
-      { cause },
-    );
-  });
-}
-
 interface Spoken {
   text: string;
   values: Values;
@@ -260,5 +245,3 @@ function rows(codes: Int32Array, count: number): number[][] {
   const frames = codes.length / count;
   return Array.from({ length: count }, (_, k) => [...codes.subarray(k * frames, (k + 1) * frames)]);
 }
-
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`;

@@ -2,6 +2,8 @@
 // this library load: configs, one model.safetensors, tokenizer, voices. It is built beside its
 // place and renamed when all of it is on the disk, so a half-written folder is never found there.
 // Which tensors there are is convert_tensors.ts's, which parts pretrained.ts's. Node and Deno.
+
+import { eachAtOnce } from '../../runtime/base/each_at_once.ts';
 import { InputError, UnsupportedError } from '../../runtime/base/errors.ts';
 import { host } from '../../runtime/host/platform.ts';
 import { readBytes, readText } from '../../runtime/files/read.ts';
@@ -156,17 +158,12 @@ async function copyVoices(
     const label = `${source.label}/${VOICE_LIST}`;
     const voices = [...(await readVoiceList(source, opening))];
     const lost: string[] = [];
-    let next = 0;
-    const copier = async () => {
-      while (next < voices.length) {
-        const [name, voice] = voices[next++]!;
-        const paths = Object.values(voice).map((path) => npyPath(label, path));
-        const there = await Promise.all(paths.map((path) => source.has(path, opening)));
-        if (!there.every(Boolean)) lost.push(name);
-        else for (const path of paths) await place.write(path, await readBytes(source, path, opening));
-      }
-    };
-    await Promise.all(Array.from({ length: VOICES_AT_ONCE }, copier));
+    await eachAtOnce(voices, VOICES_AT_ONCE, async ([name, voice]) => {
+      const paths = Object.values(voice).map((path) => npyPath(label, path));
+      const there = await Promise.all(paths.map((path) => source.has(path, opening)));
+      if (!there.every(Boolean)) lost.push(name);
+      else for (const path of paths) await place.write(path, await readBytes(source, path, opening));
+    });
     if (lost.length > 0)
       warnings.push(
         `${label}: ${lost.length} voice(s) it lists have no files and were left out: ${lost.slice(0, 3).join(', ')}${lost.length > 3 ? ' …' : ''}.`,

@@ -1,19 +1,12 @@
 // The errors that reach users. Each message says what was got, what was expected and what to do;
-// `code` is stable.
+// `code` never changes, so programs can test for it.
 
-/**
- * Messages quote what files and servers say, so what could drive a terminal is written out as
- * \u001b and the like.
- */
+import { printable } from './printable.ts';
+
+/** Messages quote text from files and servers, so control characters are escaped. */
 class PrintableError extends Error {
   constructor(message = '', options?: ErrorOptions) {
-    super(
-      message.replace(
-        /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g,
-        (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-      ),
-      options,
-    );
+    super(printable(message), options);
   }
 }
 
@@ -23,7 +16,7 @@ export class ShapeError extends PrintableError {
   readonly code = 'ERR_SHAPE';
 }
 
-/** The adapter, the checkpoint or the host cannot do what was asked. */
+/** The adapter, the checkpoint or the host lacks something that is needed. */
 export class UnsupportedError extends PrintableError {
   override readonly name = 'UnsupportedError';
   readonly code = 'ERR_UNSUPPORTED';

@@ -1,11 +1,11 @@
-// Reading values out of JSON that came from a disk or a network: each getter checks one key and
-// names it when it is wrong.
-// Knows no schema and no model; keys it is not asked for are ignored. All errors are
-// `WeightsError`.
+// Reading values out of JSON that came from a disk or a network. Each getter checks one key and
+// throws a `WeightsError` that names it when its value is wrong. No schema and no model is known
+// here; keys that no getter reads are ignored.
 
 import { WeightsError } from './errors.ts';
+import { shown } from './messages.ts';
 
-/** A JSON object, and how errors call it: the file, and the path of keys that led here. */
+/** A JSON object and its place for error messages: the file, and the dotted path of keys in it. */
 export interface JsonObject {
   readonly label: string;
   readonly path: string;
@@ -18,7 +18,7 @@ interface Bounds {
 }
 
 export interface NumberRule extends Bounds {
-  /** Taken when the key is absent; without it the key must be there. */
+  /** Value for an absent key. Without a default the key is required. */
   default?: number;
   /** Other spellings of the same key. */
   aliases?: readonly string[];
@@ -30,7 +30,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Checks that a parsed JSON value is an object. `path` is where it stands in the file. */
+/** Checks that a parsed JSON value is an object. `path` is its dotted path in the file. */
 export function jsonObject(value: unknown, label: string, path = ''): JsonObject {
   if (!isObject(value)) {
     const what = path === '' ? `${label}: got ${show(value)}` : `${label}: ${path} is ${show(value)}`;
@@ -124,11 +124,8 @@ export function bad(from: JsonObject, key: string, value: unknown, expected: str
   return new WeightsError(`${from.label}: ${pathOf(from, key)} is ${holds}, expected ${expected}. ${ADVICE}`);
 }
 
-/** A value as an error message shows it: JSON, and never long. */
-export function show(value: unknown): string {
-  const shown = typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value));
-  return shown.length > 60 ? `${shown.slice(0, 57)}...` : shown;
-}
+/** The value of a setting as error messages show it: JSON, at most 60 characters. */
+export const show = (value: unknown): string => shown(value, 'setting');
 
 export function pathOf(from: JsonObject, key: string): string {
   return from.path === '' ? key : `${from.path}.${key}`;

@@ -1,16 +1,32 @@
-// Names as messages tell them: quoted and cut, and those that are like a name that is not there, of
-// tensors, voices, options.
-// Bounded in time, whatever a file calls its tensors.
+// Pieces of messages: quoted values, byte counts, and suggestions for a misspelt name (of a tensor, a
+// voice, an option). Files may hold hostile names, so every function here is bounded in time and in
+// the length of its result.
 
 import { WeightsError } from './errors.ts';
 
-/** What a file says, safe and short enough for a message. */
-export function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'none';
-  return text.length > 120 ? `${text.slice(0, 117)}...` : text;
+const STYLES = {
+  /** Names and header fields of weight files. */
+  file: { quote: '"', limit: 120, absent: 'none' },
+  /** Values of settings in a JSON file, as `show` in json.ts writes them. */
+  setting: { quote: "'", limit: 60, absent: 'undefined' },
+};
+
+/** A value from a file as JSON, cut to a length that fits a message. */
+export function shown(value: unknown, style: keyof typeof STYLES = 'file'): string {
+  const { quote, limit, absent } = STYLES[style];
+  const json = typeof value === 'string' && quote === "'" ? `'${value}'` : (JSON.stringify(value) ?? absent);
+  return json.length > limit ? `${json.slice(0, limit - 3)}...` : json;
 }
 
-/** The error for a tensor that is under none of `wanted`. */
+/** '2.31 GB', '612 MB', '9.6 kB': powers of 1000 with three digits, as the Hub's pages count. */
+export function byteCount(bytes: number): string {
+  const exponent = Math.min(4, Math.floor(Math.log10(Math.max(1, Math.round(bytes))) / 3));
+  const value = bytes / 1000 ** exponent;
+  const digits = exponent === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+  return `${value.toFixed(digits)} ${['B', 'kB', 'MB', 'GB', 'TB'][exponent]}`;
+}
+
+/** The error for a tensor that a checkpoint has under none of the names `wanted`. */
 export function missingTensor(label: string, wanted: string[], names: readonly string[]): WeightsError {
   const near = nearestNames(wanted[0]!, names);
   const hint =
@@ -26,9 +42,9 @@ const NEAR_CANDIDATES = 500;
 const NEAR_LENGTH = 160;
 
 /**
- * Up to `count` of `names` that are most like `name`, best first: by edit distance among those that
- * share the longest dotted prefix. Cost is bounded: names of like length only, a few hundred of
- * them, and no monstrously long ones.
+ * Up to `count` of `names` that are most similar to `name`, best first. Names that share the longest
+ * dotted prefix come first, ordered by edit distance. The cost is bounded: names over NEAR_LENGTH
+ * characters are ignored, and at each depth only the NEAR_CANDIDATES closest in length are compared.
  */
 export function nearestNames(name: string, names: readonly string[], count = 3): string[] {
   if (name.length > NEAR_LENGTH) return [];
@@ -46,7 +62,7 @@ export function nearestNames(name: string, names: readonly string[], count = 3):
       .sort((a, b) => unlike(a) - unlike(b))
       .slice(0, NEAR_CANDIDATES)
       .map((other) => ({ other, distance: editDistance(name.slice(prefix.length), other.slice(prefix.length)) }))
-      // Beyond two thirds of the word nothing of it is left to recognise.
+      // With more than two thirds of the characters changed the names have nothing in common.
       .filter(({ distance }) => distance <= Math.max(2, (2 * (name.length - prefix.length)) / 3))
       .sort((a, b) => a.distance - b.distance)
       .slice(0, count - near.size)

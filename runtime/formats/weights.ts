@@ -6,6 +6,7 @@
 // weights.at('semantic').at('layers.3.attn').tensor('att_proj.weight', [3 * C, C]).
 
 import type { Checkpoint, TensorInfo } from './checkpoint.ts';
+import { eachAtOnce } from '../base/each_at_once.ts';
 import { InputError, WeightsError } from '../base/errors.ts';
 import { bfloat16ToFloat32, float16ToFloat32 } from '../base/half.ts';
 import { missingTensor } from '../base/messages.ts';
@@ -143,11 +144,7 @@ export async function readRows(table: TensorRef, rows: ArrayLike<number>): Promi
       for (const place of places.get(row)!) out.set(values, place * width);
     }
   };
-  let next = 0;
-  const reader = async () => {
-    while (next < runs.length) await readRun(runs[next++]!);
-  };
-  await Promise.all(Array.from({ length: Math.min(ROWS_READS, runs.length) }, reader));
+  await eachAtOnce(runs, ROWS_READS, readRun);
   return out;
 }
 

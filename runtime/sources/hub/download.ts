@@ -4,6 +4,7 @@
 // download twice at worst. No parallel ranges. Reference: huggingface_hub/file_download.py
 // (http_get).
 import { DownloadError } from '../../base/errors.ts';
+import { byteCount } from '../../base/messages.ts';
 import { cacheError } from './cache.ts';
 import { noAnswer, refusal, request } from './request.ts';
 import { contentRange } from '../../files/http_file.ts';
@@ -133,13 +134,11 @@ async function checkSpace({ hub, path, cache }: BlobJob, { total, length }: Part
   const needed = (total ?? 0) - length;
   if (needed > free) {
     throw new DownloadError(
-      `${hub.label}/${path}: got ${inUnits(free)} free at ${cache.blobs}, expected ${inUnits(needed)}. Free some, or choose another disk with HF_HUB_CACHE or cacheDir.`,
+      `${hub.label}/${path}: got ${byteCount(free)} free at ${cache.blobs}, expected ${byteCount(needed)}. Free some, or choose another disk with HF_HUB_CACHE or cacheDir.`,
       { reason: 'disk' },
     );
   }
 }
-
-const inUnits = (bytes: number) => (bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`);
 
 /** Requests until the file is whole; gives up after `timing.tries` in a row that got no further. */
 async function fill(

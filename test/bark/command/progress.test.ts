@@ -3,7 +3,8 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { byteCount, Progress } from '../../../bark/command/progress.ts';
+import { Progress } from '../../../bark/command/progress.ts';
+import { byteCount } from '../../../runtime/base/messages.ts';
 
 const test = suite('progress');
 
