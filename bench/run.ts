@@ -1,7 +1,6 @@
 // `bark bench [suite …] [options]`, in the repository `npm run bench -- …`: chooses suites and
 // prints what they measure. No timing is printed before its result was checked.
 
-import { readArguments } from '../bark/command/arguments.ts';
 import { packageVersion } from '../runtime/host/version.ts';
 import { decode } from './suites/decode.ts';
 import { device } from './suites/device.ts';
@@ -13,15 +12,14 @@ import { peers } from './peers/suite.ts';
 import { stages } from './suites/stages.ts';
 import { table, type Result, type Suite } from './measure/harness.ts';
 import type { Tuned } from './tune/tune.ts';
-import { help } from '../bark/command/help.ts';
+import { benchHelp, readBenchArguments } from './options.ts';
 
 const OWN: readonly Suite[] = [device, kernels, decode, stages, generate, load];
 const SUITES: readonly Suite[] = [...OWN, peers]; // peers install things and take minutes: only when they are named
 
-// Read as the command `bark bench` reads them: it starts this program.
 function parse() {
   try {
-    return readArguments(['bench', ...process.argv.slice(2)]);
+    return readBenchArguments(process.argv.slice(2));
   } catch (error) {
     return fail((error as Error).message);
   }
@@ -35,13 +33,7 @@ function fail(message: string): never {
 /** Of these arguments nothing is run. */
 async function answer(): Promise<string | undefined> {
   if (values.version) return packageVersion();
-  if (!values.help) return undefined;
-  return [
-    help('bench'),
-    '',
-    'Suites (default: all but peers)',
-    ...SUITES.map(({ name, about }) => `  ${name.padEnd(10)}${about}`),
-  ].join('\n');
+  return values.help ? benchHelp(SUITES) : undefined;
 }
 
 const { words, values } = parse();

@@ -1,45 +1,27 @@
-// The command's options: one table, from which both the parsing and the help are made. Knows no
-// model and prints nothing.
+// The options of `bark` and its commands. Knows no model and prints nothing.
 
-import { parseArgs } from 'node:util';
-import { nearestNames } from '../../runtime/base/messages.ts';
 import type { HubOptions } from '../../runtime/sources/hub/settings.ts';
+import {
+  number,
+  oneOf,
+  readValue,
+  tokensOf,
+  unknownOption,
+  UsageError,
+  type Option,
+  type Options,
+  type ValuesOf,
+} from './option_table.ts';
 
-/**
- * Wrong usage: the command ends with code 2. The message is one line that says what was got, what
- * was expected and what to do.
- */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
+export type Command = 'say' | 'voices' | 'convert' | 'doctor';
 
-export type Command = 'say' | 'voices' | 'convert' | 'doctor' | 'bench';
-
-interface Option {
-  readonly short?: string;
-  /** What stands for the value in the help; without it the option is a switch. */
-  readonly value?: string;
-  readonly about: string;
-  /** Where a command takes it for something else. */
-  readonly otherwise?: Readonly<Partial<Record<Command, string>>>;
+interface CommandOption extends Option {
   readonly of: readonly Command[];
-  /** Makes the value of a text; undefined where it is none. */
-  readonly read?: (text: string) => unknown;
-  /** What `read` expects, for its error. */
-  readonly expected?: string;
 }
 
-const number = (allowed: (n: number) => boolean) => (text: string) => {
-  const n = text.trim() === '' ? NaN : Number(text);
-  return Number.isFinite(n) && allowed(n) ? n : undefined;
-};
 const wholeFrom = (least: number) => ({
   read: number((n) => Number.isSafeInteger(n) && n >= least),
   expected: `a whole number from ${least}`,
-});
-const oneOf = (...names: string[]) => ({
-  read: (text: string) => (names.includes(text) ? text : undefined),
-  expected: names.join(' or '),
 });
 
 const OPTIONS = {
@@ -54,8 +36,7 @@ const OPTIONS = {
     short: 'm',
     value: 'MODEL',
     about: 'a folder or a Hub id, such as suno/bark-small; without it, the built-in demo voice',
-    otherwise: { bench: 'small (default), large, tiny, or the path of a folder' },
-    of: ['say', 'voices', 'bench'],
+    of: ['say', 'voices'],
   },
   revision: {
     value: 'NAME',
@@ -92,81 +73,46 @@ const OPTIONS = {
   dtype: {
     value: 'TYPE',
     about: 'how weights are stored: float16 (default) or float32',
-    otherwise: { bench: 'float16 or float32; default: both' },
-    of: ['say', 'convert', 'bench'],
+    of: ['say', 'convert'],
     ...oneOf('float16', 'float32'),
   },
   offload: { about: "keep only the running stage's weights on the GPU", of: ['say'] },
   portable: { about: 'use only core WebGPU: no subgroups, no shader-f16', of: ['say', 'doctor'] },
   force: { about: 'write over what is in OUT', of: ['convert'] },
   'no-voices': { about: 'leave the voices out', of: ['convert'] },
-  quick: { about: 'few repetitions: under a minute a suite on a software adapter', of: ['bench'] },
-  tune: { about: 'find out in 30 s what suits this adapter best, and remember it', of: ['bench'] },
-  repeats: {
-    value: 'N',
-    about: 'measure so often; default: 5, with --quick 3',
-    of: ['bench'],
-    read: number((n) => Number.isInteger(n) && n >= 1 && n <= 999),
-    expected: 'a whole number from 1 to 999',
-  },
-  cold: { about: 'load: also with the file not in memory (Linux)', of: ['bench'] },
-  dir: {
-    value: 'FOLDER',
-    about: "where checkpoints made on the fly are kept; default: in the system's temporary one",
-    of: ['bench'],
-  },
   json: {
     about: 'print JSON on standard output',
-    otherwise: { bench: 'print one JSON object a line' },
-    of: ['say', 'voices', 'convert', 'doctor', 'bench'],
+    of: ['say', 'voices', 'convert', 'doctor'],
   },
   quiet: { short: 'q', about: 'no progress; warnings and errors only', of: ['say', 'voices', 'convert'] },
-  help: { short: 'h', about: 'show this', of: ['say', 'voices', 'convert', 'doctor', 'bench'] },
-  version: { about: 'show the version', of: ['say', 'voices', 'convert', 'doctor', 'bench'] },
-} satisfies Record<string, Option>;
+  help: { short: 'h', about: 'show this', of: ['say', 'voices', 'convert', 'doctor'] },
+  version: { about: 'show the version', of: ['say', 'voices', 'convert', 'doctor'] },
+} satisfies Record<string, CommandOption>;
 
-type Name = keyof typeof OPTIONS;
-type Read<O> = O extends { read: unknown; expected: 'float16 or float32' }
-  ? string
-  : O extends { read: ReturnType<typeof number> }
-    ? number
-    : O extends { value: string }
-      ? string
-      : true;
-export type Values = { [K in Exclude<Name, 'dtype'>]?: Read<(typeof OPTIONS)[K]> } & { dtype?: 'float16' | 'float32' };
+export type Values = ValuesOf<typeof OPTIONS>;
 
 export interface Arguments {
   command: Command;
-  /**
-   * The words that are no options and no command: the text, the two places of a conversion, or
-   * suites.
-   */
+  /** The words that are no options and no command: the text, or the two places of a conversion. */
   words: string[];
   values: Values;
 }
 
-const COMMANDS: Readonly<Record<string, Command>> = {
-  voices: 'voices',
-  convert: 'convert',
-  doctor: 'doctor',
-  bench: 'bench',
-};
+const COMMANDS: Readonly<Record<string, Command>> = { voices: 'voices', convert: 'convert', doctor: 'doctor' };
+
+/**
+ * The arguments of the bench, which reads them itself, where the first word is `bench`; else
+ * undefined.
+ */
+export function benchArguments(args: readonly string[]): string[] | undefined {
+  const tokens = tokensOf(args, OPTIONS);
+  const first = tokens.find((token) => token.kind !== 'option');
+  return first?.kind === 'positional' && first.value === 'bench' ? args.toSpliced(first.index, 1) : undefined;
+}
 
 /** Throws `UsageError`. A word after `--` is text, whatever it looks like. */
 export function readArguments(args: readonly string[]): Arguments {
-  const table = Object.fromEntries(
-    Object.entries<Option>(OPTIONS).map(([name, { value, short }]) => [
-      name,
-      { type: value ? ('string' as const) : ('boolean' as const), ...(short && { short }) },
-    ]),
-  );
-  const { tokens } = parseArgs({
-    args: [...args],
-    options: table,
-    strict: false,
-    allowPositionals: true,
-    tokens: true,
-  });
+  const tokens = tokensOf(args, OPTIONS);
   const end = tokens.find((token) => token.kind === 'option-terminator')?.index ?? Infinity;
   const words = tokens.flatMap((token) => (token.kind === 'positional' ? [token.value] : []));
   const first = tokens.find((token) => token.kind === 'positional');
@@ -176,12 +122,14 @@ export function readArguments(args: readonly string[]): Arguments {
   const values: Record<string, unknown> = {};
   for (const token of tokens) {
     if (token.kind !== 'option') continue;
-    const option: Option | undefined = Object.hasOwn(OPTIONS, token.name) ? OPTIONS[token.name as Name] : undefined;
-    if (!option) throw unknownOption(token.rawName, command);
+    const option = Object.hasOwn(OPTIONS, token.name)
+      ? (OPTIONS as Record<string, CommandOption>)[token.name]
+      : undefined;
+    if (!option) throw unknownOption(token.rawName, optionsOf(command));
     if (!option.of.includes(command))
       throw new UsageError(
-        `${token.rawName}: got it with 'bark ${command}', expected ${optionsOf(command)
-          .map(([name]) => `--${name}`)
+        `${token.rawName}: got it with 'bark ${command}', expected ${Object.keys(optionsOf(command))
+          .map((name) => `--${name}`)
           .join(', ')}. Leave it out.`,
       );
     values[token.name] = readValue(token.rawName, option, token.value, token.inlineValue === true);
@@ -194,7 +142,7 @@ export function readArguments(args: readonly string[]): Arguments {
           `bark convert: got ${words.length === 0 ? 'no arguments' : words.map((word) => JSON.stringify(word)).join(' ')}, expected two, the model and the folder to write: bark convert suno/bark-small ./bark-small. To speak the word: bark -- convert`,
         );
       }
-    } else if (command !== 'bench' && words.length > 0)
+    } else if (words.length > 0)
       throw new UsageError(
         `bark ${command}: got the argument ${JSON.stringify(words[0])}, expected none. To speak these words, put them in quotes: bark "${[command, ...words].join(' ')}"`,
       );
@@ -217,39 +165,5 @@ export function hubOptions({ revision, 'cache-dir': cacheDir, offline }: Values)
   return { revision, cacheDir, localFilesOnly: offline };
 }
 
-function readValue(
-  name: string,
-  { value, read, expected }: Option,
-  given: string | undefined,
-  inline: boolean,
-): unknown {
-  if (!value) {
-    if (given !== undefined)
-      throw new UsageError(`${name}: got the value ${JSON.stringify(given)}, expected none. Leave out '=${given}'.`);
-    return true;
-  }
-  // `-o --seed 3` is a forgotten file name, not a file of that name; `-o=--seed` would be.
-  if (given === undefined || given === '' || (!inline && /^-[^\d.]/.test(given)))
-    throw new UsageError(`${name}: got no value, expected ${expected ?? value}. Write ${name} ${value}.`);
-  if (!read) return given;
-  const result = read(given);
-  if (result === undefined) throw new UsageError(`${name}: got ${JSON.stringify(given)}, expected ${expected}.`);
-  return result;
-}
-
-function unknownOption(name: string, command: Command): UsageError {
-  const known = optionsOf(command).flatMap(([long, { short }]) => [`--${long}`, ...(short ? [`-${short}`] : [])]);
-  const near = name.startsWith('--')
-    ? nearestNames(
-        name.slice(2),
-        optionsOf(command).map(([long]) => long),
-        1,
-      )
-    : [];
-  return new UsageError(
-    `${name}: got an option that is not known${near[0] ? `; did you mean --${near[0]}?` : `, expected ${known.join(', ')}.`} See bark --help, and put -- before text that begins with a dash.`,
-  );
-}
-
-export const optionsOf = (command: Command): [string, Option][] =>
-  Object.entries<Option>(OPTIONS).filter(([, { of }]) => of.includes(command));
+export const optionsOf = (command: Command): Options =>
+  Object.fromEntries(Object.entries<CommandOption>(OPTIONS).filter(([, { of }]) => of.includes(command)));

@@ -1,5 +1,5 @@
 // `bark bench`: starts the bench, which stands above this floor and so is a program of its own,
-// with the same arguments, and passes on how it ends.
+// with its arguments unread, and passes on how it ends.
 
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -9,17 +9,16 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { UnsupportedError } from '../../runtime/base/errors.ts';
 import { packageProgram } from '../../runtime/host/package_root.ts';
 import { host } from '../../runtime/host/platform.ts';
-import type { Arguments } from './arguments.ts';
 
 /** The bench's exit code; 128 and its number where a signal ended it. */
-export async function runBench(given: Arguments, signal: AbortSignal): Promise<number> {
+export async function runBench(given: readonly string[], signal: AbortSignal): Promise<number> {
   const place = await packageProgram('bench/run');
   const program = place && fileURLToPath(place);
   if (!program || !existsSync(program))
     throw new UnsupportedError(
       'bark bench: got no bench in this package, expected bench/run.js in its dist. Build it with npm run build.',
     );
-  const args = [...launch(program), program, ...argumentsOf(given)];
+  const args = [...launch(program), program, ...given];
   try {
     return await new Promise<number>((resolve, reject) => {
       const child = spawn(process.execPath, args, { stdio: 'inherit' });
@@ -45,13 +44,4 @@ export async function runBench(given: Arguments, signal: AbortSignal): Promise<n
 function launch(program: string): string[] {
   if (host === 'deno') return ['run', '-A'];
   return program.endsWith('.ts') ? ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href] : [];
-}
-
-/** The words and options as they came, but in an order of ours. */
-function argumentsOf({ words, values }: Arguments): string[] {
-  return [
-    ...Object.entries(values).map(([name, value]) => (value === true ? `--${name}` : `--${name}=${value}`)),
-    '--',
-    ...words,
-  ];
 }

@@ -1,20 +1,15 @@
 #!/usr/bin/env node
 // The command `bark`: reads the arguments, runs what they name, and turns whatever happens into one
 // line and an exit code.
-// Speaking is in say.ts, the options are in arguments.ts.
+// Each command is a file of its own, loaded when it is named; the options are in arguments.ts.
 
 import { InputError } from '../../runtime/base/errors.ts';
 import { env } from '../../runtime/host/platform.ts';
 import { packageVersion } from '../../runtime/host/version.ts';
-import { hubOptions, readArguments, UsageError, type Command } from './arguments.ts';
-import { describe, diagnose } from './doctor.ts';
-import type { ProgressEvent } from '../options.ts';
-import { BarkProcessor } from '../processor/processor.ts';
+import { benchArguments, readArguments, type Command } from './arguments.ts';
 import { Progress } from './progress.ts';
-import { say } from './say.ts';
-import { voiceLanguage } from '../processor/voice_list.ts';
-import { voiceTable } from './voices.ts';
 import { help } from './help.ts';
+import { UsageError } from './option_table.ts';
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 const GRACE = 500; // ms from an interrupt to the end, whatever the GPU is busy with
@@ -26,46 +21,36 @@ let interrupted = 0;
 let running: Command = 'say';
 
 async function run(args: readonly string[]): Promise<number> {
-  const { command, words, values } = readArguments(args);
+  const bench = benchArguments(args);
+  if (bench) {
+    const { runBench } = await import('./bench.ts');
+    return runBench(bench, abort.signal);
+  }
+  const given = readArguments(args);
+  const { command, values } = given;
   running = command;
   progress = new Progress(process.stderr, { quiet: values.quiet ?? false });
-  if (command === 'bench' && !values.version) {
-    const { runBench } = await import('./bench.ts');
-    return runBench({ command, words, values }, abort.signal);
-  }
   if (values.help || values.version) {
     await print(values.help ? `${help(command)}\n` : `${await packageVersion()}\n`);
     return 0;
   }
   if (command === 'doctor') {
+    const { describe, diagnose } = await import('./doctor.ts');
     const found = await diagnose({ portable: values.portable ?? false });
     await print(values.json ? `${JSON.stringify(found)}\n` : describe(found));
     return found.ok ? 0 : 1;
   }
+  const context = { progress, signal: abort.signal, print };
   if (command === 'voices') {
-    const opening = {
-      ...hubOptions(values),
-      tokenizer: values.tokenizer,
-      signal: abort.signal,
-      onProgress: (event: ProgressEvent) => progress.step(event),
-    };
-    const names = (await BarkProcessor.fromPretrained(values.model, opening)).voices();
-    progress.clear();
-    if (names.length === 0)
-      progress.say('This model lists no voices. Without one it makes its own up; -v also takes the path of a .npz.');
-    await print(
-      values.json
-        ? `${JSON.stringify(names.map((name) => ({ name, language: voiceLanguage(name) })))}\n`
-        : voiceTable(names),
-    );
-    return 0;
-  }
-  if (command === 'convert') {
+    const { listVoices } = await import('./voices.ts');
+    await listVoices(given, context);
+  } else if (command === 'convert') {
     const { convertFiles } = await import('./convert.ts');
-    await convertFiles({ command, words, values }, { progress, signal: abort.signal, print });
-    return 0;
+    await convertFiles(given, context);
+  } else {
+    const { say } = await import('./say.ts');
+    await say(given, context);
   }
-  await say({ command, words, values }, { progress, signal: abort.signal, print });
   return 0;
 }
 

@@ -1,10 +1,12 @@
-// What every command of `bark` gets from the program that runs it.
+// What every command gets from cli.ts beside its arguments.
 
 import type { Progress } from './progress.ts';
 
 export interface CommandContext {
+  /** Lines for people, on standard error. */
   progress: Progress;
+  /** Aborted by Ctrl-C and by SIGTERM. */
   signal: AbortSignal;
-  /** Writes to standard output; resolves when it is out. */
+  /** Writes to standard output; resolves when the data has been handed to the system. */
   print: (data: string | Uint8Array) => Promise<void>;
 }

@@ -1,25 +1,13 @@
 // What `bark --help` and `bark <command> --help` print, made of the same table as the parsing.
 
-import type { Command } from './arguments.ts';
-import { optionsOf } from './arguments.ts';
+import { optionsOf, type Command } from './arguments.ts';
+import { optionLines } from './option_table.ts';
 
 /** The text of --help. */
 export function help(command: Command): string {
-  const rows = optionsOf(command).map(
-    ([name, { short, value, about, otherwise }]) =>
-      [
-        `  ${short ? `-${short}, ` : '    '}--${name}${value ? ` ${value}` : ''}`,
-        otherwise?.[command] ?? about,
-      ] as const,
+  return [...HEADS[command], '', 'Options', ...optionLines(optionsOf(command)), ...(ENVIRONMENT[command] ?? [])].join(
+    '\n',
   );
-  const width = Math.max(...rows.map(([left]) => left.length)) + 2;
-  return [
-    ...HEADS[command],
-    '',
-    'Options',
-    ...rows.map(([left, about]) => left.padEnd(width) + about),
-    ...(ENVIRONMENT[command] ?? []),
-  ].join('\n');
 }
 
 const HEADS: Readonly<Record<Command, readonly string[]>> = {
@@ -29,7 +17,7 @@ const HEADS: Readonly<Record<Command, readonly string[]>> = {
     '       bark voices             lists the voices of a model, by language',
     '       bark convert IN OUT     makes any Bark checkpoint a folder of safetensors',
     '       bark doctor             tells what this machine can do, for bug reports',
-    '       bark bench              measures how fast it does it; --tune: finds out what suits it best',
+    '       bark bench              measures speed on this GPU; --tune picks the fastest kernels',
     '',
     'The text comes from the arguments, from --file, or from standard input.',
   ],
@@ -44,13 +32,6 @@ const HEADS: Readonly<Record<Command, readonly string[]>> = {
     '',
     "IN   a folder or a Hub id: pytorch_model.bin, safetensors, or suno's text, coarse and fine .pt files",
     'OUT  the folder to write, in Hugging Face layout, for this command and for transformers',
-  ],
-  bench: [
-    'Usage: bark bench [SUITE …]',
-    '       bark bench --tune',
-    '',
-    'Times this library on this adapter. Nothing is timed before its result has been checked.',
-    'With --tune, which kernels and sizes to use is measured and remembered, by adapter and version.',
   ],
   doctor: [
     'Usage: bark doctor',
@@ -81,11 +62,4 @@ const ENVIRONMENT: Readonly<Partial<Record<Command, readonly string[]>>> = {
   ],
   voices: ['', 'Environment', ...HUB_ENVIRONMENT],
   convert: ['', 'Environment', ...HUB_ENVIRONMENT],
-  bench: [
-    '',
-    'Environment',
-    '  BARK_TUNING    the file that --tune writes and every device reads, or off to use none;',
-    '                 default: bark-webgpu/tuning.json in the cache folder of the user',
-    '  BARK_ADAPTER   part of the name of the adapter to use',
-  ],
 };

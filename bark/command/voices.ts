@@ -1,26 +1,41 @@
-// `bark voices`: the presets of a model, by language.
+// `bark voices`: prints the names of a model's voices, by language or as JSON.
 
+import type { ProgressEvent } from '../options.ts';
+import { BarkProcessor } from '../processor/processor.ts';
+import { groupVoices, voiceLanguage } from '../processor/voice_list.ts';
+import { hubOptions, type Arguments } from './arguments.ts';
+import type { CommandContext } from './context.ts';
 import { printable } from './progress.ts';
-import { groupVoices } from '../processor/voice_list.ts';
 
-/** Voices under their languages, in as many columns as there is room for. */
-export function voiceTable(names: readonly string[]): string {
+export async function listVoices({ values }: Arguments, { progress, signal, print }: CommandContext): Promise<void> {
+  const processor = await BarkProcessor.fromPretrained(values.model, {
+    ...hubOptions(values),
+    tokenizer: values.tokenizer,
+    signal,
+    onProgress: (event: ProgressEvent) => progress.step(event),
+  });
+  const names = processor.voices();
+  progress.clear();
+  if (names.length === 0)
+    progress.say('This model lists no voices. Without one it makes its own up; -v also takes the path of a .npz.');
+  await print(
+    values.json
+      ? `${JSON.stringify(names.map((name) => ({ name, language: voiceLanguage(name) })))}\n`
+      : voiceTable(names),
+  );
+}
+
+/** Voices under their languages, in as many columns as the terminal has room for. */
+function voiceTable(names: readonly string[]): string {
   const groups = groupVoices(names.map(printable)).map(({ language, names: voices }) => {
     const width = Math.max(...voices.map((name) => name.length)) + 2;
     const columns = Math.max(1, Math.floor(((process.stdout.columns || 80) - 2) / width));
-    const rows = Array.from({ length: Math.ceil(voices.length / columns) }, (_, row) =>
-      voices.slice(row * columns, (row + 1) * columns),
-    );
-    return [
-      language,
-      ...rows.map(
-        (row) =>
-          `  ${row
-            .map((name) => name.padEnd(width))
-            .join('')
-            .trimEnd()}`,
-      ),
-    ].join('\n');
+    const lines = [`${language}\n`];
+    for (let start = 0; start < voices.length; start += columns) {
+      const row = voices.slice(start, start + columns).map((name) => name.padEnd(width));
+      lines.push(`  ${row.join('').trimEnd()}\n`);
+    }
+    return lines.join('');
   });
-  return groups.map((group) => `${group}\n`).join('\n');
+  return groups.join('\n');
 }

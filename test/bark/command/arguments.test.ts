@@ -3,7 +3,8 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { hubOptions, readArguments, UsageError } from '../../../bark/command/arguments.ts';
+import { benchArguments, hubOptions, readArguments } from '../../../bark/command/arguments.ts';
+import { UsageError } from '../../../bark/command/option_table.ts';
 import { help } from '../../../bark/command/help.ts';
 
 const test = suite('arguments');
@@ -85,50 +86,17 @@ test('convert takes two places, and its options', () => {
   assert.is(readArguments(['convert', '--help']).values.help, true);
 });
 
-test('bench takes suites, and its options', () => {
-  assert.equal(
-    readArguments([
-      'bench',
-      'decode',
-      '--quick',
-      'kernels',
-      '--repeats',
-      '2',
-      '--model=large',
-      '--tune',
-      '--json',
-      '--dtype',
-      'float16',
-      '--cold',
-      '--dir',
-      'd',
-    ]),
-    {
-      command: 'bench',
-      words: ['decode', 'kernels'],
-      values: {
-        quick: true,
-        repeats: 2,
-        model: 'large',
-        tune: true,
-        json: true,
-        dtype: 'float16',
-        cold: true,
-        dir: 'd',
-      },
-    },
-  );
-  assert.equal(readArguments(['bench']), { command: 'bench', words: [], values: {} });
-  for (const wrong of ['0', '1.5', '1000', 'x'])
-    refused(
-      ['bench', '--repeats', wrong],
-      new RegExp(`--repeats: got "${wrong}", expected a whole number from 1 to 999`),
-    );
-  refused(['bench', '--seed', '1'], /--seed: got it with 'bark bench', expected --model/);
-  refused(['bench', '--qiuck'], /did you mean --quick\?/);
-  refused(['--tune', 'hello'], /--tune: got it with 'bark say'/);
-  assert.match(help('bench'), /--model MODEL +small \(default\), large, tiny/);
-  assert.match(help('bench'), /--dtype TYPE +float16 or float32; default: both/);
+test('the arguments of bench are its own, unread and in their order', () => {
+  assert.equal(benchArguments(['bench', 'decode', '--quick', '--nonsense', '--', 'x']), [
+    'decode',
+    '--quick',
+    '--nonsense',
+    '--',
+    'x',
+  ]);
+  assert.equal(benchArguments(['--json', 'bench']), ['--json']);
+  for (const other of [[], ['hello'], ['--', 'bench'], ['say', 'bench'], ['-o', 'bench', 'hello']])
+    assert.is(benchArguments(other), undefined, other.join(' '));
 });
 
 test('options of the Hub, with a model; a token is no option', () => {
@@ -203,7 +171,7 @@ test('the help has every option once, and fits a terminal', () => {
   ]) {
     assert.is(text.split(`--${name} `).length > 1, true, name);
   }
-  for (const command of ['say', 'voices', 'convert', 'doctor', 'bench'] as const)
+  for (const command of ['say', 'voices', 'convert', 'doctor'] as const)
     for (const line of help(command).split('\n')) assert.ok(line.length <= 110, line);
   for (const name of ['HF_HOME', 'HF_HUB_CACHE', 'HF_TOKEN', 'HF_HUB_OFFLINE', 'HF_ENDPOINT'])
     for (const command of ['say', 'voices', 'convert'] as const) assert.ok(help(command).includes(`  ${name} `), name);

@@ -6,7 +6,8 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { readArguments, UsageError } from '../../../bark/command/arguments.ts';
+import { readArguments } from '../../../bark/command/arguments.ts';
+import { UsageError } from '../../../bark/command/option_table.ts';
 import { BarkModel, BarkProcessor } from '../../../bark/index.ts';
 import { Progress } from '../../../bark/command/progress.ts';
 import { say } from '../../../bark/command/say.ts';

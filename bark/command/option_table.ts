@@ -1,0 +1,100 @@
+// A table of a program's options, from which both the parsing and the help are made: for `bark`
+// (arguments.ts) and for the bench, which has options of its own. Knows no option and prints nothing.
+
+import { parseArgs } from 'node:util';
+import { nearestNames } from '../../runtime/base/messages.ts';
+
+/**
+ * Wrong usage: the command ends with code 2. The message is one line that says what was got, what
+ * was expected and what to do.
+ */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+export interface Option {
+  readonly short?: string;
+  /** Placeholder of the value in the help; an option without it is a switch. */
+  readonly value?: string;
+  readonly about: string;
+  /** Makes the value of a text; undefined where it is none. */
+  readonly read?: (text: string) => unknown;
+  /** What `read` expects, for its error. */
+  readonly expected?: string;
+}
+
+export type Options = Readonly<Record<string, Option>>;
+
+export const number = (allowed: (n: number) => boolean) => (text: string) => {
+  const n = text.trim() === '' ? NaN : Number(text);
+  return Number.isFinite(n) && allowed(n) ? n : undefined;
+};
+
+export const oneOf = (...names: string[]) => ({
+  read: (text: string) => (names.includes(text) ? text : undefined),
+  expected: names.join(' or '),
+});
+
+/** The value of an option by its table entry; `Values<typeof OPTIONS>` is what a program gets. */
+type Read<O> = O extends { read: unknown; expected: 'float16 or float32' }
+  ? string
+  : O extends { read: ReturnType<typeof number> }
+    ? number
+    : O extends { value: string }
+      ? string
+      : true;
+export type ValuesOf<T extends Options> = { [K in Exclude<keyof T, 'dtype'>]?: Read<T[K]> } & {
+  dtype?: 'float16' | 'float32';
+};
+
+/** Words and options in their order; an option that the table lacks is among them. */
+export function tokensOf(args: readonly string[], options: Options) {
+  const table = Object.fromEntries(
+    Object.entries(options).map(([name, { value, short }]) => [
+      name,
+      { type: value ? ('string' as const) : ('boolean' as const), ...(short && { short }) },
+    ]),
+  );
+  return parseArgs({ args: [...args], options: table, strict: false, allowPositionals: true, tokens: true }).tokens;
+}
+
+/** The value of one option as it was given. Throws `UsageError`. */
+export function readValue(
+  name: string,
+  { value, read, expected }: Option,
+  given: string | undefined,
+  inline: boolean,
+): unknown {
+  if (!value) {
+    if (given !== undefined)
+      throw new UsageError(`${name}: got the value ${JSON.stringify(given)}, expected none. Leave out '=${given}'.`);
+    return true;
+  }
+  // `-o --seed 3` is a forgotten file name, not a file of that name; `-o=--seed` would be.
+  if (given === undefined || given === '' || (!inline && /^-[^\d.]/.test(given)))
+    throw new UsageError(`${name}: got no value, expected ${expected ?? value}. Write ${name} ${value}.`);
+  if (!read) return given;
+  const result = read(given);
+  if (result === undefined) throw new UsageError(`${name}: got ${JSON.stringify(given)}, expected ${expected}.`);
+  return result;
+}
+
+/** The error for an option that is not in the table. */
+export function unknownOption(rawName: string, options: Options): UsageError {
+  const known = Object.entries(options).flatMap(([long, { short }]) => [`--${long}`, ...(short ? [`-${short}`] : [])]);
+  const near = rawName.startsWith('--') ? nearestNames(rawName.slice(2), Object.keys(options), 1) : [];
+  const hint = near[0] ? `; did you mean --${near[0]}?` : `, expected ${known.join(', ')}.`;
+  return new UsageError(
+    `${rawName}: got an option that is not known${hint} See bark --help, and put -- before text that begins with a dash.`,
+  );
+}
+
+/** A line of help for each option. */
+export function optionLines(options: Options): string[] {
+  const rows = Object.entries(options).map(
+    ([name, { short, value, about }]) =>
+      [`  ${short ? `-${short}, ` : '    '}--${name}${value ? ` ${value}` : ''}`, about] as const,
+  );
+  const width = Math.max(...rows.map(([left]) => left.length)) + 2;
+  return rows.map(([left, about]) => left.padEnd(width) + about);
+}
