@@ -1,29 +1,33 @@
-// One query a sentence and head over the cached positions 0 … state.position: y = softmax(q · Kᵀ /
-// √head_dim) · V.
-// torch: the attention of a decode step. Softmax in f32. One workgroup a head: scores of all
-// positions lie in workgroup memory.
-// Grid: (heads, B). Portable: no subgroups.
+// Attention for one query of each sentence and head over its cached positions 0 … state.position:
+//   y = softmax(q · Kᵀ / √D) · V
+// torch: F.scaled_dot_product_attention, in a decode step. Softmax is f32.
+//
+// Shapes: q and y (B, H), keys and values (B, heads, capacity, D), H = heads · D.
+// Grid: (heads, B)
+// The base file: portable core WGSL, for adapters without subgroups, or whose subgroups have fewer
+// lanes than D / 8 (rounded up to a power of two). A head is one workgroup, and the scores of all
+// positions are in workgroup memory.
 #include "attention/bindings_decode.wgsl"
-override ROOM: u32 = 1024u; // scores there is room for, at least cache.capacity
+override ROOM: u32 = 1024u; // length of `scores`, at least cache.capacity
 override WG: u32 = 64u;     // a multiple of 16
-const PARTS = 16u;
+const PARTS = 16u;          // threads of the first level of the maximum
 
-var<workgroup> scores: array<f32, ROOM>;
-var<workgroup> shared_lo: array<vec4<f32>, WG>;
-var<workgroup> shared_hi: array<vec4<f32>, WG>;
-var<workgroup> partial: array<f32, WG>;
+var<workgroup> scores: array<f32, ROOM>;        // (positions) scores, then exp(score − maximum)
+var<workgroup> shared_lo: array<vec4<f32>, WG>; // (split, D / 8) Σ p · v of channels 0 … 3 of eight
+var<workgroup> shared_hi: array<vec4<f32>, WG>; // the same of channels 4 … 7
+var<workgroup> partial: array<f32, WG>;         // maxima, then Σ p
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let head = wg.x;
-  let row = wg.y;
-  if (state[row].done == 1u) { return; }
-  let count = min(state[row].position + 1u, cache.capacity);
+  let b = wg.y;
+  if (state[b].done == 1u) { return; }
+  let count = min(state[b].position + 1u, cache.capacity);
   let chunks = cache.head_dim / 8u;
-  let query = (row * cache.heads + head) * cache.head_dim / 4u;
-  let base = (row * cache.heads + head) * cache.capacity * chunks;
+  let query = (b * cache.heads + head) * cache.head_dim / 4u;
+  let base = (b * cache.heads + head) * cache.capacity * chunks;
 
-  // Scores; a thread takes every WG-th position.
+  // Scores: a thread takes every WG-th position.
   let scale = inverseSqrt(f32(cache.head_dim));
   var top = -3.4e38;
   for (var t = thread; t < count; t += WG) {
@@ -35,8 +39,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     scores[t] = score * scale;
     top = max(top, score * scale);
   }
-  // The largest, in two levels and not a tree: software drivers compile every barrier dearly
-  // (common/reduce.wgsl).
+  // Their maximum, in two levels and not in a tree, because software drivers take long to compile
+  // every barrier (common/reduce.wgsl).
   partial[thread] = top;
   workgroupBarrier();
   if (thread < PARTS) {
@@ -45,10 +49,12 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   }
   workgroupBarrier();
   for (var i = 0u; i < PARTS; i++) { top = max(top, partial[i]); }
+
+  // Softmax: exponentials; their sum is made below.
   for (var t = thread; t < count; t += WG) { scores[t] = exp(scores[t] - top); }
   workgroupBarrier();
 
-  // Weighted sum; a thread takes eight channels of every `splits`-th position.
+  // Accumulate P · V: a thread takes eight channels of every `splits`-th position.
   let splits = WG / chunks;
   let split = thread / chunks;
   var lo = vec4<f32>(0.0);
@@ -67,6 +73,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   shared_hi[thread] = hi;
   partial[thread] = total;
   workgroupBarrier();
+
+  // Epilogue: add the splits of a channel, divide and store.
   for (var channel = thread; channel < cache.head_dim; channel += WG) {
     var sum = 0.0;
     var weight = 0.0;

@@ -1,41 +1,46 @@
-// attention_row with subgroups: one walk over the positions with FlashAttention's running maximum
-// and sum (Dao et al. 2022), so that scores never leave registers and a step has one barrier. LANES
-// lanes of a subgroup share a position, eight channels each, which is what one load of 16 bytes
-// brings of a half-precision cache; a group of lanes meets four positions at a time, all of whose
-// loads are on their way together: a head is one workgroup, and has only what that has in flight to
-// hide the memory's latency with.
-// Grid: (heads, B).
+// As attention_decode.wgsl, as a variant for adapters with subgroups of at least D / 8 lanes
+// (rounded up to a power of two).
+// Grid: (heads, B)
+//
+// - One pass over the positions with the running maximum and sum of FlashAttention (Dao et al.
+//   2022), so that scores stay in registers and there is one barrier.
+// - A group of LANES lanes of a subgroup shares a position, eight channels each: one load of 16
+//   bytes of an f16 cache.
+// - A group takes four positions at a time and starts all their loads together. A head is one
+//   workgroup, and these loads are all that it has in flight to hide the latency of memory.
 enable subgroups;
 #include "attention/bindings_decode.wgsl"
 override WG: u32 = 64u;
-// a power of two, at least head_dim / 8, at most the lanes of the smallest subgroup there can be
+// A power of two, at least D / 8, at most the lanes of the smallest subgroup that the driver may
+// choose.
 override LANES: u32 = 8u;
-override SUBGROUPS: u32 = 8u; // the most there can be in a workgroup
+override SUBGROUPS: u32 = 8u; // the largest number of subgroups that a workgroup may have
 override PARTS: u32 = SUBGROUPS * LANES * 8u;
-const LOWEST = -3.4e38;
+const LOWEST = -3.4e38;       // stands for −∞, which fast-math drivers assume not to exist
 
-var<workgroup> tops: array<f32, SUBGROUPS>;
-var<workgroup> totals: array<f32, SUBGROUPS>;
-var<workgroup> parts: array<f32, PARTS>; // [subgroup][channel] Σ p · v
+var<workgroup> tops: array<f32, SUBGROUPS>;   // the largest score of each subgroup
+var<workgroup> totals: array<f32, SUBGROUPS>; // Σ exp(score − top)
+var<workgroup> parts: array<f32, PARTS>;      // [subgroup][channel] Σ p · v
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) thread: u32,
         @builtin(subgroup_id) subgroup: u32, @builtin(num_subgroups) subgroups: u32,
         @builtin(subgroup_invocation_id) invocation: u32, @builtin(subgroup_size) size: u32) {
   let head = wg.x;
-  let row = wg.y;
-  if (state[row].done == 1u) { return; }
-  let count = min(state[row].position + 1u, cache.capacity);
+  let b = wg.y;
+  if (state[b].done == 1u) { return; }
+  let count = min(state[b].position + 1u, cache.capacity);
   let chunks = cache.head_dim / 8u;
   let lane = invocation % LANES;
   let chunk = min(lane, chunks - 1u);
-  let base = (row * cache.heads + head) * cache.capacity * chunks + chunk;
+  let base = (b * cache.heads + head) * cache.capacity * chunks + chunk;
   let groups = subgroups * (size / LANES);
   let group = subgroup * (size / LANES) + invocation / LANES;
 
-  // Lanes past the last channel read what the last one reads, and add nothing to a score.
+  // Load the query, scaled. Lanes past the last channel read what the last one reads and add
+  // nothing to a score.
   let scale = select(0.0, inverseSqrt(f32(cache.head_dim)), lane < chunks);
-  let query = (row * cache.heads + head) * chunks + chunk;
+  let query = (b * cache.heads + head) * chunks + chunk;
   let q_lo = scale * q[2u * query];
   let q_hi = scale * q[2u * query + 1u];
   var top = LOWEST;
@@ -44,7 +49,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   var hi = vec4<f32>(0.0);
   for (var first = 0u; first < count; first += 4u * groups) {
     let t = first + group + groups * vec4<u32>(0u, 1u, 2u, 3u);
-    // Positions past the end read the last one again and weigh nothing.
+    // Load keys and values of four positions. Positions past the end read the last one again; they
+    // weigh nothing.
     let at = base + chunks * min(t, vec4<u32>(count - 1u));
     let k0 = key8(at.x);
     let k1 = key8(at.y);
@@ -54,19 +60,24 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     let v1 = value8(at.y);
     let v2 = value8(at.z);
     let v3 = value8(at.w);
-    var s = vec4<f32>(dot(q_lo, k0.lo) + dot(q_hi, k0.hi), dot(q_lo, k1.lo) + dot(q_hi, k1.hi), dot(q_lo, k2.lo) + dot(q_hi, k2.hi), dot(q_lo, k3.lo) + dot(q_hi, k3.hi));
+    // Scores of the four positions, summed over the lanes that share them.
+    var s = vec4<f32>(
+      dot(q_lo, k0.lo) + dot(q_hi, k0.hi), dot(q_lo, k1.lo) + dot(q_hi, k1.hi),
+      dot(q_lo, k2.lo) + dot(q_hi, k2.hi), dot(q_lo, k3.lo) + dot(q_hi, k3.hi));
     for (var other = 1u; other < LANES; other *= 2u) { s += subgroupShuffleXor(s, other); }
     s = select(vec4<f32>(LOWEST), s, t < vec4<u32>(count));
+    // Softmax with a running maximum.
     let higher = max(max(top, max(s.x, s.y)), max(s.z, s.w));
     let p = select(vec4<f32>(0.0), exp(s - higher), s > vec4<f32>(LOWEST));
-    let factor = exp(top - higher); // 0 the first time, 1 while the maximum stands
+    let factor = exp(top - higher); // 0 the first time, 1 while the maximum stays
     total = total * factor + dot(p, vec4<f32>(1.0));
+    // Accumulate P · V.
     lo = lo * factor + p.x * v0.lo + p.y * v1.lo + p.z * v2.lo + p.w * v3.lo;
     hi = hi * factor + p.x * v0.hi + p.y * v1.hi + p.z * v2.hi + p.w * v3.hi;
     top = higher;
   }
 
-  // The groups of a subgroup become one, then the subgroups. A group that met no position has a
+  // Merge the groups of a subgroup, then (below) the subgroups. A group that had no position has a
   // total of 0.
   for (var other = LANES; other < size; other *= 2u) {
     let higher = max(top, subgroupShuffleXor(top, other));
@@ -91,6 +102,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     }
   }
   workgroupBarrier();
+
+  // Epilogue: merge the subgroups, divide and store.
   for (var channel = thread; channel < cache.head_dim; channel += WG) {
     var highest = LOWEST;
     for (var s = 0u; s < subgroups; s++) { highest = max(highest, tops[s]); }
@@ -101,6 +114,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       weight += totals[s] * factor;
       sum += parts[s * LANES * 8u + channel] * factor;
     }
-    y[(row * cache.heads + head) * cache.head_dim + channel] = sum / weight;
+    y[(b * cache.heads + head) * cache.head_dim + channel] = sum / weight;
   }
 }
