@@ -1,6 +1,8 @@
-// y = conv(act(x)) + bias, or y += …, with reflected padding. torch: nn.Conv1d behind HF
-// EncodecConv1d's padding.
-// Grid: (⌈n / 32⌉, ⌈rows / 64⌉, sentences). conv1d_narrow.wgsl is for few output channels.
+// Convolution over time with reflected padding: y = conv(act(x)) + bias, or y += …
+// torch: nn.Conv1d (groups 1) behind the padding of HF EncodecConv1d.
+// Shapes: x (B, L, C_in), w (taps · C_in, n_pitch), bias (N), y (B, L', N), N = C_out.
+// Grid: (⌈N / 32⌉, ⌈rows / 64⌉, B)
+// The base file: portable core WGSL. conv/conv1d_narrow.wgsl is for at most four output channels.
 #include "common/elu.wgsl"
 #include "conv/bindings.wgsl"
 #include "conv/conv_scalar.wgsl"

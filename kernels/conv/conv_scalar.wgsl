@@ -1,15 +1,15 @@
-// Bindings, reads and writes of convolutions whose channels need not fill vec4s. `quads` is x once
-// more, for those whose channels do.
+// Bindings, loads and epilogue of convolutions whose channels need not fill vec4s. `quads` is the
+// buffer of x once more, read as vec4s where the channels do fill them. y of a transposed
+// convolution is (B, L, N) with N = stride · C_out, which is (B, L · stride, C_out) in memory.
 @group(0) @binding(0) var<uniform>             p: Params;
-@group(0) @binding(1) var<storage, read>       x: array<f32>;           // (B, T, c_in)
-@group(0) @binding(2) var<storage, read>       quads: array<vec4<f32>>; // x
-@group(0) @binding(3) var<storage, read>       w: array<vec4<f32>>;     // (taps · c_in, n_pitch)
-@group(0) @binding(4) var<storage, read>       bias: array<f32>;        // (n), unread without bias
-// (B, T', n); of a transposed one (B, T, n) = (B, T · stride, channels)
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
-override WHOLE_QUADS: u32; // 1: c_in is a multiple of 4, so that four columns are four channels of one frame
+@group(0) @binding(1) var<storage, read>       x: array<f32>;           // (B, L, C_in)
+@group(0) @binding(2) var<storage, read>       quads: array<vec4<f32>>; // (B, L, C_in / 4), the same buffer as x
+@group(0) @binding(3) var<storage, read>       w: array<vec4<f32>>;     // (taps · C_in, n_pitch)
+@group(0) @binding(4) var<storage, read>       bias: array<f32>;        // (N), unread without p.bias
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;           // (B, L', N)
+override WHOLE_QUADS: u32; // 1: C_in is a multiple of 4, so that four columns are four channels of one frame
 
-/// Columns k … k + 3 of a row, where k = tap · c_in + channel.
+/// Columns k … k + 3 of a row of the left operand, k = tap · C_in + channel; ELU is applied.
 fn window(sentence: u32, row: u32, k: u32, tap: u32, channel: u32) -> vec4<f32> {
   var v = vec4<f32>(0.0);
   if (WHOLE_QUADS == 1u) {
@@ -31,6 +31,7 @@ fn window(sentence: u32, row: u32, k: u32, tap: u32, channel: u32) -> vec4<f32> 
   return v;
 }
 
+/// Epilogue: writes columns n … n + 3 of row m of a sentence; skips what is outside.
 fn store(sentence: u32, m: u32, n: u32, value: vec4<f32>) {
   if (m >= p.rows || m < p.skip) { return; }
   let at = (sentence * p.y_rows + p.y_start + m - p.skip) * p.n + n;

@@ -1,9 +1,13 @@
-// y = convTranspose(act(x)) + bias, trimmed. torch: nn.ConvTranspose1d behind HF
-// EncodecConvTranspose1d's trimming.
-// One product: row q of its result is the `stride` frames of y that begin at q · stride, row q of
-// its left operand the few frames of x that reach them; the trimming lies in the weight's order
-// (conv_transpose1d.ts).
-// Grid: (⌈n / 32⌉, ⌈rows / 64⌉, sentences); n is stride · channels.
+// Transposed convolution over time, trimmed: y = convTranspose(act(x)) + bias. torch:
+// nn.ConvTranspose1d (groups 1) before the trimming of HF EncodecConvTranspose1d. Shapes: x (B, L,
+// C_in), w (taps · C_in, n_pitch), bias (N), y (B, L, N), N = stride · C_out; in memory y is (B, L
+// · stride, C_out).
+// Grid: (⌈N / 32⌉, ⌈rows / 64⌉, B)
+// The base file: portable core WGSL.
+//
+// It is one product. Row q of the result is the `stride` frames of y from q · stride on; row q of
+// the left operand is the few frames of x that reach them. The order of the packed weight includes
+// the trimming (conv/conv_transpose1d.ts, packConvTranspose1d).
 #include "common/elu.wgsl"
 #include "conv/bindings.wgsl"
 #include "conv/conv_zeros.wgsl"

@@ -1,14 +1,16 @@
-// As conv_transpose1d.wgsl, for drivers that compute on the CPU with subgroups of 8 lanes, and
-// whole vec4s of channels (common/conv_lanes.wgsl).
-// Grid: (⌈n / 32⌉, ⌈rows / 64⌉, sentences).
+// As conv_transpose1d.wgsl, as a variant for drivers that compute on the CPU with subgroups of
+// exactly 8 lanes, where C_in and N are multiples of 4 (conv/conv_simd8.wgsl).
+// Grid: (⌈N / 32⌉, ⌈rows / 64⌉, B)
 enable subgroups;
-diagnostic(off, subgroup_uniformity); // subgroups beyond the last row skip the walk, whole
+// A subgroup past the last row skips the loop as a whole, which the uniformity analysis cannot see.
+diagnostic(off, subgroup_uniformity);
 #include "common/elu.wgsl"
 #include "conv/bindings.wgsl"
 #include "conv/conv_zeros.wgsl"
 #include "conv/conv_simd8.wgsl"
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>,
+        @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
   conv(group.z, group.y, group.x, subgroup, lane);
 }

@@ -1,9 +1,12 @@
-// x[b] = table[state.token] + positions[state.position]: the token that each sentence of a decode
-// step drew last.
-// Grid: (⌈H / 8 / 64⌉, B).
+// Token and position embedding of the token that each sentence of a decode step drew last:
+//   x[b] = table[state.token] + positions[state.position]
+// torch: nn.Embedding.
+// Grid: (⌈H / 512⌉, B); a thread computes 8 channels.
 #include "common/weights.wgsl"
 #include "common/state.wgsl"
-struct Params { h: u32 }
+struct Params {
+  h: u32, // H
+}
 @group(0) @binding(0) var<uniform>             params: Params;
 @group(0) @binding(1) var<uniform>             state: array<Row, 16>;
 @group(0) @binding(2) var<storage, read>       w: array<vec4<u32>>;         // (V, H)
@@ -12,7 +15,7 @@ struct Params { h: u32 }
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  let i = wg.x * 64u + thread;
+  let i = wg.x * 64u + thread; // channels 8i … 8i + 7
   let b = wg.y;
   if (8u * i >= params.h || state[b].done == 1u) { return; }
   let row = weights8(state[b].token * params.h / 8u + i);

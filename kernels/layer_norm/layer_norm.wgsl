@@ -1,6 +1,10 @@
-// y = (x − mean) / √(variance + eps) · weight + bias over the last dimension, for many rows; biased
-// variance in two passes, f32.
-// torch: nn.LayerNorm. One workgroup a row. Grid: (most rows); those past call.count leave at once.
+// LayerNorm over the last dimension of many rows, in f32; the variance is biased and takes a second
+// pass:
+//   y = (x − mean) / √(variance + eps) · weight + bias
+// torch: nn.LayerNorm.
+// Shapes: x and y (M, C), weight and bias (C).
+// Grid: (largest M), one workgroup a row; those past row call.count return at once.
+// The base file: portable core WGSL, for adapters without subgroups.
 #include "layer_norm/bindings.wgsl"
 #include "common/reduce.wgsl"
 
