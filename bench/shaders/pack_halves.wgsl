@@ -1,6 +1,7 @@
-// y = two f32 rounded to halves, as caches are written. Grid: (⌈words / 64⌉).
-@group(0) @binding(0) var<storage, read>       x: array<vec2<f32>>;
-@group(0) @binding(1) var<storage, read_write> y: array<u32>;
+// y = two f32 rounded to f16, as the KV cache is written.
+// Grid: (⌈words / 64⌉)
+@group(0) @binding(0) var<storage, read>       x: array<vec2<f32>>; // (n)
+@group(0) @binding(1) var<storage, read_write> y: array<u32>;       // (n)
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

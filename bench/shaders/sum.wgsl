@@ -1,9 +1,9 @@
-// Sums a buffer, each thread a part of its own: what memory gives to a kernel that only reads. In
-// integers, so that the sum is exact.
-// Grid: (GROUPS); sums (GROUPS · 256). The length of x is a multiple of 4 · GROUPS · 256.
-@group(0) @binding(0) var<storage, read>       x: array<vec4<u32>>;
-@group(0) @binding(1) var<storage, read_write> sums: array<u32>;
-override GROUPS: u32;
+// Sums a buffer, each thread its own part: measures the memory bandwidth of a kernel that only
+// reads. In integers, so that the sum is exact.
+// Grid: (GROUPS)
+@group(0) @binding(0) var<storage, read>       x: array<vec4<u32>>; // (n), n a multiple of 4 · GROUPS · 256
+@group(0) @binding(1) var<storage, read_write> sums: array<u32>;    // (GROUPS · 256)
+override GROUPS: u32; // workgroups
 
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -13,7 +13,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   var b = vec4<u32>();
   var c = vec4<u32>();
   var d = vec4<u32>();
-  for (var i = id.x; i < n; i += 4u * step) { // four loads under way at once
+  for (var i = id.x; i < n; i += 4u * step) { // four loads are in flight at once
     a += x[i];
     b += x[i + step];
     c += x[i + 2u * step];

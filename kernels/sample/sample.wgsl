@@ -1,69 +1,74 @@
-// Draws the next token of each sentence from its logits and advances the sentence's row of the
+// Draws the next token of each sentence from its logits and advances the sentence's Row of the
 // state. HF: the logits processors in the order of generate(): BarkEosPrioritizer (on raw logits),
-// then argmax, or temperature, top-k, top-p and multinomial (here: Gumbel-max).
-// Filters move a threshold over order-preserving integer keys of the raw logits, and never write a
-// mask. Equal logits stay or go together: in top-k as in HF; in top-p HF may cut between equal ones
-// (where, its sort decides), here they all stay if one of them does.
-// Grid: (B), one workgroup a sentence; each touches no row but its own.
+// then argmax, or temperature, top-k, top-p and multinomial (here Gumbel-max). Shapes: logits (B,
+// V), state (B), tokens (B, pitch).
+// Grid: (B), one workgroup for each sentence; each changes its own sentence only.
+//
+// - Filters move a threshold over integer keys that order as the raw logits do, and never write a
+//   mask.
+// - Equal logits stay or go together. In top-k HF does the same. In top-p HF may cut between equal
+//   ones, at a place that its sort decides; here they all stay if one of them does.
 #include "common/state.wgsl"
-override WG: u32 = 256u;
+override WG: u32 = 256u; // threads of a workgroup, a multiple of 16
 #include "sample/random.wgsl"
 #include "common/reduce.wgsl"
 
-struct Sampling { // written by the host; sample.ts packs it
-  temperature: f32, // 0: greedy, and no filters
+// Written by the host; kernels/sample/sample.ts packs it.
+struct Sampling {
+  temperature: f32, // 0: argmax, without filters
   top_k: u32,       // 0: off
-  top_p: f32,       // 1 and more: off
+  top_p: f32,       // 1 or more: off
   min_eos_p: f32,   // 0: off
   count_even: u32,  // logits that an even step may draw, from logit 0 on
-  count_odd: u32,
+  count_odd: u32,   // the same for an odd step
   first_even: u32,  // the token of logit 0 in an even step
-  first_odd: u32,
+  first_odd: u32,   // the same in an odd step
   eos: u32,         // the logit of the end token; 0xffffffff: there is none
 }
 
+// Params and not overrides, so that one pipeline serves every vocabulary.
 struct Params {
-  count: u32, // logits of a row
-  pitch: u32, // tokens of a row of `tokens`
+  count: u32, // V: logits of a sentence
+  pitch: u32, // columns of `tokens`
 }
 
-// and not overrides: one pipeline serves every vocabulary
 @group(0) @binding(0) var<uniform>             params: Params;
 @group(0) @binding(1) var<uniform>             sampling: Sampling;
-@group(0) @binding(2) var<storage, read>       logits: array<f32>; // (B, count)
+@group(0) @binding(2) var<storage, read>       logits: array<f32>; // (B, V)
 @group(0) @binding(3) var<storage, read_write> state: array<Row>;  // (B)
 @group(0) @binding(4) var<storage, read_write> tokens: array<u32>; // (B, pitch)
 
-const DIGIT = 2048u;         // 11 bits of a key at a time
-const WHOLE = 2147483648.0;  // the probability 1 as an integer: sums of integers are exact in any order
-var<workgroup> bins: array<atomic<u32>, DIGIT>;
-override SHARE: u32 = DIGIT / WG;
-var<workgroup> part_sums: array<u32, WG / PARTS>;
-var<workgroup> found: vec2<u32>;
+const DIGIT = 2048u;        // bins of a histogram: 11 bits of a key
+const WHOLE = 2147483648.0; // probability 1 as an integer; sums of integers are exact in any order
+var<workgroup> bins: array<atomic<u32>, DIGIT>;   // the histogram
+override SHARE: u32 = DIGIT / WG;                 // bins of a thread
+var<workgroup> part_sums: array<u32, WG / PARTS>; // sums over the bins of PARTS threads
+var<workgroup> found: vec2<u32>;                  // (bin, weight before it), of find_bin
 var<workgroup> current: Row;
 
-/// What a row draws from.
+/// What a sentence draws from.
 struct Scores {
-  first: u32, // where the row's logits begin
-  count: u32,
-  top: f32,   // the largest logit
+  first: u32, // index of the sentence's first logit
+  count: u32, // logits that this step may draw
+  top: f32,   // the largest of them
 }
 
-/// Unsigned integers in the order of the floats; -0 equals 0.
+/// An unsigned integer that orders as the float does; −0 equals 0.
 fn order_key(x: f32) -> u32 {
   let bits = bitcast<u32>(x);
   if (bits == 0x80000000u) { return 0x80000000u; }
   return select(bits | 0x80000000u, ~bits, (bits >> 31u) == 1u);
 }
 
-/// Logit over temperature, less the largest: at most 0.
+/// (logit − top) / temperature, which is at most 0.
 fn score(logit: f32, top: f32) -> f32 {
   return max((logit - top) / sampling.temperature, -1e30);
 }
 
-/// The first bin up to which the weights add up to more than `limit`, or the last one that holds
-/// anything, and the weight before it.
-fn walk_bins(limit: u32) -> vec2<u32> {
+/// (bin, weight of the bins before it) of the first bin up to which the weights add up to more than
+/// `limit`, or of the last bin that is not empty. One thread goes down three levels: parts,
+/// threads, bins.
+fn find_bin(limit: u32) -> vec2<u32> {
   var total = 0u;
   for (var i = 0u; i < WG / PARTS; i++) { total += part_sums[i]; }
   let rest = min(limit, max(total, 1u) - 1u);
@@ -71,7 +76,9 @@ fn walk_bins(limit: u32) -> vec2<u32> {
   var part = 0u;
   for (; part < WG / PARTS - 1u && below + part_sums[part] <= rest; part++) { below += part_sums[part]; }
   var share = part * PARTS;
-  for (; share < part * PARTS + PARTS - 1u && below + reduce_words[share] <= rest; share++) { below += reduce_words[share]; }
+  for (; share < part * PARTS + PARTS - 1u && below + reduce_words[share] <= rest; share++) {
+    below += reduce_words[share];
+  }
   var bin = share * SHARE;
   for (; bin < share * SHARE + SHARE - 1u; bin++) {
     let weight = atomicLoad(&bins[bin]);
@@ -81,16 +88,17 @@ fn walk_bins(limit: u32) -> vec2<u32> {
   return vec2<u32>(bin, below);
 }
 
-/// The smallest key for which the weights of all keys up to it add up to more than `limit`; with a
-/// limit out of reach, the largest key. Keys below `cut` do not count. A key weighs 1, or with
-/// `per_score` > 0 its probability: exp(score) · per_score of WHOLE.
-/// Radix select: three histograms of 11 bits, the last of which overlaps the one before by a bit.
+/// The smallest key for which the weights of all keys up to it add up to more than `limit`; the
+/// largest key if they never do. Keys below `cut` do not count. A key weighs 1, or with `per_score`
+/// > 0 its probability as a part of WHOLE, exp(score) · per_score. It is a radix select: three
+/// histograms of 11 bits, the last of which overlaps the one before by a bit.
 fn select_key(thread: u32, s: Scores, cut: u32, limit: u32, per_score: f32) -> u32 {
   var prefix = 0u;
   var mask = 0u;
   var rest = limit;
   var shift = 21u; // then 10, then 0
-  while (mask != 0xffffffffu) { // three rounds, and no count of them that would have the loop unrolled
+  while (mask != 0xffffffffu) { // three rounds; without a counter, so that the driver cannot unroll the loop
+    // Histogram of this digit over the keys that share the digits found so far.
     for (var i = thread; i < DIGIT; i += WG) { atomicStore(&bins[i], 0u); }
     workgroupBarrier();
     for (var i = thread; i < s.count; i += WG) {
@@ -103,8 +111,8 @@ fn select_key(thread: u32, s: Scores, cut: u32, limit: u32, per_score: f32) -> u
       }
     }
     workgroupBarrier();
-    // Sums over SHARE bins, and over PARTS of these sums; then one thread walks down the three
-    // levels.
+    // Sum SHARE bins for each thread, and PARTS of these sums for each part; then one thread finds
+    // the bin.
     var sum = 0u;
     for (var i = 0u; i < SHARE; i++) { sum += atomicLoad(&bins[thread * SHARE + i]); }
     reduce_words[thread] = sum;
@@ -115,7 +123,7 @@ fn select_key(thread: u32, s: Scores, cut: u32, limit: u32, per_score: f32) -> u
       part_sums[thread] = sum;
     }
     workgroupBarrier();
-    if (thread == 0u) { found = walk_bins(rest); }
+    if (thread == 0u) { found = find_bin(rest); }
     let digit = workgroupUniformLoad(&found);
     prefix |= digit.x << shift;
     mask |= (DIGIT - 1u) << shift;
@@ -135,20 +143,22 @@ fn mass(thread: u32, s: Scores, cut: u32, temperature: f32) -> f32 {
   return workgroup_sum(thread, sum);
 }
 
-/// The index of the logit that a row draws, of `count` from logits[first] on.
+/// The index of the logit that a sentence draws, of `count` from logits[first] on.
 fn draw(thread: u32, row: Row, first: u32, count: u32) -> u32 {
+  // Argmax.
   var best = Best(LOWEST, 0xffffffffu);
   for (var i = thread; i < count; i += WG) { best = better(best, Best(logits[first + i], i)); }
   best = workgroup_argmax(thread, best);
   let s = Scores(first, count, best.value);
 
+  // BarkEosPrioritizer: a likely end token is drawn at once.
   if (sampling.min_eos_p > 0.0 && sampling.eos < count) {
     let p = exp(logits[first + sampling.eos] - s.top) / mass(thread, s, 0u, 1.0);
     if (p > sampling.min_eos_p) { return sampling.eos; }
   }
   if (sampling.temperature <= 0.0) { return min(best.index, count - 1u); }
 
-  // Top-k, then top-p: a loop, so that the select is compiled once. Software drivers take seconds
+  // Top-k, then top-p, in a loop so that the select is compiled once: software drivers take seconds
   // for each copy.
   var cut = 0u;
   var by_mass = sampling.top_k == 0u || sampling.top_k >= count;
@@ -164,6 +174,8 @@ fn draw(thread: u32, row: Row, first: u32, count: u32) -> u32 {
     if (by_mass) { break; }
     by_mass = true;
   }
+
+  // Draw: Gumbel-max over the logits that are left.
   best = Best(LOWEST, 0xffffffffu);
   for (var i = thread; i < count; i += WG) {
     let logit = logits[first + i];
@@ -180,12 +192,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   if (thread == 0u) { current = state[b]; }
   let row = workgroupUniformLoad(&current);
   if (row.done == 1u) {
-    if (thread == 0u) { state[b].step = row.step + 1u; } // the sentences of a batch stay in step
+    if (thread == 0u) { state[b].step = row.step + 1u; } // all sentences of a batch stay at the same step
     return;
   }
   let odd = (row.step & 1u) == 1u;
   let count = clamp(select(sampling.count_even, sampling.count_odd, odd), 1u, params.count);
   let drawn = draw(thread, row, b * params.count, count);
+  // Advance the sentence's state.
   if (thread == 0u) {
     let token = select(sampling.first_even, sampling.first_odd, odd) + drawn;
     let done = drawn == sampling.eos || row.step + 1u >= row.limit;

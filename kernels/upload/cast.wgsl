@@ -1,56 +1,65 @@
-// Rows of a stored tensor (f32, f16 or bf16, dense) to rows of weights (f32 or f16, padded to a
-// multiple of 8 columns with zeros).
-// In integers, so that the result is the same everywhere: round to nearest even, subnormals kept,
-// ±inf beyond ±65504, as torch's half(). Without branches, because a software adapter walks all of
-// them. A thread makes eight neighbouring columns, TURNS times, because it takes a software adapter
-// longer to start a workgroup than to cast 512 numbers.
-// Grid: (⌈rows · PITCH / 8 / 64 / TURNS⌉ over two dimensions).
+// Casts rows of a stored tensor (f32, f16 or bf16, dense) to rows of weights (f32 or f16, padded
+// with zeros to a multiple of 8 columns). torch: half(), float(). Shapes: source (rows, K), y (N,
+// PITCH), of which `rows` rows from `first` on are written.
+// Grid: (params.width, ⌈groups / params.width⌉), groups = ⌈rows · PITCH / (8 · 64 · TURNS)⌉.
+//
+// - It computes in integers, so that the result is the same on every adapter: round to nearest
+//   even, subnormals kept, ±∞ beyond ±65504, as torch's half().
+// - It has no branches there, because a software adapter runs both sides of every branch.
+// - A thread converts eight neighbouring columns, TURNS times, because a software adapter takes
+//   longer to start a workgroup than to cast 512 numbers.
 struct Params {
-  rows: u32,
+  rows: u32,  // rows of the source
   first: u32, // row of y that row 0 of the source becomes
-  width: u32, // workgroups in a row of the grid
+  width: u32, // x size of the grid, in workgroups
 }
 @group(0) @binding(0) var<uniform>             params: Params;
-@group(0) @binding(1) var<storage, read>       source: array<vec4<u32>>; // (rows, K)
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<u32>>;      // (N, PITCH)
-override K: u32;
-override PITCH: u32;
-override SOURCE: u32;         // 0: f32, 1: f16, 2: bf16
-override WEIGHTS_F32: u32 = 0u;
-const TURNS = 8u;
+@group(0) @binding(1) var<storage, read>       source: array<vec4<u32>>; // (rows, K), f32, f16 or bf16
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<u32>>;      // (N, PITCH), f32 or f16
+override K: u32;                // columns of the source
+override PITCH: u32;            // columns of y: K rounded up to a multiple of 8
+override SOURCE: u32;           // 0: f32, 1: f16, 2: bf16
+override WEIGHTS_F32: u32 = 0u; // 1: y is f32, 0: f16
+const TURNS = 8u;               // eights of columns of a thread
 
+/// The f32 bits of four f16, given as their bits.
 fn half_to_float(h: vec4<u32>) -> vec4<u32> {
   let sign = (h & vec4<u32>(0x8000u)) << vec4<u32>(16u);
   let a = h & vec4<u32>(0x7fffu);
   let mantissa = a & vec4<u32>(0x3ffu);
   let normal = (a << vec4<u32>(13u)) + vec4<u32>(112u << 23u);
-  // of a subnormal: brings its top bit to the implicit place
+  // Of a subnormal: the shift that brings its top bit to the place of the implicit one.
   let shift = countLeadingZeros(mantissa | vec4<u32>(1u)) - vec4<u32>(21u);
-  let subnormal = ((vec4<u32>(113u) - shift) << vec4<u32>(23u)) | (((mantissa << shift) & vec4<u32>(0x3ffu)) << vec4<u32>(13u));
+  let subnormal = ((vec4<u32>(113u) - shift) << vec4<u32>(23u))
+    | (((mantissa << shift) & vec4<u32>(0x3ffu)) << vec4<u32>(13u));
   var f = select(normal, subnormal, a < vec4<u32>(0x400u));
   f = select(f, vec4<u32>(0u), a == vec4<u32>(0u));
   f = select(f, normal + vec4<u32>(112u << 23u), a >= vec4<u32>(0x7c00u)); // infinity and NaN
   return sign | f;
 }
 
+/// The f16 bits of four f32, given as their bits.
 fn float_to_half(bits: vec4<u32>) -> vec4<u32> {
   let sign = (bits >> vec4<u32>(16u)) & vec4<u32>(0x8000u);
   let a = bits & vec4<u32>(0x7fffffffu);
-  let normal = (a - vec4<u32>(0x38000000u) + vec4<u32>(0xfffu) + ((a >> vec4<u32>(13u)) & vec4<u32>(1u))) >> vec4<u32>(13u);
-  // Below 2^-14 a subnormal half: the mantissa shifted to units of 2^-24, as many bits as fall off
-  // rounded. Beyond 25 none is left.
+  let normal = (a - vec4<u32>(0x38000000u) + vec4<u32>(0xfffu)
+    + ((a >> vec4<u32>(13u)) & vec4<u32>(1u))) >> vec4<u32>(13u);
+  // Below 2^-14 the result is a subnormal half: the mantissa shifted to units of 2^-24, rounded by
+  // the bits that are shifted out. With a shift of 25 no bit is left.
   let shift = min(vec4<u32>(126u) - min(a >> vec4<u32>(23u), vec4<u32>(112u)), vec4<u32>(25u));
   let mantissa = (a & vec4<u32>(0x7fffffu)) | vec4<u32>(0x800000u);
-  let subnormal = (mantissa + (vec4<u32>(1u) << (shift - vec4<u32>(1u))) - vec4<u32>(1u) + ((mantissa >> shift) & vec4<u32>(1u))) >> shift;
+  let subnormal = (mantissa + (vec4<u32>(1u) << (shift - vec4<u32>(1u))) - vec4<u32>(1u)
+    + ((mantissa >> shift) & vec4<u32>(1u))) >> shift;
   var h = select(normal, subnormal, a < vec4<u32>(0x38800000u));
   h = select(h, vec4<u32>(0x7c00u), a >= vec4<u32>(0x477ff000u)); // 65520 and more round to infinity
   h = select(h, vec4<u32>(0x7e00u), a > vec4<u32>(0x7f800000u));  // NaN
   return sign | h;
 }
 
+/// Word i of the source.
 fn word(i: u32) -> u32 { return source[i >> 2u][i & 3u]; }
 
-/// A column of the source as it is stored; zero in the padding.
+/// The bits of one element of the source; zero in the padding.
 fn load(row: u32, k: u32) -> u32 {
   if (k >= K) { return 0u; }
   let i = row * K + k;
@@ -58,7 +67,7 @@ fn load(row: u32, k: u32) -> u32 {
   return (word(i >> 1u) >> (16u * (i & 1u))) & 0xffffu;
 }
 
-/// Columns k … k + 3 as the bits of f32; k is a multiple of 4.
+/// The f32 bits of columns k … k + 3 of a row; k is a multiple of 4.
 fn load4(row: u32, k: u32) -> vec4<u32> {
   var v: vec4<u32>;
   if (K % 8u != 0u) {
