@@ -1,5 +1,5 @@
-// Bark: text → semantic → coarse → fine → codes → audio. This file is that sentence; each verb is
-// the file of its name.
+// Bark: text → semantic → coarse → fine → codes → audio. `#speak` is that sentence; each verb is
+// done by the file of its name (semantic.ts, coarse.ts, fine.ts, and encodec/ for the audio).
 // Reference: HF BarkModel.generate; suno-ai/bark api.py.
 
 import { EncodecModel } from '../encodec/model.ts';
@@ -33,17 +33,17 @@ import { checkGeneration } from './config/check_generation.ts';
 
 export interface LoadOptions extends OpenPretrainedOptions {
   /**
-   * How weights and caches are stored on the GPU. Sums are f32 either way, and the codec is always
-   * f32. Default 'float16'.
+   * How weights and KV caches are stored on the GPU. Kernels accumulate in f32 either way, and the
+   * codec is always f32. Default 'float16'.
    */
   dtype?: 'float16' | 'float32' | undefined;
-  /** Default: one of the model's own, freed with it. */
+  /** Default: the model requests a device of its own, and frees it in `dispose`. */
   device?: Device | undefined;
-  /** Load no weights yet, and from then on only those of the stage that runs. */
+  /** Load no weights now, and later only those of the running stage. See `enableCpuOffload`. */
   offload?: boolean | undefined;
 }
 
-/** Tokens of one row; T frames. */
+/** Tokens of one row (one sentence). S semantic tokens, T frames of codes. */
 export interface RowTokens {
   semantic: Int32Array; // (S)
   coarse: Int32Array; //   (n_coarse_codebooks, T) codes, row-major; 2 in Bark
@@ -54,21 +54,21 @@ export interface GenerateOutput {
   audio: RawAudio[];
   tokens: RowTokens[];
   /**
-   * Milliseconds of each stage, uploads of offloaded weights included, and of all. `firstToken` is
-   * the part of `semantic` that passes before a look at the GPU has shown that every row's first
-   * token is drawn (of more than 16 rows, those of the first 16). Waiting for an earlier call is in
-   * none of them.
+   * Milliseconds of each stage, uploads of offloaded weights included, and of all stages together.
+   * `firstToken` is the time from the start of the semantic stage until the host has read back
+   * every row's first token (with more than 16 rows: that of the first 16). Waiting for an earlier
+   * call of `generate` is not counted.
    */
   timings: { semantic: number; coarse: number; fine: number; codec: number; total: number; firstToken: number };
-  /** The seed of each row, to say the same again. */
+  /** The seed of each row; passed as `seed`, it gives the same tokens again. */
   seeds: number[];
-  /** What went otherwise than one would expect, in plain words. */
+  /** What did not go as one would expect, for example a sentence that was cut; for people to read. */
   warnings: string[];
-  /** The voice of a row as a preset: the next sentence in it continues this one. */
+  /** The row's tokens as a voice preset: a sentence spoken with it continues this one. */
   voice(row: number): VoicePreset;
 }
 
-const SILENCE = 0.25; // seconds of audio where there is nothing to say
+const SILENCE = 0.25; // seconds of audio for a row without any speech tokens
 
 export class BarkModel {
   readonly config: BarkConfig;
@@ -117,7 +117,8 @@ export class BarkModel {
   /**
    * Opens a model: a folder of Hugging Face's or suno's, a URL, or `org/name` of the Hub; without
    * `source`, the built-in demo voice. Throws `WeightsError` for files that are missing or damaged,
-   * `UnsupportedError` where there is no GPU driver or the model needs what this library has not.
+   * `UnsupportedError` where there is no GPU driver or the model needs something that this library
+   * does not support.
    */
   static async fromPretrained(source?: ModelSourceLike, options: LoadOptions = {}): Promise<BarkModel> {
     const start = performance.now();
@@ -130,7 +131,7 @@ export class BarkModel {
     let warnings: string[];
     try {
       warnings = checkGeneration(config, generation_config, generationLabel);
-      // The device first: without one there is nothing to download weights for.
+      // The device comes first: without a GPU, downloading weights would be in vain.
       device = options.device ?? (await Device.request());
       weights = walkWeights(await openWeights());
     } catch (error) {
@@ -163,8 +164,8 @@ export class BarkModel {
   }
 
   /**
-   * From now on keeps only the weights of the running stage on the GPU; each is read again when its
-   * turn comes, not before: two stages at once would be the peak that this is to avoid.
+   * From now on, only the weights of the running stage are on the GPU. They are read when the stage
+   * starts and not ahead of time: two stages at once would be the memory peak that this avoids.
    */
   enableCpuOffload(): void {
     this.#offload = true;
@@ -172,8 +173,8 @@ export class BarkModel {
   }
 
   /**
-   * What the two config files leave in doubt, what a software adapter means, and a matrix unit that
-   * computes wrongly.
+   * For people to read: doubtful values in the two config files, a software adapter, a matrix unit
+   * that computes wrongly and is therefore not used.
    */
   get warnings(): readonly string[] {
     return this.#warnings;
@@ -185,8 +186,8 @@ export class BarkModel {
   }
 
   /**
-   * Frees the weights as soon as nothing runs on them, and the device at once when it is the
-   * model's own: then a running `generate` fails.
+   * Frees the weights as soon as nothing runs on them. A device that the model requested itself is
+   * freed at once, and a `generate` that is still running fails.
    */
   dispose(): void {
     if (this.#disposed) return;
@@ -201,9 +202,9 @@ export class BarkModel {
   }
 
   /**
-   * Speaks each row of `inputs`. Rows have their own lengths and voices, and no row hears another.
-   * Throws `InputError` for inputs or options that cannot be, and the signal's reason when aborted;
-   * the model stays usable. Calls at once run one after the other.
+   * Speaks each row of `inputs`. Rows have their own lengths and voices and do not influence each
+   * other. Throws `InputError` for impossible inputs or options, and the signal's reason when it is
+   * aborted; the model stays usable. Concurrent calls run one after the other.
    */
   async generate(inputs: BarkInputs, options: GenerateOptions = {}): Promise<GenerateOutput> {
     if (this.#disposed) throw new InputError('BarkModel: it was disposed, expected a live one. Load the model again.');
@@ -269,7 +270,7 @@ export class BarkModel {
         );
     }
 
-    // Rows with nothing to say take no further part.
+    // Rows without speech skip the later stages; `rows` are the others.
     const rows = semantic.flatMap((tokens, b) => (this.coarse_acoustics.outputLength(tokens.length) > 0 ? [b] : []));
     const coarse = await this.#stage('coarse', timings, this.coarse_acoustics, async () =>
       rows.length === 0
@@ -324,7 +325,7 @@ export class BarkModel {
     return { audio, tokens, timings, seeds, warnings, voice: (row) => this.#voice(tokens, row) };
   }
 
-  /** Runs one stage, timed; with offloading its weights are there only meanwhile. */
+  /** Runs one stage and takes its time; with offloading, frees its weights afterwards. */
   async #stage<T>(
     name: 'semantic' | 'coarse' | 'fine' | 'codec',
     timings: GenerateOutput['timings'],
@@ -348,8 +349,8 @@ export class BarkModel {
   }
 
   /**
-   * All pipelines of a sentence at once, on as many threads as the driver has for them; before them
-   * those of a small test of the matrix unit.
+   * Compiles all pipelines of a sentence at once, on as many threads as the driver has for them.
+   * First comes a small test of the matrix unit: its result decides which kernels are compiled.
    */
   async #compile(): Promise<void> {
     const slower = this.#dtype === 'f16' ? await checkSubgroupMatrix(this.device) : undefined;
@@ -389,7 +390,7 @@ export class BarkModel {
     if (rows.length !== batch)
       throw new InputError(`inputs: got ${rows.length} voices for ${batch} rows, expected one, or one for each row.`);
     const presets = rows.map((voice) => (voice ? VoicePreset.from(voice) : null));
-    // the processor has looked at these
+    // The processor has already checked the lengths of its own voices.
     for (const voice of new Set(presets)) voice?.validate(this.generation_config, { lengths: false });
     return presets;
   }
@@ -424,7 +425,7 @@ function slice(
   };
 }
 
-/** The outputs of a batch that was too large for one go. */
+/** One output for a batch that had to be generated in groups of MAX_BATCH rows. */
 function join(outputs: readonly GenerateOutput[]): GenerateOutput {
   const all = <T>(of: (output: GenerateOutput) => readonly T[]): T[] => outputs.flatMap((output) => [...of(output)]);
   const sum = (stage: keyof GenerateOutput['timings']): number =>

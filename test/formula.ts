@@ -1,9 +1,9 @@
 // Formula weights: a whole Bark checkpoint whose every value is a hash of the tensor's name and the
 // element's index, so that Python (fixtures/formula.py, for transformers) and TypeScript build the
 // same model and no weights need to be stored.
-// Values are computed when read: a table of 129600 rows costs nothing until somebody asks for its
-// bytes. This file knows the names of a Hugging Face Bark checkpoint; it does not know what the
-// model does with them.
+// Values are computed when they are read: a table of 129600 rows costs nothing before that.
+// The list of tensors is written out here on purpose, and not taken from the loaders in bark/ and
+// encodec/: a tensor that a loader forgets or misspells must not be missing here, too.
 
 import type { Checkpoint, StoredDType, TensorInfo } from '../runtime/formats/checkpoint.ts';
 import { WeightsError } from '../runtime/base/errors.ts';

@@ -146,7 +146,7 @@ function takeCodec(
   ];
   if (found.size > 0 && lacks.length > 0)
     warnings.push(
-      `${checkpoint.labelOf?.(CODEC) ?? checkpoint.label}: the codec has not ${lacks.join(' and not ')}. Speech needs only what is there; transformers fills the rest with noise and says so.`,
+      `${checkpoint.labelOf?.(CODEC) ?? checkpoint.label}: the codec lacks ${lacks.join(' and ')}. Speech needs only what is there; transformers fills the rest with noise and says so.`,
     );
   if ([...found].some((name) => name.endsWith('.conv.weight')))
     warnings.push(

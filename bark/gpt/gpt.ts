@@ -1,11 +1,12 @@
-// Bark's GPT: one transformer used three times, causal (semantic, coarse) and bidirectional (fine).
-// Inference only.
-// It records kernels; tokens, windows and sampling rules live in the stages (semantic.ts,
-// coarse.ts, fine.ts).
+// Bark's GPT: one transformer used three times, causal for the semantic and the coarse stage,
+// bidirectional for the fine stage. Inference only. Reads top to bottom: weights, state, forward.
+// Every step of the forward pass is one kernel, found by name: `linearDecode` is
+// kernels/linear/linear_decode*.wgsl, `attention` is kernels/attention/attention*.wgsl.
+// Tokens, windows and sampling rules live in the stages (semantic.ts, coarse.ts, fine.ts).
+// Shapes: B sentences, M positions of one sentence, H hidden_size, V vocabulary. The residual
+// stream, LayerNorm, softmax and logits are f32.
 // Reference: suno-ai/bark model.py, model_fine.py; HF BarkCausalModel, BarkFineModel, BarkBlock,
 // BarkSelfAttention.
-// Shapes: B sentences, M positions of one run, H hidden_size, V vocabulary. Residual stream,
-// LayerNorm, softmax and logits are f32.
 
 import { attention, attentionDecode } from '../../kernels/attention/attention.ts';
 import { embedding, embeddingDecode } from '../../kernels/embedding/embedding.ts';
@@ -25,30 +26,33 @@ import type { Linear, Norm } from '../../kernels/common/products.ts';
 
 // ---------------------------------------------------------------------------------------------------- weights
 
-interface Block {
-  readonly attnIn: Linear; //  (3H, H) queries, keys, values; behind layernorm_1
+/** x + attnOut(attention(attnIn(ln1(x)))), then x + mlpOut(gelu(mlpIn(ln2(x)))). */
+export interface Block {
+  readonly attnIn: Linear; //  (3H, H) queries, keys, values; its norm is layernorm_1
   readonly attnOut: Linear; // (H, H)
-  readonly mlpIn: Linear; //   (4H, H) behind layernorm_2
+  readonly mlpIn: Linear; //   (4H, H) its norm is layernorm_2
   readonly mlpOut: Linear; //  (H, 4H)
 }
 
-/** The part that all three models share: everything between the token embeddings and the heads. */
+/** What all three models share: everything between the token embeddings and the heads. */
 export interface Trunk {
   readonly config: BarkSubModelConfig;
   readonly positions: Tensor; // (block_size, H) f32
   readonly blocks: readonly Block[];
-  readonly normFinal: Norm;
+  readonly normFinal: Norm; // (H)
 }
 
-/** A causal model: one table, one head, each with the rows that generation can meet. */
+/** A causal model: one table and one head, which hold only the rows that generation can meet. */
 export interface CausalGpt extends Trunk {
   readonly table: Tensor; // (V_in, H)
-  readonly head: Linear; //  (V_out, H) behind layernorm_final
+  readonly head: Linear; //  (V_out, H) its norm is layernorm_final
 }
 
 /**
- * The blocks. `normBias`: LayerNorms have biases, in the fine model always. `layers.n.attn.bias` is
- * a mask and is not read.
+ * Loads the blocks, the positions and the final norm. `normBias`: whether LayerNorms have biases;
+ * the fine model's always have. `layers.n.attn.bias` is not a bias but the causal mask, which the
+ * kernels compute themselves, and is not read. Throws `WeightsError` for a tensor that is missing
+ * or of another shape.
  */
 export async function loadTrunk(
   to: Destination,
@@ -84,13 +88,13 @@ export async function loadTrunk(
   return { config, positions, blocks, normFinal: await norm('layernorm_final') };
 }
 
-/** Rows of a causal model's table and head. */
+/** Which rows of a causal model's table and head are wanted, as ranges one after the other. */
 export interface Rows {
   readonly table: readonly RowRange[];
   readonly head: readonly RowRange[];
 }
 
-/** A causal model, with all rows of its table and head or only with these. */
+/** Loads a causal model, with all rows of its table and head or only with these. */
 export async function loadCausalGpt(
   to: Destination,
   w: Weights,
@@ -112,12 +116,12 @@ export async function loadCausalGpt(
   return { ...trunk, table, head: { ...head, terms: await to.terms(head) } };
 }
 
-/** How often `loadTrunk` says that a tensor has arrived. */
+/** Number of times `loadTrunk` calls `to.arrived()`; the total for the progress bar. */
 export const trunkTensors = (config: BarkSubModelConfig): number => 4 * config.num_layers;
 
 // ---------------------------------------------------------------------------------------------------- state
 
-/** Keys and values of every layer, (B, heads, capacity, H / heads) each. */
+/** The KV cache: keys and values of every layer, (B, heads, capacity, H / heads) each. */
 export type KvCache = readonly LayerCache[];
 
 export function createCache(
@@ -145,40 +149,42 @@ export function destroyCache(device: Device, cache: KvCache): void {
 // ---------------------------------------------------------------------------------------------------- forward
 
 /**
- * One token of every sentence: embedding, blocks, head over the rows of `window`. Five dispatches a
- * layer and two. Gives logits (B, window.count).
+ * Decode: one token of every sentence through the whole model. LayerNorms are folded into the
+ * products that follow them, so a layer takes five dispatches, and embedding and head two more.
+ * `window` selects the rows of the head. Returns logits (B, window.count).
  */
 export function decodeStep(r: Recorder, gpt: CausalGpt, cache: KvCache, state: Tensor, window?: RowWindow): Tensor {
   const B = cache[0]!.keys.shape[0]!;
   const H = gpt.config.hidden_size;
-  const x = r.temp([B, H], 'x');
-  const q = r.temp([B, H], 'q');
-  const y = r.temp([B, H], 'attention');
-  const h = r.temp([B, 4 * H], 'mlp');
-  embeddingDecode(r, x, gpt.table, gpt.positions, state);
+  const x = r.temp([B, H], 'x'); //         residual stream
+  const q = r.temp([B, H], 'q'); //         queries
+  const y = r.temp([B, H], 'attention'); // what attention reads out
+  const h = r.temp([B, 4 * H], 'mlp'); //   inside the mlp
+  embeddingDecode(r, x, gpt.table, gpt.positions, state); // x = table[token] + positions[position]
   for (const [n, block] of gpt.blocks.entries()) {
-    qkvDecode(r, q, cache[n]!, x, block.attnIn, state);
-    attentionDecode(r, y, q, cache[n]!, state);
-    linearDecode(r, x, y, block.attnOut, state, { residual: true }); // x += attn(ln1(x))
-    linearDecode(r, h, x, block.mlpIn, state, { gelu: true });
-    linearDecode(r, x, h, block.mlpOut, state, { residual: true }); // x += mlp(ln2(x))
+    qkvDecode(r, q, cache[n]!, x, block.attnIn, state); // q, k, v = W ln1(x); k and v join the cache
+    attentionDecode(r, y, q, cache[n]!, state); // y = softmax(q kᵀ / √D) v
+    linearDecode(r, x, y, block.attnOut, state, { residual: true }); // x += W y
+    linearDecode(r, h, x, block.mlpIn, state, { gelu: true }); // h = gelu(W ln2(x))
+    linearDecode(r, x, h, block.mlpOut, state, { residual: true }); // x += W h
   }
   const logits = r.temp([B, window?.count ?? gpt.head.weight.shape[0]!], 'logits');
-  linearDecode(r, logits, x, gpt.head, state, window ? { window } : {});
+  linearDecode(r, logits, x, gpt.head, state, window ? { window } : {}); // logits = W ln_final(x)
   r.free(x, q, y, h);
   return logits;
 }
 
 /**
- * The rows of a run that are wanted: from `from` on. Bindings begin at multiples of 256 bytes, and
- * so must these rows.
+ * The rows of a run whose result is wanted: those from `from` on. WebGPU bindings start at
+ * multiples of 256 bytes, and so must row `from`.
  */
 export interface LastRows {
   readonly from: number;
-  /** `Call` of these rows alone: start from, count M - from. */
+  /** The kernels' `Call` for these rows alone: start = from, count = M - from. */
   readonly call: Tensor;
 }
 
+/** The same memory, seen from row `from` on. */
 const rowsFrom = (t: Tensor, from: number): Tensor => ({
   ...t,
   offset: t.offset + 4 * from * t.shape[1]!,
@@ -187,18 +193,19 @@ const rowsFrom = (t: Tensor, from: number): Tensor => ({
 
 export interface RunOptions {
   causal: boolean;
-  /** Stops where nothing but the cache is wanted: behind the last layer's keys and values. */
+  /** Stop after the last layer's keys and values: a prefill wants nothing but the cache. */
   cacheOnly?: boolean;
   /**
-   * Leaves out what other rows would take behind the last layer's keys and values; they hold no
+   * In the last layer, compute only these rows after keys and values; the other rows then hold no
    * result. Default: all rows.
    */
   last?: LastRows;
 }
 
 /**
- * Many positions of one sentence through the blocks, x (M, H) in place; keys and values go to row
- * call.slot of the cache from call.start on.
+ * Many positions of one sentence through the blocks, x (M, H) in place. Keys and values go to row
+ * call.slot of the cache, from position call.start on. With M positions at once the products are
+ * matrix products, and LayerNorm pays as a kernel of its own.
  */
 function runBlocks(
   r: Recorder,
@@ -213,8 +220,8 @@ function runBlocks(
   const q = r.temp([M, H], 'q');
   const h = r.temp([M, 4 * H], 'mlp');
   for (const [n, block] of gpt.blocks.entries()) {
-    layerNorm(r, normed, x, block.attnIn.norm!, call);
-    qkv(r, q, cache[n]!, normed, block.attnIn, call);
+    layerNorm(r, normed, x, block.attnIn.norm!, call); // normed = ln1(x)
+    qkv(r, q, cache[n]!, normed, block.attnIn, call); // q, k, v = W normed; k and v join the cache
     const isLast = n === gpt.blocks.length - 1;
     if (cacheOnly && isLast) break;
     const rows = isLast && last ? last : { from: 0, call };
@@ -224,18 +231,19 @@ function runBlocks(
       Tensor,
       Tensor,
     ];
-    attention(r, normeds, qs, cache[n]!, rows.call, { causal });
-    linear(r, xs, normeds, block.attnOut, rows.call, { residual: true }); // x += attn(ln1(x))
-    layerNorm(r, normeds, xs, block.mlpIn.norm!, rows.call);
-    linear(r, hs, normeds, block.mlpIn, rows.call, { gelu: true });
-    linear(r, xs, hs, block.mlpOut, rows.call, { residual: true }); // x += mlp(ln2(x))
+    attention(r, normeds, qs, cache[n]!, rows.call, { causal }); // normed = softmax(q kᵀ / √D) v
+    linear(r, xs, normeds, block.attnOut, rows.call, { residual: true }); // x += W normed
+    layerNorm(r, normeds, xs, block.mlpIn.norm!, rows.call); // normed = ln2(x)
+    linear(r, hs, normeds, block.mlpIn, rows.call, { gelu: true }); // h = gelu(W normed)
+    linear(r, xs, hs, block.mlpOut, rows.call, { residual: true }); // x += W h
   }
   r.free(normed, q, h);
 }
 
 /**
- * Embeds ids (M, C) u32 and runs the blocks; see `embedding` for `columns` and `vocab`. Gives the
- * residual stream (M, H).
+ * Prefill: embeds ids (M, C) u32 and runs the blocks. `columns` is how many of the C ids of a
+ * position are summed, `vocab` how many rows of the table lie between the tables of two columns.
+ * Returns the residual stream (M, H).
  */
 export function runTokens(
   r: Recorder,
@@ -254,8 +262,8 @@ export function runTokens(
 }
 
 /**
- * Logits (M, N) of a residual stream (M, H): the final LayerNorm and a head of N rows. Those of
- * rows before `from` stay what they were.
+ * Logits (M, N) of a residual stream (M, H): the final LayerNorm and a head of N rows. Logits of
+ * rows before `from` are not written.
  */
 export function headLogits(
   r: Recorder,
