@@ -1,7 +1,7 @@
-// Semantic tokens → coarse tokens: the first two codebooks, interleaved, in sliding windows. Each
-// window's prompt is a slice of semantic tokens, an infer token, and the coarse tokens before it.
-// Where the slice has not moved, the prompt of a window is what the cache holds already, and the
-// model just goes on; elsewhere the cache is built anew.
+// Semantic tokens → coarse tokens: the first two codebooks, interleaved, in sliding windows. The
+// prompt of a window is a slice of the semantic tokens, an infer token, and the coarse tokens drawn
+// so far. While the slice stays where it is, the KV cache already holds the next window's prompt and
+// the model simply goes on; when the slice moves, the prompt is prefilled again.
 // Reference: HF BarkCoarseModel.generate, preprocess_histories; suno-ai/bark generation.py
 // generate_coarse.
 
@@ -15,7 +15,7 @@ import { createSession, Pacer, type Session, type SessionOptions } from './gpt/s
 import { UnsupportedError } from '../runtime/base/errors.ts';
 import type { Draw, StageHooks, StageOptions } from './gpt/stage.ts';
 
-/** What a voice brings to this stage. */
+/** The part of a voice that this stage continues. S semantic tokens, F frames. */
 export interface CoarseHistory {
   semantic_prompt: Int32Array; // (S)
   coarse_prompt: Int32Array; //   (2, F) codes
@@ -28,20 +28,21 @@ export interface CoarseInputs {
 }
 
 export interface CoarseOptions extends Draw, StageHooks {
+  /** The key of each row's random numbers. */
   seeds: readonly Words[];
   /**
-   * suno's mask: odd steps draw the second codebook only. transformers lets them draw every id from
-   * there to the end of the vocabulary.
+   * true is suno's mask: odd steps draw only ids of the second codebook. false is transformers': odd
+   * steps draw every id from the second codebook to the end of the vocabulary.
    */
   strictMask: boolean;
 }
 
-/** One row on its way through the windows. */
+/** One row of the batch. */
 interface Row {
-  readonly semantic: Int32Array; // history, then the sentence
-  readonly base: number; // tokens of history in it
-  readonly coarse: Int32Array; // history as ids
-  readonly length: number; // tokens to draw
+  readonly semantic: Int32Array; // semantic tokens: history, then the sentence
+  readonly base: number; // how many of them are history
+  readonly coarse: Int32Array; // coarse history, as ids of the vocabulary
+  readonly length: number; // coarse tokens to draw
 }
 
 export class BarkCoarseModel extends CausalStage {
@@ -66,8 +67,8 @@ export class BarkCoarseModel extends CausalStage {
   }
 
   /**
-   * Coarse tokens that `n` semantic tokens become: whole frames. The reference computes in f32, and
-   * so does this.
+   * Number of coarse tokens for `n` semantic tokens, in whole frames. The reference computes this in
+   * f32, and so must we, to round alike.
    */
   outputLength(n: number): number {
     const codebooks = this.generation_config.n_coarse_codebooks;
@@ -75,7 +76,7 @@ export class BarkCoarseModel extends CausalStage {
     return roundHalfEven(frames * codebooks);
   }
 
-  /** Coarse ids of each row, interleaved by frame: (2 · T_b), codebook c of frame t at [2t + c]. */
+  /** Coarse ids of each row b, (2 · T_b), interleaved: codebook c of frame t is at [2t + c]. */
   async generate(inputs: CoarseInputs, options: CoarseOptions): Promise<Int32Array[]> {
     const rows = inputs.semantic.map((semantic, b) => this.#row(semantic, inputs.history[b] ?? null));
     this.#checkPositions(rows);
@@ -130,8 +131,8 @@ export class BarkCoarseModel extends CausalStage {
   }
 
   /**
-   * Codes (2, T), row-major, of coarse ids; ids past the codebooks fold back as in the reference's
-   * fine stage.
+   * Codes (2, T), row-major, of coarse ids (2 · T). Ids past the last codebook are taken modulo the
+   * codebook's size, as in the reference's fine stage.
    */
   codes(ids: Int32Array): Int32Array<ArrayBuffer> {
     const { n_coarse_codebooks: C } = this.generation_config;
@@ -142,7 +143,7 @@ export class BarkCoarseModel extends CausalStage {
     );
   }
 
-  /** History cut to what the model was trained on, and to whole time steps of both token kinds. */
+  /** Cuts the history to the length the model was trained on, in whole steps of both token kinds. */
   #row(semantic: Int32Array, history: CoarseHistory | null): Row {
     const { n_coarse_codebooks: C } = this.generation_config;
     const length = this.outputLength(semantic.length);
@@ -151,13 +152,13 @@ export class BarkCoarseModel extends CausalStage {
     const S = history.semantic_prompt.length;
     const F = history.coarse_prompt.length / C;
     const tokens = Math.min(this.#maxSemanticHistory, S - (S % 2), Math.floor((C * F) / this.ratio));
-    if (tokens <= 0) return none; // the reference would keep everything: Python's [-0:]
+    if (tokens <= 0) return none; // the reference would keep all of it: Python's [-0:] is everything
     const flat = Int32Array.from(
       { length: C * F },
       (_, i) =>
         this.#semanticVocab + (i % C) * this.#codebook + history.coarse_prompt[(i % C) * F + Math.floor(i / C)]!,
     );
-    // The last frame goes: "time alignment" in the reference.
+    // The reference drops the last frame, too ("time alignment").
     const coarse = flat.slice(-roundHalfEven(tokens * this.ratio)).slice(0, -2);
     const past = history.semantic_prompt.slice(-tokens);
     return { semantic: Int32Array.of(...past, ...semantic), base: tokens, coarse, length };
@@ -167,14 +168,14 @@ export class BarkCoarseModel extends CausalStage {
     return Math.floor(this.generation_config.max_coarse_history / this.ratio);
   }
 
-  /** Where the semantic slice of a window begins. */
+  /** First semantic token of the slice for the window that starts after `total` drawn tokens. */
   #sliceStart(row: Row, total: number): number {
     return Math.max(0, row.base + roundHalfEven(total / this.ratio) - this.#maxSemanticHistory);
   }
 
   /**
-   * Whether the window's prompt is what the cache holds: the slice stands where it stood, and no
-   * coarse token falls out.
+   * Whether the KV cache already holds this window's prompt: the semantic slice has not moved, and
+   * no coarse token has dropped out of the history.
    */
   #continues(row: Row, total: number): boolean {
     const before = total - this.generation_config.sliding_window_len;
@@ -185,7 +186,8 @@ export class BarkCoarseModel extends CausalStage {
   }
 
   /**
-   * Throws where the longest window of these rows passes the block. The last token is never fed.
+   * Throws `UnsupportedError` where the longest window of these rows has more positions than
+   * block_size. The last token of a window is never fed back and needs no position.
    */
   #checkPositions(rows: readonly Row[]): void {
     const { max_coarse_input_length, max_coarse_history, sliding_window_len } = this.generation_config;
@@ -207,8 +209,8 @@ export class BarkCoarseModel extends CausalStage {
   }
 
   /**
-   * Brings the window's prompt to the row's cache, all but its last token, and says where the row
-   * stands.
+   * Prefills the cache of row `b` with the window's prompt, except its last token, which the first
+   * decode step feeds, and sets the row's state.
    */
   #prefill(session: Session, row: Row, b: number, total: number, pitch: number, seed: Words): void {
     const {
@@ -250,11 +252,11 @@ export class BarkCoarseModel extends CausalStage {
         base: row.coarse.length,
       });
     } else {
-      device.write(session.state, Uint32Array.of(position), 32 * b + 4); // the token is the one it drew last
+      device.write(session.state, Uint32Array.of(position), 32 * b + 4); // its token stays: the last one drawn
     }
   }
 
-  /** Which logits a step computes and may draw: codebook 0 in even steps, 1 in odd ones. */
+  /** Which logits a step computes and draws from: codebook 0 in even steps, codebook 1 in odd ones. */
   #drawing({ strictMask, temperature, topK, topP }: Draw & { strictMask: boolean }) {
     const size = this.#codebook;
     const wide = this.config.output_vocab_size - this.#semanticVocab - size;
@@ -274,11 +276,11 @@ export class BarkCoarseModel extends CausalStage {
   }
 }
 
-const STEPS = 20; // of one submit
+const STEPS = 20; // decode steps in one submit
 
 const IDLE = { temperature: null, topK: null, topP: null, strictMask: true };
 
-/** Python's round(): halves go to the even neighbour. */
+/** Python's round(): halves are rounded to the even neighbour. */
 function roundHalfEven(x: number): number {
   const floor = Math.floor(x);
   const rest = x - floor;

@@ -1,45 +1,36 @@
 // Coarse codes → all codebooks: a bidirectional model over windows of frames, one codebook after
-// the other. Each prediction is seen by the next, also in padding, which is why a short clip costs
-// as much as a whole window.
+// the other. The model attends to the whole window, padding included, and each codebook is computed
+// from the codes drawn before it, in the padding too; that is why a short clip costs as much as a
+// whole window.
 // Reference: HF BarkFineModel; suno-ai/bark model_fine.py, generation.py generate_fine.
 
-import { withStaging } from '../kernels/upload/cast.ts';
 import type { Words } from '../kernels/sample/random.ts';
-import { sampleCodes, samplingCodesParams, SAMPLING_CODES_WORDS } from '../kernels/sample/sample_codes.ts';
-import { createUniform, writeCall } from '../kernels/state.ts';
+import { samplingCodesParams, SAMPLING_CODES_WORDS } from '../kernels/sample/sample_codes.ts';
+import { createUniform } from '../kernels/state.ts';
+import { withStaging } from '../kernels/upload/cast.ts';
 import { toDevice, toShapes } from '../kernels/upload/destination.ts';
 import type { WeightDType } from '../kernels/upload/upload.ts';
-import { Arena } from '../runtime/compute/arena.ts';
-import type { Device } from '../runtime/compute/device.ts';
 import { InputError } from '../runtime/base/errors.ts';
-import { SHAPE_ONLY, type Allocator } from '../runtime/compute/shape_only.ts';
-import { compileAll, record, type Program, type Recorder } from '../runtime/compute/program.ts';
-import { type Tensor } from '../runtime/compute/tensor.ts';
+import type { Device } from '../runtime/compute/device.ts';
 import type { Owner } from '../runtime/compute/ledger.ts';
+import { compileAll } from '../runtime/compute/program.ts';
 import type { LoadProgress } from '../runtime/compute/residency.ts';
 import { ResidentModel } from '../runtime/compute/resident_model.ts';
+import { SHAPE_ONLY } from '../runtime/compute/shape_only.ts';
 import type { Weights } from '../runtime/formats/weights.ts';
 import type { BarkFineConfig } from './config/config.ts';
-import { hostTensor, type HostTensor, type TensorLike } from './gpt/host_tensor.ts';
 import type { BarkGenerationConfig } from './config/generation_config.ts';
-import {
-  createCache,
-  destroyCache,
-  headLogits,
-  runTokens,
-  trunkTensors,
-  type KvCache,
-  type LastRows,
-} from './gpt/gpt.ts';
+import { loadFineGpt, type FineGpt } from './gpt/fine_gpt.ts';
+import { createWindowTensors, FineWindow, recordPass } from './gpt/fine_window.ts';
+import { trunkTensors } from './gpt/gpt.ts';
+import { hostTensor, type HostTensor, type TensorLike } from './gpt/host_tensor.ts';
 import { Pacer } from './gpt/session.ts';
 import type { Stage, StageHooks, StageOptions } from './gpt/stage.ts';
-import type { FineGpt } from './gpt/fine_gpt.ts';
-import { loadFineGpt } from './gpt/fine_gpt.ts';
 
 export interface FineOptions extends StageHooks {
-  /** null takes the likeliest code; so does exactly 1, as in transformers. */
+  /** null takes the likeliest code, and so does exactly 1, as in transformers. */
   temperature: number | null;
-  seed: Words;
+  seed: Words; // the key of this row's random numbers
 }
 
 export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
@@ -70,8 +61,8 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
 
   /**
    * Logits (B, T, V), V = output_vocab_size, of codebook `codebookIdx` for codes `given` (B, T,
-   * n_codes_total); codebooks after it are not looked at, it itself is. Throws `InputError` for a
-   * codebook without a head and for ids outside the tables.
+   * n_codes_total). The model reads this codebook and those before it, none after it. Throws
+   * `InputError` for a codebook without a head and for ids outside the tables.
    */
   async forward(codebookIdx: number, given: TensorLike): Promise<{ logits: HostTensor<Float32Array> }> {
     const { n_codes_total, n_codes_given, output_vocab_size: V, block_size, input_vocab_size } = this.config;
@@ -110,8 +101,8 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
   }
 
   /**
-   * Runs on a window of `frames` codes, of which those from `from` on are predicted, and on the
-   * weights, which come if they are not there and stay meanwhile.
+   * Calls `run` with a window of `frames` frames, of which those from `from` on are predicted. The
+   * weights are uploaded if they are absent, and stay until `run` has ended.
    */
   #onWindow<R>(
     frames: number,
@@ -134,7 +125,7 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
   async compile(): Promise<void> {
     const { fine_acoustics_config, coarse_acoustics_config, codebook_size } = this.generation_config;
     const gpt = await loadFineGpt(toShapes(this.#dtype), this.#weights, this.config);
-    const tensors = createTensors(
+    const tensors = createWindowTensors(
       SHAPE_ONLY,
       gpt,
       fine_acoustics_config.max_fine_input_length,
@@ -164,8 +155,8 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
   }
 
   /**
-   * Passes over the model that a sentence of `frames` frames takes, behind a voice of `past`
-   * frames.
+   * Number of passes over the model for a sentence of `frames` frames after a voice of `past`
+   * frames: one for each window and predicted codebook.
    */
   passes(frames: number, past: number): number {
     const { fine_acoustics_config, coarse_acoustics_config } = this.generation_config;
@@ -178,9 +169,9 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
   }
 
   /**
-   * All codebooks (n_fine_codebooks, T), row-major, of one sentence. `coarse` holds its codes
-   * (n_coarse_codebooks, T); `history` the codes (n_fine_codebooks, F) of its voice, of which the
-   * last max_fine_history_length frames are seen.
+   * All codebooks (n_fine_codebooks, T), row-major, of one sentence. `coarse` is (n_coarse_codebooks,
+   * T); `history` is the voice, (n_fine_codebooks, F), of which the model sees the last
+   * max_fine_history_length frames.
    */
   async generate(
     coarse: Int32Array,
@@ -193,7 +184,7 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
     const T = coarse.length / given;
     const F = history ? history.length / C : 0;
     const past = Math.min(longest, F);
-    const total = Math.max(M, past + T); // padded to one window at least
+    const total = Math.max(M, past + T); // at least one window; what is missing is padding
     const frames = new Uint32Array(total * this.config.n_codes_total).fill(codebook_size);
     const pitch = this.config.n_codes_total;
     for (let c = 0; c < C; c++) {
@@ -202,8 +193,8 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
     }
 
     const windows = fineWindows(T, past, total, M, longest);
-    // Programs are recorded once, for all windows. Rows begin where bindings can, at multiples of
-    // 64 numbers.
+    // The programs are recorded once for all windows, so they start at the earliest frame that any
+    // window predicts, moved earlier until its row lies where a binding may start: 64 numbers.
     let first = Math.min(...windows.map(({ from }) => from));
     while ([this.config.hidden_size, codebook_size].some((width) => (first * width) % 64 !== 0)) first--;
     await this.#onWindow(M, first, 'fine_acoustics', { signal }, async (window) => {
@@ -221,7 +212,7 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
           await pacer.submitted();
           onProgress?.(w * passes.length + i + 1, windows.length * passes.length);
         }
-        // the next window sees what this one drew
+        // The next window has these codes as its context.
         frames.set(new Uint32Array(await this.#device.read(window.codes)), start * pitch);
       }
     });
@@ -230,8 +221,9 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
 }
 
 /**
- * Windows of M frames over `total`: where each starts, and from which of its frames on it draws;
- * earlier ones are context.
+ * The windows of M frames over `total` frames, for T new frames after `past` frames of voice.
+ * `start` is a window's first frame, `from` the first of its frames that is drawn, counted inside
+ * the window; the frames before it are context.
  */
 function fineWindows(
   T: number,
@@ -245,137 +237,4 @@ function fineWindows(
     const start = Math.min(hop * n, total - M);
     return { start, from: Math.min(past + hop * n, total - hop) - start };
   });
-}
-
-/** What programs over a window of M frames read and write, beside weights. */
-interface Tensors {
-  readonly codes: Tensor; // (M, n_codes_total) u32
-  readonly call: Tensor;
-  readonly last: LastRows; // what is predicted; frames before it are seen
-  // keys and values of the window, in one place for all layers: read by the layer that wrote them
-  // and never again
-  readonly cache: KvCache;
-}
-
-function createTensors(
-  on: Allocator,
-  { config, blocks }: FineGpt,
-  frames: number,
-  from: number,
-  dtype: WeightDType,
-  owner: string,
-): Tensors {
-  const layer = createCache(on, { ...config, num_layers: 1 }, 1, frames, dtype, `${owner}.activations`)[0]!;
-  return {
-    codes: on.createTensor([frames, config.n_codes_total], 'u32', `${owner}.state`, 'codes'),
-    call: createUniform(on, 3, `${owner}.state`, 'call'),
-    last: { from, call: createUniform(on, 3, `${owner}.state`, 'call of the last rows') },
-    cache: blocks.map(() => layer),
-  };
-}
-
-/** Logits of a codebook, the first `count` columns. */
-function recordLogits(
-  r: Recorder,
-  gpt: FineGpt,
-  { codes, call, last, cache }: Tensors,
-  codebook: number,
-  count: number,
-): Tensor {
-  const head = gpt.heads[codebook - gpt.config.n_codes_given]!;
-  const x = runTokens(r, gpt, gpt.tables, codes, cache, call, {
-    causal: false,
-    last,
-    columns: codebook + 1,
-    vocab: gpt.vocab,
-  });
-  return headLogits(r, gpt, x, { weight: { ...head, shape: [count, head.shape[1]!] }, bias: null }, last);
-}
-
-/** The same, and the draw into the window. */
-const recordPass = (
-  r: Recorder,
-  gpt: FineGpt,
-  tensors: Tensors,
-  codebook: number,
-  count: number,
-  settings: Tensor,
-): void => sampleCodes(r, tensors.codes, recordLogits(r, gpt, tensors, codebook, count), settings);
-
-/** A window of codes on the GPU and what records programs over it. */
-class FineWindow {
-  readonly #device: Device;
-  readonly #gpt: FineGpt;
-  readonly #tensors: Tensors;
-  readonly #arena: Arena;
-  readonly #owner: string;
-  readonly #settings: Tensor[] = [];
-  readonly #programs: Program[] = [];
-
-  constructor(device: Device, gpt: FineGpt, frames: number, from: number, dtype: WeightDType, owner: string) {
-    this.#device = device;
-    this.#gpt = gpt;
-    this.#owner = owner;
-    this.#tensors = createTensors(device, gpt, frames, from, dtype, owner);
-    this.#arena = new Arena(device, `${owner}.activations`);
-    writeCall(device, this.#tensors.call, { count: frames });
-    writeCall(device, this.#tensors.last.call, { start: from, count: frames - from });
-  }
-
-  /** (M, n_codes_total) u32. */
-  get codes(): Tensor {
-    return this.#tensors.codes;
-  }
-
-  /** Makes every run from now on end at once. */
-  idle(): void {
-    for (const call of [this.#tensors.call, this.#tensors.last.call]) writeCall(this.#device, call, { count: 0 });
-  }
-
-  /** Records the logits of a codebook, the first `count` columns. */
-  async logits(codebook: number, count: number): Promise<{ program: Program; logits: Tensor }> {
-    let logits: Tensor | undefined;
-    const program = await this.#record(
-      (r) => (logits = recordLogits(r, this.#gpt, this.#tensors, codebook, count)),
-      this.#owner,
-    );
-    return { program, logits: logits! };
-  }
-
-  /**
-   * Records, for each codebook from `given` to `codebooks`, its logits and the draw into the
-   * window.
-   */
-  async passes(
-    given: number,
-    codebooks: number,
-    count: number,
-  ): Promise<{ column: number; program: Program; settings: Tensor }[]> {
-    const columns = Array.from({ length: codebooks - given }, (_, i) => given + i);
-    return Promise.all(
-      columns.map(async (column) => {
-        const settings = createUniform(this.#device, SAMPLING_CODES_WORDS, `${this.#owner}.state`, 'sampling');
-        this.#settings.push(settings);
-        const program = await this.#record(
-          (r) => recordPass(r, this.#gpt, this.#tensors, column, count, settings),
-          `${this.#owner} codebook ${column}`,
-        );
-        return { column, program, settings };
-      }),
-    );
-  }
-
-  async #record(body: (r: Recorder) => void, label: string): Promise<Program> {
-    const program = await record(this.#device, body, { label, arena: this.#arena });
-    this.#programs.push(program);
-    return program;
-  }
-
-  dispose(): void {
-    for (const program of this.#programs) program.dispose();
-    this.#arena.dispose();
-    const { codes, call, last, cache } = this.#tensors;
-    destroyCache(this.#device, cache.slice(0, 1));
-    for (const t of [codes, call, last.call, ...this.#settings]) this.#device.destroyBuffer(t.buffer);
-  }
 }

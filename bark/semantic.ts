@@ -1,6 +1,6 @@
-// Text tokens → semantic tokens: the first stage. A prompt of exactly max_input_semantic_length
-// positions, each the sum of a text and a history embedding, then an infer token; from there on the
-// model speaks until it draws its end token.
+// Text tokens → semantic tokens: the first stage. The prompt has exactly max_input_semantic_length
+// positions, each the sum of a text embedding and a history embedding. An infer token follows it,
+// and from there on the model draws tokens until it draws its end token.
 // Reference: HF BarkSemanticModel.generate; suno-ai/bark generation.py generate_text_semantic.
 
 import type { Words } from '../kernels/sample/random.ts';
@@ -16,9 +16,9 @@ import type { Sampling } from '../kernels/sample/sample.ts';
 import type { Draw, StageHooks, StageOptions } from './gpt/stage.ts';
 
 export interface SemanticInputs {
-  /** Text ids of the tokenizer (B, W); of W the first max_input_semantic_length count. */
+  /** Text ids of the tokenizer, (B, W); of W the first max_input_semantic_length are used. */
   inputIds: Int32Array;
-  /** 1 where there is text (B, W). */
+  /** 1 where there is text, (B, W). */
   attentionMask: Int32Array;
   shape: readonly [number, number];
   /** Semantic tokens of each row's voice, or null. */
@@ -26,9 +26,10 @@ export interface SemanticInputs {
 }
 
 export interface SemanticOptions extends Draw, StageHooks {
+  /** End where the end token has more than this probability; null: only where it is drawn. */
   minEosP: number | null;
   maxNewTokens: number;
-  /** Key of each row's random numbers. */
+  /** The key of each row's random numbers. */
   seeds: readonly Words[];
 }
 
@@ -37,12 +38,12 @@ export interface SemanticOutput {
   tokens: Int32Array[];
   /** Whether the row drew its end token; otherwise it was cut at maxNewTokens. */
   ended: boolean[];
-  /** Milliseconds from the call until the host has seen that each row's first token is drawn. */
+  /** Milliseconds from the call until the host has read back every row's first token. */
   firstToken: number;
 }
 
-// Steps of one submit. Tokens come back this often, so a sentence that ends early wastes fewer;
-// rows that are done compute nothing.
+// Decode steps in one submit. The host reads the state back once per submit, so fewer steps mean
+// fewer wasted ones after a sentence has ended; rows that have ended compute nothing in them.
 const STEPS = 16;
 
 const IDLE = { temperature: null, topK: null, topP: null, minEosP: null, eos: null };
@@ -52,8 +53,9 @@ export class BarkSemanticModel extends CausalStage {
 
   constructor(options: StageOptions, config: BarkSemanticConfig, generation: BarkSemanticGenerationConfig) {
     const { semantic_vocab_size: size, eos_token_id: eos, semantic_infer_token: infer } = generation;
-    // What can be drawn: all semantic tokens, then the end token; ids behind it never, also where
-    // it lies among them. What can be fed: these, and the infer token, which starts the speech.
+    // Drawn can be all semantic tokens and the end token, which ends the range: where it lies among
+    // the semantic tokens, the ids after it are never drawn. Fed back can be the same tokens, and
+    // the infer token, which starts the speech.
     const drawn: RowRange[] =
       eos < size
         ? [[0, eos + 1]]
@@ -66,8 +68,8 @@ export class BarkSemanticModel extends CausalStage {
   }
 
   /**
-   * The most tokens that the block has room for. The last one is never fed back and needs no
-   * position.
+   * The most tokens that a prompt leaves positions for. The infer token takes one, and the last
+   * token is never fed back and takes none.
    */
   get maxNewTokens(): number {
     return this.config.block_size - this.generation_config.max_input_semantic_length;
@@ -91,7 +93,7 @@ export class BarkSemanticModel extends CausalStage {
     const batch = prompts.length;
     const limit = Math.min(options.maxNewTokens, this.maxNewTokens);
     const eosLogit = Math.min(eos, size);
-    const infer = gpt.head.weight.shape[0]!; // its row of the table: behind all that can be drawn
+    const infer = gpt.head.weight.shape[0]!; // its row of the uploaded table: after all drawable rows
     const session = await createSession(
       this.device,
       gpt,
@@ -115,16 +117,16 @@ export class BarkSemanticModel extends CausalStage {
       }
       let issued = 0;
       let firstToken = 0;
-      // the state after each submit; one submit runs while the last is looked at
+      // The state after each submit. One submit runs while the host reads the state of the last.
       const looks: ReturnType<typeof readRows>[] = [];
       for (;;) {
         if (issued < limit) {
-          // the first alone: it is told of at once
+          // The first step is a submit of its own, so that `firstToken` is known early.
           const steps = Math.min(issued === 0 ? 1 : STEPS - (issued % STEPS), limit - issued);
           session.step.run(steps);
           issued += steps;
           const look = readRows(this.device, session.state, batch);
-          look.catch(() => {}); // seen when it is awaited, or not needed any more
+          look.catch(() => {}); // an error shows when it is awaited; if it never is, it does not matter
           looks.push(look);
         }
         if (looks.length < 2 && issued < limit) continue;
@@ -159,7 +161,7 @@ export class BarkSemanticModel extends CausalStage {
     };
   }
 
-  /** Rows of the token buffer up to the end token. Zeros behind it were never drawn. */
+  /** Each row of the token buffer up to its end token; what follows it was never drawn. */
   #collect(
     drawn: Uint32Array,
     limit: number,
@@ -180,7 +182,7 @@ export class BarkSemanticModel extends CausalStage {
     return { tokens, ended };
   }
 
-  /** Embeddings (max_input_semantic_length, H) of one row: text plus history. */
+  /** The prompt of row `b`, (max_input_semantic_length, H): text plus history embeddings. */
   async #promptRows({ inputIds, attentionMask, shape, history }: SemanticInputs, b: number): Promise<Float32Array> {
     const {
       max_input_semantic_length: length,
