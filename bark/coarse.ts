@@ -1,7 +1,7 @@
 // Semantic tokens → coarse tokens: the first two codebooks, interleaved, in sliding windows. The
 // prompt of a window is a slice of the semantic tokens, an infer token, and the coarse tokens drawn
-// so far. While the slice stays where it is, the KV cache already holds the next window's prompt and
-// the model simply goes on; when the slice moves, the prompt is prefilled again.
+// so far. While the slice stays where it is, the KV cache already holds the next window's prompt
+// and the model simply goes on; when the slice moves, the prompt is prefilled again.
 // Reference: HF BarkCoarseModel.generate, preprocess_histories; suno-ai/bark generation.py
 // generate_coarse.
 
@@ -31,8 +31,8 @@ export interface CoarseOptions extends Draw, StageHooks {
   /** The key of each row's random numbers. */
   seeds: readonly Words[];
   /**
-   * true is suno's mask: odd steps draw only ids of the second codebook. false is transformers': odd
-   * steps draw every id from the second codebook to the end of the vocabulary.
+   * true is suno's mask: odd steps draw only ids of the second codebook. false is transformers':
+   * odd steps draw every id from the second codebook to the end of the vocabulary.
    */
   strictMask: boolean;
 }
@@ -67,8 +67,8 @@ export class BarkCoarseModel extends CausalStage {
   }
 
   /**
-   * Number of coarse tokens for `n` semantic tokens, in whole frames. The reference computes this in
-   * f32, and so must we, to round alike.
+   * Number of coarse tokens for `n` semantic tokens, in whole frames. The reference computes this
+   * in f32, and so must we, to round alike.
    */
   outputLength(n: number): number {
     const codebooks = this.generation_config.n_coarse_codebooks;
@@ -143,7 +143,9 @@ export class BarkCoarseModel extends CausalStage {
     );
   }
 
-  /** Cuts the history to the length the model was trained on, in whole steps of both token kinds. */
+  /**
+   * Cuts the history to the length the model was trained on, in whole steps of both token kinds.
+   */
   #row(semantic: Int32Array, history: CoarseHistory | null): Row {
     const { n_coarse_codebooks: C } = this.generation_config;
     const length = this.outputLength(semantic.length);
@@ -256,7 +258,9 @@ export class BarkCoarseModel extends CausalStage {
     }
   }
 
-  /** Which logits a step computes and draws from: codebook 0 in even steps, codebook 1 in odd ones. */
+  /**
+   * Which logits a step computes and draws from: codebook 0 in even steps, codebook 1 in odd ones.
+   */
   #drawing({ strictMask, temperature, topK, topP }: Draw & { strictMask: boolean }) {
     const size = this.#codebook;
     const wide = this.config.output_vocab_size - this.#semanticVocab - size;

@@ -169,9 +169,9 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
   }
 
   /**
-   * All codebooks (n_fine_codebooks, T), row-major, of one sentence. `coarse` is (n_coarse_codebooks,
-   * T); `history` is the voice, (n_fine_codebooks, F), of which the model sees the last
-   * max_fine_history_length frames.
+   * All codebooks (n_fine_codebooks, T), row-major, of one sentence. `coarse` is
+   * (n_coarse_codebooks, T); `history` is the voice, (n_fine_codebooks, F), of which the model sees
+   * the last max_fine_history_length frames.
    */
   async generate(
     coarse: Int32Array,

@@ -62,7 +62,9 @@ export interface GenerateOutput {
   timings: { semantic: number; coarse: number; fine: number; codec: number; total: number; firstToken: number };
   /** The seed of each row; passed as `seed`, it gives the same tokens again. */
   seeds: number[];
-  /** What did not go as one would expect, for example a sentence that was cut; for people to read. */
+  /**
+   * What did not go as one would expect, for example a sentence that was cut; for people to read.
+   */
   warnings: string[];
   /** The row's tokens as a voice preset: a sentence spoken with it continues this one. */
   voice(row: number): VoicePreset;

@@ -60,8 +60,8 @@ function readCode(file: string): string | undefined {
 }
 
 /**
- * esbuild plugin: `import shader from './linear/linear.wgsl'` gives a `WrittenShader`. The text of a
- * file that several shaders include is in the bundle once.
+ * esbuild plugin: `import shader from './linear/linear.wgsl'` gives a `WrittenShader`. The text of
+ * a file that several shaders include is in the bundle once.
  */
 export function wgsl(device: GPUDevice | null): Plugin {
   return {

@@ -12,7 +12,10 @@ type WrittenShader = Omit<Shader, 'code'> & { readonly sources: Readonly<Record<
 const written = generated as Record<string, WrittenShader>;
 const assembled = new Map<string, Shader>();
 
-/** `shader('linear_decode')` is the file linear_decode.wgsl, in whichever folder of this floor it lies. */
+/**
+ * `shader('linear_decode')` is the file linear_decode.wgsl, in whichever folder of this floor it
+ * lies.
+ */
 export function shader(name: string): Shader {
   let found = assembled.get(name);
   if (!found) {

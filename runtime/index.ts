@@ -24,15 +24,14 @@ export {
 export { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './base/half.ts';
 export type { HubOptions } from './sources/hub/settings.ts';
 export type { MemoryReport } from './compute/ledger.ts';
+export { Program, record, Recorder, type Dispatch, type RecordOptions } from './compute/program.ts';
 export {
-  Program,
-  record,
-  Recorder,
-  type Dispatch,
+  formatDispatches,
+  type BindingDescription,
+  type DispatchDescription,
   type DispatchProfile,
-  type RecordOptions,
-} from './compute/program.ts';
-export { formatDispatches, type BindingDescription, type DispatchDescription, type Params } from './compute/step.ts';
+  type Params,
+} from './compute/step.ts';
 export type { TensorDump } from './compute/dump.ts';
 export type { Trace } from './compute/trace.ts';
 export { openCheckpoint } from './formats/open_checkpoint.ts';

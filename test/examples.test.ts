@@ -1,5 +1,5 @@
-// The examples do what they say: those for Node and Deno run, those for browsers are read by a bundler,
-// because no browser runs in these tests.
+// The examples do what they say: those for Node and Deno run, those for browsers are read by a
+// bundler, because no browser runs in these tests.
 // Needs: a GPU.
 
 import { spawnSync } from 'node:child_process';
@@ -28,7 +28,10 @@ function run(program: string, args: string[]): string {
   return child.stdout;
 }
 
-/** Seconds that each WAV file named in the output has, by its size: 16 bits at 24 kHz behind 44 bytes. */
+/**
+ * Seconds that each WAV file named in the output has, by its size: 16 bits at 24 kHz behind 44
+ * bytes.
+ */
 function assertWritten(output: string, files: readonly string[]): void {
   for (const file of files) {
     const said = new RegExp(`^${file}: ([\\d.]+) s`, 'm').exec(output)?.[1];

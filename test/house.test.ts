@@ -53,7 +53,10 @@ test('lines of comment have at most 100 columns, lines of code at most 120', () 
       linesOf(file).flatMap((line, i) => {
         const limit = /^\s*(\/\/|\/\*|\*( |\/|$))/.test(line) ? 100 : 120;
         const columns = [...line].length;
-        return columns > limit && !unbreakable(line) ? [`${file}:${i + 1}: ${columns} columns, at most ${limit}`] : [];
+        const data = limit === 120 && file.startsWith('test/'); // tables of bytes and messages
+        return columns > limit && !data && !unbreakable(line)
+          ? [`${file}:${i + 1}: ${columns} columns, at most ${limit}`]
+          : [];
       }),
     );
   none(long, 'expected shorter lines:');

@@ -88,7 +88,8 @@ function profileLaunch(name: ProfileName): Launch | undefined {
 }
 
 /**
- * Where setup/subgroup_matrix_driver.ts puts its driver; it goes with the packages, outside what git keeps.
+ * Where setup/subgroup_matrix_driver.ts puts its driver; it goes with the packages, outside what
+ * git keeps.
  */
 export const SUBGROUP_MATRIX_FOLDER = fileURLToPath(
   new URL('../node_modules/.cache/bark-webgpu/mesa-trixie', import.meta.url),

@@ -5,8 +5,8 @@
 import { pathToFileURL } from 'node:url';
 import type { FileReport, FromWorker } from './run.ts';
 
-// On a driver with a loader of its own (setup/subgroup_matrix_driver.ts) the running program is that loader;
-// tests start children by this name.
+// On a driver with a loader of its own (setup/subgroup_matrix_driver.ts) the running program is
+// that loader; tests start children by this name.
 process.execPath = process.env.BARK_TEST_NODE ?? process.execPath;
 
 // uvu runs a file's suites by itself unless told to wait, and it looks when it is loaded.

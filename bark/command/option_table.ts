@@ -1,5 +1,6 @@
 // A table of a program's options, from which both the parsing and the help are made: for `bark`
-// (arguments.ts) and for the bench, which has options of its own. Knows no option and prints nothing.
+// (arguments.ts) and for the bench, which has options of its own. Knows no option and prints
+// nothing.
 
 import { parseArgs } from 'node:util';
 import { nearestNames } from '../../runtime/base/messages.ts';

@@ -1,6 +1,7 @@
 // Casts stored floats from one dtype to another on the host.
 // Halves are torch's .half() bit for bit: f64 is rounded to f32 first, ties go to even, subnormals
-// are kept, overflow becomes ±inf, and a NaN stays a NaN: quiet, with the upper bits of its payload.
+// are kept, overflow becomes ±inf, and a NaN stays a NaN: quiet, with the upper bits of its
+// payload.
 
 import { bfloat16ToFloat32, float16ToFloat32, float32ToFloat16 } from '../../runtime/base/half.ts';
 import { itemBytes, type StoredDType } from '../../runtime/formats/checkpoint.ts';

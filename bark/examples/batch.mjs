@@ -1,6 +1,6 @@
-// Several sentences at once, each with a voice and a seed of its own:  node batch.mjs
-// Rows of a batch share every walk over the weights, so a batch takes far less time than its rows one by
-// one; each row says exactly what it would say alone.
+// Several sentences at once, each with a voice and a seed of its own:  node batch.mjs Rows of a
+// batch share every walk over the weights, so a batch takes far less time than its rows one by one;
+// each row says exactly what it would say alone.
 
 import { BarkModel, BarkProcessor } from 'bark-webgpu';
 
@@ -23,7 +23,8 @@ for (const [row, audio] of output.audio.entries()) {
   console.log(`${row}.wav: ${audio.duration.toFixed(2)} s, seed ${output.seeds[row]}: ${texts[row]}`);
 }
 
-// What the first row said, as a voice for the next sentence; suno's code and transformers read it too.
+// What the first row said, as a voice for the next sentence; suno's code and transformers read it
+// too.
 await output.voice(0).save('voice.npz');
 
 model.dispose();

@@ -2,8 +2,8 @@
 
 import { BarkModel, BarkProcessor } from 'bark-webgpu';
 
-// The processor turns text into token ids, and knows the voices. Without a name it is that of the small
-// built-in model; 'suno/bark-small' would be fetched from the Hub.
+// The processor turns text into token ids, and knows the voices. Without a name it is that of the
+// small built-in model; 'suno/bark-small' would be fetched from the Hub.
 const processor = await BarkProcessor.fromPretrained();
 
 // The model reads its weights onto the GPU. `using` would dispose of it at the end of the block.

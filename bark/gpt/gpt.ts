@@ -24,10 +24,10 @@ import type { Weights } from '../../runtime/formats/weights.ts';
 import type { BarkSubModelConfig } from '../config/config.ts';
 import type { Linear, Norm } from '../../kernels/common/products.ts';
 
-// ---------------------------------------------------------------------------------------------------- weights
+// ----------------------------------------------------------------------------- weights
 
 /** x + attnOut(attention(attnIn(ln1(x)))), then x + mlpOut(gelu(mlpIn(ln2(x)))). */
-export interface Block {
+interface Block {
   readonly attnIn: Linear; //  (3H, H) queries, keys, values; its norm is layernorm_1
   readonly attnOut: Linear; // (H, H)
   readonly mlpIn: Linear; //   (4H, H) its norm is layernorm_2
@@ -119,7 +119,7 @@ export async function loadCausalGpt(
 /** Number of times `loadTrunk` calls `to.arrived()`; the total for the progress bar. */
 export const trunkTensors = (config: BarkSubModelConfig): number => 4 * config.num_layers;
 
-// ---------------------------------------------------------------------------------------------------- state
+// ----------------------------------------------------------------------------- state
 
 /** The KV cache: keys and values of every layer, (B, heads, capacity, H / heads) each. */
 export type KvCache = readonly LayerCache[];
@@ -146,7 +146,7 @@ export function destroyCache(device: Device, cache: KvCache): void {
   }
 }
 
-// ---------------------------------------------------------------------------------------------------- forward
+// ----------------------------------------------------------------------------- forward
 
 /**
  * Decode: one token of every sentence through the whole model. LayerNorms are folded into the

@@ -13,7 +13,9 @@ import type { Weights } from '../../runtime/formats/weights.ts';
 export interface Stage {
   /** Number of times `upload` calls `onTensor`; the stage's share of the progress bar's total. */
   readonly tensors: number;
-  /** Has the driver compile every pipeline that `generate` or `decode` will need; no weights needed. */
+  /**
+   * Has the driver compile every pipeline that `generate` or `decode` will need; no weights needed.
+   */
   compile(): Promise<void>;
   /** Runs these pipelines once on next to nothing: some drivers finish compiling only then. */
   warmUp(): Promise<void>;
@@ -32,7 +34,9 @@ export interface StageOptions {
   dtype: WeightDType;
 }
 
-/** How tokens are drawn. A filter of null is off; a temperature of null takes the likeliest token. */
+/**
+ * How tokens are drawn. A filter of null is off; a temperature of null takes the likeliest token.
+ */
 export interface Draw {
   temperature: number | null;
   topK: number | null;

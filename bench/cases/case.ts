@@ -1,6 +1,6 @@
 // A case of the suite `kernels`: an operation at a size that it has in a model, its work in bytes
-// and operations, and a check. The check recomputes a few outputs in f64, as plainly as possible and
-// from the same inputs; all of them would take longer than the timing.
+// and operations, and a check. The check recomputes a few outputs in f64, as plainly as possible
+// and from the same inputs; all of them would take longer than the timing.
 
 import { float16ToFloat32 } from '../../runtime/base/half.ts';
 import type { Device } from '../../runtime/compute/device.ts';
@@ -8,8 +8,8 @@ import type { Recorder } from '../../runtime/compute/program.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 
 /**
- * One output element, by its index in the output: its value in f64, and Σ|addends| of the sum behind
- * it, which the rounding error of f32 grows with.
+ * One output element, by its index in the output: its value in f64, and Σ|addends| of the sum
+ * behind it, which the rounding error of f32 grows with.
  */
 interface Expected {
   readonly at: number;

@@ -11,7 +11,9 @@ import { filled, series } from '../model/values.ts';
 const FRAMES_A_SECOND = 75;
 const elu = (x: number): number => (x > 0 ? x : Math.expm1(x));
 
-/** Cases for `seconds` of audio; `filters` is the channel count of the layer next to the waveform. */
+/**
+ * Cases for `seconds` of audio; `filters` is the channel count of the layer next to the waveform.
+ */
 export function codecCases(device: Device, filters: number, seconds: number): MakeCase[] {
   const T = FRAMES_A_SECOND * seconds;
   const widest = 16 * filters;

@@ -7,8 +7,8 @@ import { dot, places, type MakeCase } from './case.ts';
 import { bytesOf, normed, W, X, Y, type GptInputs } from './inputs.ts';
 
 /**
- * y (m, n) = x (m, k) · W (n, k)ᵀ. One row is a decode step, with the LayerNorm folded in if `norm`;
- * many rows are normalised before.
+ * y (m, n) = x (m, k) · W (n, k)ᵀ. One row is a decode step, with the LayerNorm folded in if
+ * `norm`; many rows are normalised before.
  */
 export const product =
   (

@@ -10,8 +10,8 @@ import { places, type MakeCase } from './case.ts';
 import { bytesOf, CAPACITY, X, type GptInputs } from './inputs.ts';
 
 /**
- * The expected draw from logits [from, from + count): among those that top-k keeps (0: all), the one
- * with the largest logit / temperature + Gumbel noise.
+ * The expected draw from logits [from, from + count): among those that top-k keeps (0: all), the
+ * one with the largest logit / temperature + Gumbel noise.
  */
 const drawn = (
   logits: Series,

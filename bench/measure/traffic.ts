@@ -1,7 +1,9 @@
-// Counts the bytes that a recorded decode step moves, from the tensors and grids that its dispatches
-// bind. A matrix counts once for each pass over it: a batch that is processed in two tiles reads it
-// twice, and both count even if a cache saves the second. Uniforms (a few hundred bytes a dispatch)
-// are not counted. A kernel that is not listed here is an error, so that no count is silently wrong.
+// Counts the bytes that a recorded decode step moves, from the tensors and grids that its
+// dispatches bind. A matrix counts once for each pass over it: a batch that is processed in two
+// tiles reads it twice, and both count even if a cache saves the second. Uniforms (a few hundred
+// bytes a dispatch)
+// are not counted. A kernel that is not listed here is an error, so that no count is silently
+// wrong.
 
 import { Recorder, type Dispatch } from '../../runtime/compute/program.ts';
 import { byteSize, bytesPerElement, padTo8, type Tensor } from '../../runtime/compute/tensor.ts';
@@ -40,7 +42,9 @@ export interface Traffic {
   readonly cache: number;
 }
 
-/** Traffic of one step of `batch` sentences that each see `context` positions, the new one included. */
+/**
+ * Traffic of one step of `batch` sentences that each see `context` positions, the new one included.
+ */
 export function stepTraffic(step: readonly Recorded[], batch: number, context: number): Traffic {
   const used = new Map<string, number>(); // distinct weights → bytes that are used
   let [weights, cache, activations, cacheNeeded] = [0, 0, 0, 0];

@@ -1,8 +1,10 @@
 // Makes a checkpoint folder of the released models' exact shapes with arbitrary, deterministic
-// weights: for timing, for memory, and to show that full-size models load and run. Its speech is noise.
+// weights: for timing, for memory, and to show that full-size models load and run. Its speech is
+// noise.
 // Never commit what it writes (small: 1.7 GB, large: 4.5 GB).
-// `torch` is the format of the releases: pytorch_model.bin with every tensor, attention masks and the
-// codec's encoder included, f32. `safetensors` has what a model that speaks needs, in f32 or f16.
+// `torch` is the format of the releases: pytorch_model.bin with every tensor, attention masks and
+// the codec's encoder included, f32. `safetensors` has what a model that speaks needs, in f32 or
+// f16.
 //
 //   node --import tsx bench/model/make_checkpoint.ts small|large|tiny DIR [torch|f32|f16]
 
@@ -103,8 +105,8 @@ export function scaleOf({ name, shape }: BenchTensor): { scale: number; offset: 
 }
 
 /**
- * Returns a function that passes `size` bytes of a tensor to `sink` in pieces. Each tensor continues
- * in the block where the last one ended, so the order of the calls determines the values.
+ * Returns a function that passes `size` bytes of a tensor to `sink` in pieces. Each tensor
+ * continues in the block where the last one ended, so the order of the calls determines the values.
  */
 function filler(form: Form): (tensor: BenchTensor, size: number, sink: (bytes: Uint8Array) => void) => void {
   const values = block();
@@ -183,8 +185,8 @@ export function makeCheckpoint(model: ModelName, dir: string, form: Form = 'f32'
 export const CACHE = join(tmpdir(), 'bark-webgpu-bench');
 
 /**
- * The folder of a checkpoint with `layers` layers. It is made if there is none of the right size, in
- * a temporary folder that is renamed when it is complete.
+ * The folder of a checkpoint with `layers` layers. It is made if there is none of the right size,
+ * in a temporary folder that is renamed when it is complete.
  */
 export function cachedCheckpoint(
   model: ModelName,

@@ -74,7 +74,7 @@ export function torchLayout(
   return { segments, size: at };
 }
 
-// ---------------------------------------------------------------------------------------------------- zip
+// ----------------------------------------------------------------------------- zip
 
 /** Bytes of little-endian numbers, given as [bytes, value]. */
 function fields(...parts: readonly (readonly [width: 1 | 2 | 4 | 8, value: number])[]): Uint8Array {
@@ -182,7 +182,7 @@ function endOfDirectory(count: number, offset: number, size: number): Uint8Array
   return concat(offset >= MAX32 ? [end64, locator, end] : [end]);
 }
 
-// ---------------------------------------------------------------------------------------------------- pickle
+// ----------------------------------------------------------------------------- pickle
 
 /**
  * OrderedDict of name → torch._utils._rebuild_tensor_v2((storage, class, key, 'cpu', count), 0,

@@ -62,7 +62,8 @@ export function expectSame(checked: Checked, dtype: DType, peer: DType, tokens: 
 }
 
 /**
- * Emits a result for each variant of transformers. A variant that cannot run is left out with a note.
+ * Emits a result for each variant of transformers. A variant that cannot run is left out with a
+ * note.
  * If our sentence differs from a peer's, that is an error, thrown after all variants are done.
  */
 export async function compareSentences(

@@ -1,6 +1,7 @@
 // This library in its own process, on whole sentences: `BarkModel.generate`, greedy, with a given
 // number of semantic tokens. It is compared with a peer stage by stage, and each stage starts from
-// the peer's output of the stage before, so that one different token does not spoil the later stages.
+// the peer's output of the stage before, so that one different token does not spoil the later
+// stages.
 
 import { BarkModel, type GenerateOutput } from '../../bark/model.ts';
 import { answerCalls, type DType } from './work.ts';

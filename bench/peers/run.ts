@@ -11,7 +11,7 @@ import { PEERS, type Peer } from './candidates.ts';
 const USAGE = `usage: node --import tsx bench/peers/run.ts [options]
 
   --json             one JSON object a line
-  --quick            two layers (fine, generate: one), no prefill887, few repetitions, of transformers only generate, eager
+  --quick            two layers (fine, generate: one), no prefill887, few repetitions; transformers: eager generate
   --model NAME       small (default) or large
   --layers N         default: the model's
   --only LIST        of ${PEERS.join(', ')}; default: both

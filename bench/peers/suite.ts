@@ -1,7 +1,8 @@
 // The suite `peers`: this library and other implementations of the same model, on the same
 // operations, weights and inputs. The logits of every side are compared with one reference before
-// anything is timed. Runs alternate, ours then the peer's, so that other work on the machine affects
-// both. ONNX Runtime is tried in several variants and the fastest counts. Losses are printed too.
+// anything is timed. Runs alternate, ours then the peer's, so that other work on the machine
+// affects both. ONNX Runtime is tried in several variants and the fastest counts. Losses are
+// printed too.
 import { median, rounded, type Result, type Suite } from '../measure/harness.ts';
 import { isModelName, MODELS } from '../model/inventory.ts';
 import { CACHE } from '../model/make_checkpoint.ts';

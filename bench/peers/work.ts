@@ -1,6 +1,6 @@
 // What all sides share: the operations, their fixed inputs, the reference results, and the messages
-// between the bench and the processes that run the operations. Times are wall-clock time and processor
-// time of the whole process; other work on the machine does not stretch the latter.
+// between the bench and the processes that run the operations. Times are wall-clock time and
+// processor time of the whole process; other work on the machine does not stretch the latter.
 
 import { fork, spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
@@ -10,7 +10,8 @@ import { openModelSource } from '../../runtime/sources/open_source.ts';
 import { readFloat32, walkWeights } from '../../runtime/formats/weights.ts';
 
 /**
- * `decode`: one token after PAST others. `prefill…`: a prompt of that many tokens and its last logits.
+ * `decode`: one token after PAST others. `prefill…`: a prompt of that many tokens and its last
+ * logits.
  * `fine`: a pass of the fine model over 1,024 frames.
  */
 export const OPERATIONS = ['decode', 'prefill257', 'prefill887', 'fine'] as const;
@@ -36,8 +37,8 @@ export interface Work {
 }
 
 /**
- * Allowed distance of logits from the float32 reference: root mean square of the difference over the
- * logits' standard deviation. Unrelated logits have a distance of 1.4.
+ * Allowed distance of logits from the float32 reference: root mean square of the difference over
+ * the logits' standard deviation. Unrelated logits have a distance of 1.4.
  */
 export const TOLERANCE: Readonly<Record<DType, number>> = { float32: 1e-3, float16: 5e-2 };
 

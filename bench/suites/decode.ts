@@ -1,5 +1,6 @@
-// The suite `decode`: one decode step of the semantic and of the coarse stage, which draws one token
-// for each sentence of the batch. Times depend on the machine; counters and bytes are exact on any.
+// The suite `decode`: one decode step of the semantic and of the coarse stage, which draws one
+// token for each sentence of the batch. Times depend on the machine; counters and bytes are exact
+// on any.
 // The step is checked before it is timed (decode_check.ts).
 
 import type { Session } from '../../bark/gpt/session.ts';

@@ -1,5 +1,5 @@
-// The semantic and the coarse stage as the suites `decode` and `stages` use them, and the check of a
-// decode step: each token that the step draws greedily must have the largest logit in `forward`,
+// The semantic and the coarse stage as the suites `decode` and `stages` use them, and the check of
+// a decode step: each token that the step draws greedily must have the largest logit in `forward`,
 // which computes the same model through other kernels.
 
 import type { BarkCausalModel } from '../../bark/gpt/causal.ts';

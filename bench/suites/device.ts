@@ -1,6 +1,6 @@
 // The suite `device`: what to know about an adapter before any other measurement on it. It reports
-// features and limits, checks f16 conversions and arithmetic, and times dispatches, submits, uploads
-// and read-backs. No operation of Bark runs here; the suite `kernels` times those.
+// features and limits, checks f16 conversions and arithmetic, and times dispatches, submits,
+// uploads and read-backs. No operation of Bark runs here; the suite `kernels` times those.
 // A chain of dispatches adds 1 to every number each time; it is timed only if the result is right.
 
 import { cpus } from 'node:os';

@@ -1,7 +1,8 @@
 // The suite `generate`: whole sentences of a fixed number of semantic tokens, through
-// `BarkModel.generate`. Checked before a time is reported: greedy semantic and coarse tokens have the
-// largest logit in `forward`; the first frames of audio equal their codes decoded in f64; and, except
-// in a quick run, which generates one sentence only, the same seed gives the same audio again.
+// `BarkModel.generate`. Checked before a time is reported: greedy semantic and coarse tokens have
+// the largest logit in `forward`; the first frames of audio equal their codes decoded in f64; and,
+// except in a quick run, which generates one sentence only, the same seed gives the same audio
+// again.
 
 import { BarkModel, type GenerateOutput } from '../../bark/model.ts';
 import type { BarkInputs } from '../../bark/processor/processor.ts';
@@ -138,7 +139,8 @@ async function measureModel(
       model.generate(inputs, { seed: SEED, minEosP: null, semantic: { maxNewTokens } });
     const runs: Run[] = [];
     const { value: reference, gpuMs } = await gpuTimed(device, () => timed(device, say, runs));
-    const { peak } = device.memory(); // of loading and generating; read before the checks, which upload whole output heads
+    // of loading and generating; read before the checks, which upload whole output heads
+    const { peak } = device.memory();
     await checkTokens(model);
     const { fine } = reference.tokens[0]!;
     const worst = await checkAudio(

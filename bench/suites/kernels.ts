@@ -1,6 +1,6 @@
 // The suite `kernels`: each operation at the sizes it has in Bark (../cases/), compared with the
-// bandwidth of a copy and with the fastest product of many rows in the same run. Before an operation
-// is timed, some of its outputs are compared with the same outputs computed in f64.
+// bandwidth of a copy and with the fastest product of many rows in the same run. Before an
+// operation is timed, some of its outputs are compared with the same outputs computed in f64.
 
 import { Device } from '../../runtime/compute/device.ts';
 import { record } from '../../runtime/compute/program.ts';
@@ -18,8 +18,8 @@ import { openBenchModel } from '../model/synthetic.ts';
 const TOLERANCE = 2e-5;
 
 /**
- * Compares the sampled outputs with f64 and returns the largest error relative to Σ|addends|. Throws
- * if one is wrong.
+ * Compares the sampled outputs with f64 and returns the largest error relative to Σ|addends|.
+ * Throws if one is wrong.
  */
 async function check(device: Device, { op, shape, output, expected, exact }: Case): Promise<number> {
   const values = await readOutput(device, output);

@@ -1,5 +1,5 @@
-// The suite `load`: time and memory that it takes to bring a model's weights to the GPU, compared with
-// the time of only reading the file. Each measurement runs in its own process (load_child.ts),
+// The suite `load`: time and memory that it takes to bring a model's weights to the GPU, compared
+// with the time of only reading the file. Each measurement runs in its own process (load_child.ts),
 // because the peak of memory is counted per process. README.md explains the fields.
 
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';

@@ -36,8 +36,8 @@ export interface LoadMeasurement {
   /** Reading all of the file, 8 MiB at a time into one buffer. */
   readonly readMs: number;
   /**
-   * From the call of `fromPretrained` until the last weight is on the GPU: opening, reading, casting,
-   * and compiling the kernels for that.
+   * From the call of `fromPretrained` until the last weight is on the GPU: opening, reading,
+   * casting, and compiling the kernels for that.
    */
   readonly loadMs: number;
   /**
@@ -54,13 +54,13 @@ export interface LoadMeasurement {
   /** Whether the driver has put anything into `driverCache`. */
   readonly driverCached: boolean;
   /**
-   * Peak of memory during `loadMs`, in bytes above what the process held before loading. On a software
-   * adapter GPU buffers are part of it.
+   * Peak of memory during `loadMs`, in bytes above what the process held before loading. On a
+   * software adapter GPU buffers are part of it.
    */
   readonly processPeak: number;
   /**
-   * The same without live GPU buffers on a software adapter. The driver's staging memory for uploads
-   * is still in it.
+   * The same without live GPU buffers on a software adapter. The driver's staging memory for
+   * uploads is still in it.
    */
   readonly hostPeak: number;
   /** `hostPeak` until `fromPretrained` returned, with what compiling takes. */
@@ -102,8 +102,8 @@ function forget(path: string): boolean {
 }
 
 /**
- * Bytes of memory held now, the anonymous part of them, and the peak since `resetPeak`. The last two
- * are 0 on systems other than Linux.
+ * Bytes of memory held now, the anonymous part of them, and the peak since `resetPeak`. The last
+ * two are 0 on systems other than Linux.
  */
 function memory(): { now: number; anonymous: number; peak: number } {
   if (process.platform !== 'linux') return { now: process.memoryUsage.rss(), anonymous: 0, peak: 0 };
@@ -154,8 +154,8 @@ function counted(
 }
 
 /**
- * Compares the matrices of the first and the last layer of both causal stages with the file. Returns
- * the number of bytes compared; throws if one differs or nothing could be compared.
+ * Compares the matrices of the first and the last layer of both causal stages with the file.
+ * Returns the number of bytes compared; throws if one differs or nothing could be compared.
  */
 async function check(model: BarkModel, weights: Checkpoint): Promise<number> {
   let compared = 0;
@@ -194,8 +194,8 @@ async function check(model: BarkModel, weights: Checkpoint): Promise<number> {
 
 async function measure({ folder, file, dtype, cold, driverCache }: LoadInput): Promise<LoadMeasurement> {
   const path = join(folder, file);
-  // These variables move the cache of Mesa's drivers and of NVIDIA's on Linux. Other drivers have no
-  // such variable, or no cache.
+  // These variables move the cache of Mesa's drivers and of NVIDIA's on Linux. Other drivers have
+  // no such variable, or no cache.
   if (driverCache) process.env['MESA_SHADER_CACHE_DIR'] = process.env['__GL_SHADER_DISK_CACHE_PATH'] = driverCache;
   const buffer = new Uint8Array(CHUNK);
   let forgotten = cold && forget(path);

@@ -1,7 +1,8 @@
-// The suite `stages`: the parts of a sentence that work on many rows at once, through the models' own
-// code: prefill, a pass of the fine model, the codec. Checked before they are timed: a prefill must
-// leave the same KV cache as decode steps over the same tokens; each code of a fine pass must have the
-// largest logit in `forward`; the first frames of audio must equal the decoder computed in f64.
+// The suite `stages`: the parts of a sentence that work on many rows at once, through the models'
+// own code: prefill, a pass of the fine model, the codec. Checked before they are timed: a prefill
+// must leave the same KV cache as decode steps over the same tokens; each code of a fine pass must
+// have the largest logit in `forward`; the first frames of audio must equal the decoder computed in
+// f64.
 
 import { BarkFineModel } from '../../bark/fine.ts';
 import type { CausalGpt, KvCache } from '../../bark/gpt/gpt.ts';
@@ -15,7 +16,8 @@ import { promptIds, sessionOf, stagesOf, type Stage } from './decode_check.ts';
 import { codec } from './codec_stage.ts';
 
 const PREFILLS = { semantic: 257, coarse: 887 } as const;
-const QUICK_LAYERS = { prefill: 2, fine: 1 }; // a prefill's last layer computes only keys and values, so it needs a second
+// a prefill's last layer computes only keys and values, so it needs a second
+const QUICK_LAYERS = { prefill: 2, fine: 1 };
 const QUICK_PROMPT = 40;
 
 /**
@@ -79,7 +81,8 @@ async function prefill(
   const session = await sessionOf(device, gpt, stage, 1, { greedy: true, prompt: M, pitch: 1 });
   try {
     device.write(session.promptIds, promptIds(M, 0));
-    if (!options.quick) session.prefill(0, M); // the check compiled the kernels; this first run warms everything else up
+    // the check compiled the kernels; this first run warms everything else up
+    if (!options.quick) session.prefill(0, M);
     const run = (times: number): void => {
       for (let i = 0; i < times; i++) session.prefill(0, M);
     };
@@ -105,8 +108,8 @@ async function prefill(
 }
 
 /**
- * Times a pass of the fine model over one window of 1,024 frames. A quick run predicts two codebooks,
- * a full one six.
+ * Times a pass of the fine model over one window of 1,024 frames. A quick run predicts two
+ * codebooks, a full one six.
  */
 async function finePass(
   device: Device,
@@ -130,7 +133,8 @@ async function finePass(
     const times: Timing[] = [];
     let codes: Int32Array | undefined;
     for (let time = 0; time < (options.quick ? 1 : options.repeats + 1); time++) {
-      let second = { ms: 0, cpuMs: 0 }; // end of the first pass: `onProgress` reports a pass when the next one is submitted
+      // end of the first pass: `onProgress` reports a pass when the next one is submitted
+      let second = { ms: 0, cpuMs: 0 };
       const { gpuMs } = await gpuTimed(device, async () => {
         codes = await fine.generate(coarse, null, {
           temperature: null,

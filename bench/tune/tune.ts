@@ -48,7 +48,8 @@ export interface Tuned {
 
 export interface TuneOptions {
   /**
-   * Time limit in seconds: after it no measurement is begun, but a running one is finished. Default:
+   * Time limit in seconds: after it no measurement is begun, but a running one is finished.
+   * Default:
    * 20, with `quick` 8.
    */
   readonly seconds?: number;
@@ -57,9 +58,14 @@ export interface TuneOptions {
   readonly knobs?: readonly Knob[];
 }
 
-/** A variant must take less than this fraction of the default's time; a smaller gain may be chance. */
+/**
+ * A variant must take less than this fraction of the default's time; a smaller gain may be chance.
+ */
 const WIN = 0.97;
-/** A variant whose first run has a lower speedup than this, and takes longer than this, is not rerun. */
+/**
+ * A variant whose first run has a lower speedup than this, and takes longer than this, is not
+ * rerun.
+ */
 const HOPELESS = 0.5;
 const HOPELESS_MS = 150;
 const NO_ALTERNATIVE = 'no alternative here';

@@ -150,7 +150,8 @@ const products =
   };
 
 /**
- * A single product, for software adapters: they need seconds to compile a shader and to run a layer.
+ * A single product, for software adapters: they need seconds to compile a shader and to run a
+ * layer.
  */
 const oneProduct: MakeTuneCase = (device, owner) => {
   const H = MODELS.small.hidden_size;
@@ -200,7 +201,9 @@ const convolution =
 const decode = WIDTHS.map(({ hidden }) => walks(hidden, 1));
 const layer = (software: boolean): readonly MakeTuneCase[] => (software ? [oneProduct] : WIDTHS.map(products));
 
-/** In the order of their share of a sentence's time: when time runs out, the rest keeps its default. */
+/**
+ * In the order of their share of a sentence's time: when time runs out, the rest keeps its default.
+ */
 const CASES: Readonly<Record<keyof Choices, (software: boolean) => readonly MakeTuneCase[]>> = {
   gemvRows: () => decode,
   gemvThreads: () => decode,

@@ -187,14 +187,27 @@ export function checkConv(
   return slice;
 }
 
-/** What common/conv.wgsl's Params say beyond the tensors' shapes. */
+/** What conv/bindings.wgsl's Params say beyond the tensors' shapes. */
 interface ConvCall {
-  rows: number; k: number; n: number; from: Slice; left: number; mirror: number; stride: number; dilation: number;
-  yRows: number; yStart: number; skip: number; elu: boolean | undefined; residual: boolean | undefined; activate: boolean | undefined; variant: Choices['conv'] | undefined;
-} // prettier-ignore
+  rows: number;
+  k: number;
+  n: number;
+  from: Slice;
+  left: number;
+  mirror: number;
+  stride: number;
+  dilation: number;
+  yRows: number;
+  yStart: number;
+  skip: number;
+  elu: boolean | undefined;
+  residual: boolean | undefined;
+  activate: boolean | undefined;
+  variant: Choices['conv'] | undefined;
+}
 
 /**
- * Appends the dispatch of a shader that includes common/conv.wgsl, in the form that suits the
+ * Appends the dispatch of a shader that includes conv/bindings.wgsl, in the variant that suits the
  * adapter and the channels.
  */
 export function dispatchConv(
@@ -207,9 +220,26 @@ export function dispatchConv(
 ): void {
   const flag = (on: unknown): number => (on ? 1 : 0);
   const p = [
-    of.rows, of.k, of.n, padTo4(of.n), conv.inChannels, x.shape[1]!, of.from.start, of.from.count, of.left, of.mirror, of.stride, of.dilation,
-    of.yRows, of.yStart, of.skip, flag(of.elu), flag(conv.bias), flag(of.residual), flag(of.activate),
-  ]; // prettier-ignore
+    of.rows,
+    of.k,
+    of.n,
+    padTo4(of.n),
+    conv.inChannels,
+    x.shape[1]!,
+    of.from.start,
+    of.from.count,
+    of.left,
+    of.mirror,
+    of.stride,
+    of.dilation,
+    of.yRows,
+    of.yStart,
+    of.skip,
+    flag(of.elu),
+    flag(conv.bias),
+    flag(of.residual),
+    flag(of.activate),
+  ];
   const narrow = name === 'conv1d_narrow';
   const quads = conv.inChannels % 4 === 0;
   const lanes = (of.variant ?? choices(r.device).conv) === 'simd8' && quads && (narrow || of.n % 4 === 0);

@@ -1,7 +1,7 @@
-// nn.Linear and GELU as plain loops in f64 over row-major arrays: what the GPU is compared with. Slow
-// on purpose and as close to the definition as possible. Operands are taken as stored (rounded to
-// f16 before). Where an f32 kernel must round, the sum of the addends' sizes is returned too, since
-// rounding errors are bounded by a few units of it, which is what the tests allow.
+// nn.Linear and GELU as plain loops in f64 over row-major arrays: what the GPU is compared with.
+// Slow on purpose and as close to the definition as possible. Operands are taken as stored (rounded
+// to f16 before). Where an f32 kernel must round, the sum of the addends' sizes is returned too,
+// since rounding errors are bounded by a few units of it, which is what the tests allow.
 
 /** Values with, for each, Σ|addends|: the scale of its rounding error. */
 export interface Sized {

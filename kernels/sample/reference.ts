@@ -1,6 +1,6 @@
 // Sampling in plain f64: Hugging Face's filters (TemperatureLogitsWarper, TopKLogitsWarper,
-// TopPLogitsWarper, BarkEosPrioritizerLogitsProcessor), and the draw that the library's random numbers
-// must lead to. The GPU's draws are compared with it.
+// TopPLogitsWarper, BarkEosPrioritizerLogitsProcessor), and the draw that the library's random
+// numbers must lead to. The GPU's draws are compared with it.
 
 import { gumbel, threefry2x32, type Words } from './random.ts';
 

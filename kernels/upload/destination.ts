@@ -28,13 +28,17 @@ export interface Destination {
   matrix(ref: TensorRef, rows?: readonly RowRange[]): Promise<Tensor>;
   /** A small stored tensor of any shape, as f32. */
   vector(ref: TensorRef): Promise<Tensor>;
-  /** A tensor that the host reads and packs itself; `pack` runs only where its numbers are needed. */
+  /**
+   * A tensor that the host reads and packs itself; `pack` runs only where its numbers are needed.
+   */
   packed(shape: readonly number[], pack: () => Promise<Packed>, label: string): Promise<Tensor>;
   /** An empty matrix (N, K) that several stored matrices share; `fill` brings them one by one. */
   room(shape: readonly [n: number, k: number], label: string): Tensor;
   /** All rows of a stored matrix, to rows `at`, `at` + 1, … of `room`. */
   fill(room: Tensor, ref: TensorRef, at: number): Promise<void>;
-  /** What `Linear.terms` is for this weight, bias and norm: (2, N), or null without bias and norm. */
+  /**
+   * What `Linear.terms` is for this weight, bias and norm: (2, N), or null without bias and norm.
+   */
   terms(part: Omit<Linear, 'terms'>): Promise<Tensor | null>;
   /** Whether two stored tensors hold the same bytes. */
   same(a: TensorRef, b: TensorRef): Promise<boolean>;

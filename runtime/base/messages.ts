@@ -1,6 +1,6 @@
-// Pieces of messages: quoted values, byte counts, and suggestions for a misspelt name (of a tensor, a
-// voice, an option). Files may hold hostile names, so every function here is bounded in time and in
-// the length of its result.
+// Pieces of messages: quoted values, byte counts, and suggestions for a misspelt name (of a tensor,
+// a voice, an option). Files may hold hostile names, so every function here is bounded in time and
+// in the length of its result.
 
 import { WeightsError } from './errors.ts';
 
@@ -42,9 +42,10 @@ const NEAR_CANDIDATES = 500;
 const NEAR_LENGTH = 160;
 
 /**
- * Up to `count` of `names` that are most similar to `name`, best first. Names that share the longest
- * dotted prefix come first, ordered by edit distance. The cost is bounded: names over NEAR_LENGTH
- * characters are ignored, and at each depth only the NEAR_CANDIDATES closest in length are compared.
+ * Up to `count` of `names` that are most similar to `name`, best first. Names that share the
+ * longest dotted prefix come first, ordered by edit distance. The cost is bounded: names over
+ * NEAR_LENGTH characters are ignored, and at each depth only the NEAR_CANDIDATES closest in length
+ * are compared.
  */
 export function nearestNames(name: string, names: readonly string[], count = 3): string[] {
   if (name.length > NEAR_LENGTH) return [];

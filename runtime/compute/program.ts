@@ -8,7 +8,7 @@ import { ShapeError, UnsupportedError } from '../base/errors.ts';
 import { SHAPE_ONLY } from './shape_only.ts';
 import type { Overrides, Shader } from './shader.ts';
 import { Stamps } from './stamps.ts';
-import { describeStep, type DispatchDescription, type Params, type Step } from './step.ts';
+import { describeStep, type DispatchDescription, type DispatchProfile, type Params, type Step } from './step.ts';
 import { byteSize, type DType, type Tensor } from './tensor.ts';
 
 export interface Dispatch {
@@ -16,11 +16,6 @@ export interface Dispatch {
   /** One tensor, or params, for each binding of the shader, by the names in the shader. */
   readonly bind: Readonly<Record<string, Tensor | Params>>;
   readonly grid: readonly [number, number?, number?];
-}
-
-/** A dispatch and the time that it took. */
-export interface DispatchProfile extends DispatchDescription {
-  readonly microseconds: number;
 }
 
 /** What kernels append their dispatches to. No GPU work happens while recording. */
@@ -216,13 +211,17 @@ export class Program {
     counters.passes++;
   }
 
-  /** What it dispatches, in order: shader, overrides, grid, and what is bound. `formatDispatches` prints it. */
+  /**
+   * What it dispatches, in order: shader, overrides, grid, and what is bound. `formatDispatches`
+   * prints it.
+   */
   describe(): DispatchDescription[] {
     return this.#steps.map(describeStep);
   }
 
   /**
-   * Runs it once and says how long each dispatch took on the GPU, in order. Throws `UnsupportedError`
+   * Runs it once and says how long each dispatch took on the GPU, in order. Throws
+   * `UnsupportedError`
    * on a device without timestamps.
    */
   async profile(): Promise<DispatchProfile[]> {

@@ -1,5 +1,5 @@
-// Timestamps around single dispatches. WebGPU stamps whole passes, so each dispatch gets a pass of its
-// own: what is measured this way has the passes' own cost on top.
+// Timestamps around single dispatches. WebGPU stamps whole passes, so each dispatch gets a pass of
+// its own: what is measured this way has the passes' own cost on top.
 
 import type { Step } from './step.ts';
 

@@ -1,4 +1,5 @@
-// One dispatch of a program: what the GPU gets, and what it was made of, for people who look inside.
+// One dispatch of a program: what the GPU gets, and what it was made of, for people who look
+// inside.
 
 import type { Overrides, Shader } from './shader.ts';
 import type { DType, Tensor } from './tensor.ts';
@@ -20,7 +21,10 @@ export interface Step {
   readonly z: number;
 }
 
-/** What a binding of a dispatch holds: a tensor, or the numbers that were given when it was recorded. */
+/**
+ * What a binding of a dispatch holds: a tensor, or the numbers that were given when it was
+ * recorded.
+ */
 export type BindingDescription =
   | { readonly name: string; readonly label: string; readonly shape: readonly number[]; readonly dtype: DType }
   | { readonly name: string; readonly values: readonly number[] };
@@ -33,6 +37,11 @@ export interface DispatchDescription {
   /** Workgroups. */
   readonly grid: readonly [x: number, y: number, z: number];
   readonly bindings: readonly BindingDescription[];
+}
+
+/** A dispatch and the time that it took on the GPU. */
+export interface DispatchProfile extends DispatchDescription {
+  readonly microseconds: number;
 }
 
 export function describeStep({ shader, overrides, bind, x, y, z }: Step): DispatchDescription {

@@ -1,10 +1,11 @@
-// What ran when, as Chrome trace events, which ui.perfetto.dev and chrome://tracing open: stages and
-// submits on the host's clock, and on the GPU's own every dispatch by its shader's name.
+// What ran when, as Chrome trace events, which ui.perfetto.dev and chrome://tracing open: stages
+// and submits on the host's clock, and on the GPU's own every dispatch by its shader's name.
 //
-// BARK_TRACE=file.json turns it on for a process; `Device.request({ trace: true })` for one device, as
-// in a page, where stages and submits also appear in the browser's own profiler (performance.measure)
-// and `device.trace.toJSON()` gives the events. It is off otherwise, and costs nothing then. While it
-// is on, every dispatch has a pass of its own (stamps.ts), so that a sentence takes longer.
+// BARK_TRACE=file.json turns it on for a process; `Device.request({ trace: true })` for one device,
+// as in a page, where stages and submits also appear in the browser's own profiler
+// (performance.measure)
+// and `device.trace.toJSON()` gives the events. It is off otherwise, and costs nothing then. While
+// it is on, every dispatch has a pass of its own (stamps.ts), so that a sentence takes longer.
 // Format: "Trace Event Format", the document of the Chromium project's Catapult.
 
 import { Stamps, type StampedStep } from './stamps.ts';
@@ -107,8 +108,9 @@ export class Trace {
   }
 
   /**
-   * The GPU's clock counts from a time of its own. The host hears of a submit after its last dispatch
-   * has ended, never before: the smallest such difference is taken for the distance of the clocks.
+   * The GPU's clock counts from a time of its own. The host hears of a submit after its last
+   * dispatch has ended, never before: the smallest such difference is taken for the distance of the
+   * clocks.
    */
   #gpuEvents(): TraceEvent[] {
     const us = (ns: bigint): number => Number(ns) / 1000;

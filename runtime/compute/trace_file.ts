@@ -1,5 +1,5 @@
-// Where BARK_TRACE=file.json puts the trace of a process: written when a device is disposed, and once
-// more when the process ends, so that Ctrl-C after some sentences loses none of them.
+// Where BARK_TRACE=file.json puts the trace of a process: written when a device is disposed, and
+// once more when the process ends, so that Ctrl-C after some sentences loses none of them.
 
 import { UnsupportedError } from '../base/errors.ts';
 import { env, host } from '../host/platform.ts';
@@ -8,7 +8,9 @@ import type { Trace } from './trace.ts';
 /** The path that BARK_TRACE names; undefined where it is not set, and in a browser. */
 export const tracePath = (): string | undefined => (host === 'browser' ? undefined : env('BARK_TRACE') || undefined);
 
-/** Writes `trace` to `path` when the function that it returns is called, and when the process ends. */
+/**
+ * Writes `trace` to `path` when the function that it returns is called, and when the process ends.
+ */
 export async function keepTraceFile(trace: Trace, path: string): Promise<() => void> {
   const { writeFileSync } = await import('node:fs');
   const write = (): void => {

@@ -52,7 +52,8 @@ async function findWebgpu(): Promise<GPU> {
   try {
     const name = 'webgpu'; // a variable, so that bundlers for the browser leave it alone
     const { create } = (await import(name)) as typeof import('webgpu');
-    // Dawn rounds timestamps to 65.5 µs against timing attacks between pages; a trace wants them as they are.
+    // Dawn rounds timestamps to 65.5 µs against timing attacks between pages; a trace wants them as
+    // they are.
     return create([DAWN_FEATURES, ...(env('BARK_TRACE') ? ['disable-dawn-features=timestamp_quantization'] : [])]);
   } catch (cause) {
     throw new UnsupportedError(

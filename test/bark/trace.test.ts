@@ -1,5 +1,5 @@
-// A trace of one sentence (BARK_TRACE): stages, submits and every dispatch by name, in the format that
-// Perfetto opens.
+// A trace of one sentence (BARK_TRACE): stages, submits and every dispatch by name, in the format
+// that Perfetto opens.
 // Needs: a GPU.
 
 import { readFileSync } from 'node:fs';

@@ -20,7 +20,9 @@ export async function outcomes(
   return results;
 }
 
-/** Fails unless each file's outcome matches its expression, and no message has an escape character. */
+/**
+ * Fails unless each file's outcome matches its expression, and no message has an escape character.
+ */
 export async function expectAll(fuzzer: Fuzzer, format: string, files: readonly File[]): Promise<void> {
   const results = await outcomes(fuzzer, format, files);
   const wrong = files.flatMap(([name, , expected], i) =>

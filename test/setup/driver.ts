@@ -1,7 +1,8 @@
 // Installs a software Vulkan driver (Mesa's lavapipe) where Linux has no WebGPU adapter, through
 // apt on Debian and its relatives; elsewhere it says what to install. With --with-swiftshader it
 // also gets SwiftShader, a second driver that the tests use: no shader-f16, subgroups of 4; with
-// --with-subgroup-matrices a third, a newer Mesa beside the system's (subgroup_matrix_driver.ts): subgroup matrices.
+// --with-subgroup-matrices a third, a newer Mesa beside the system's (subgroup_matrix_driver.ts):
+// subgroup matrices.
 // It never removes a package and never touches a source that it did not write. --dry-run prints
 // what it would do; APT_ETC and OS_RELEASE name another /etc/apt and another /etc/os-release (for
 // the tests).

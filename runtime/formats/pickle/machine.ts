@@ -1,6 +1,6 @@
 // What a pickle works on: a stack of values, marks on it, a memo, and the bytes that are read. A
-// method here is a step that opcodes (pickle.ts) are made of. It calls nothing: a global is an entry
-// of a table that makes plain data of its arguments, and every other name is refused.
+// method here is a step that opcodes (pickle.ts) are made of. It calls nothing: a global is an
+// entry of a table that makes plain data of its arguments, and every other name is refused.
 // Time and memory are bounded by the limits below, whatever lengths, memo numbers and nestings the
 // bytes claim.
 
@@ -72,7 +72,7 @@ export class PickleMachine {
       `${this.#options.label}: got ${got}, expected ${expected}. Do not use this file before you know who made it.`,
     );
 
-  // ------------------------------------------------------------------------------ reading bytes
+  // ------------------------------------------------------------ reading bytes
 
   /** Moves over `count` bytes and returns the offset at which they begin. */
   #take(count: number): number {
@@ -135,7 +135,7 @@ export class PickleMachine {
     return run;
   }
 
-  // ------------------------------------------------------------------------------ stack and marks
+  // ------------------------------------------------------------ stack and marks
 
   push(value: PickleValue): void {
     if (this.#stack.length >= MAX_STACK) throw this.wrong(`more than ${MAX_STACK} values at once`, 'fewer');
@@ -181,7 +181,7 @@ export class PickleMachine {
     else this.pop();
   }
 
-  // ------------------------------------------------------------------------------ memo
+  // ------------------------------------------------------------ memo
 
   get(index: number): void {
     const value = this.#memo.get(index);
@@ -194,7 +194,7 @@ export class PickleMachine {
     this.#memo.set(index, this.top());
   }
 
-  // ------------------------------------------------------------------------------ containers
+  // ------------------------------------------------------------ containers
 
   #count(more: number): void {
     this.#elements += more;
@@ -240,7 +240,7 @@ export class PickleMachine {
     for (const item of items) set.add(item);
   }
 
-  // ------------------------------------------------------------------------------ globals and objects
+  // ------------------------------------------------------------ globals and objects
 
   findGlobal(module: PickleValue, name: PickleValue): PickleGlobal {
     if (typeof module !== 'string' || typeof name !== 'string') throw this.wrong('a global without a name', 'one');

@@ -1,4 +1,5 @@
-// A kernel of the tests' own, y += by · x + add, so that tests of the runtime need none of kernels/.
+// A kernel of the tests' own, y += by · x + add, so that tests of the runtime need none of
+// kernels/.
 
 import type { Recorder } from '../../../runtime/compute/program.ts';
 import type { Shader } from '../../../runtime/compute/shader.ts';
