@@ -32,8 +32,8 @@ export {
   type DispatchProfile,
   type Params,
 } from './compute/step.ts';
-export type { TensorDump } from './compute/dump.ts';
-export type { Trace } from './compute/trace.ts';
+export type { TensorDump } from './compute/inside/dump.ts';
+export type { Trace } from './compute/inside/trace.ts';
 export { openCheckpoint } from './formats/open_checkpoint.ts';
 export type { BindingKind, Overrides, Shader } from './compute/shader.ts';
 export { openModelSource, type ModelSourceLike } from './sources/open_source.ts';

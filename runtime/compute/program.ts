@@ -7,7 +7,7 @@ import { USAGE, type Device } from './device.ts';
 import { ShapeError, UnsupportedError } from '../base/errors.ts';
 import { SHAPE_ONLY } from './shape_only.ts';
 import type { Overrides, Shader } from './shader.ts';
-import { Stamps } from './stamps.ts';
+import { Stamps } from './inside/stamps.ts';
 import { describeStep, type DispatchDescription, type DispatchProfile, type Params, type Step } from './step.ts';
 import { byteSize, type DType, type Tensor } from './tensor.ts';
 

@@ -1,7 +1,7 @@
 // Timestamps around single dispatches. WebGPU stamps whole passes, so each dispatch gets a pass of
 // its own: what is measured this way has the passes' own cost on top.
 
-import type { Step } from './step.ts';
+import type { Step } from '../step.ts';
 
 const MAX_QUERIES = 4096; // of a query set, WebGPU's limit
 const QUERY_RESOLVE = 0x200; // GPUBufferUsage; npm webgpu does not define the globals

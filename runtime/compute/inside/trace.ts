@@ -9,7 +9,7 @@
 // Format: "Trace Event Format", the document of the Chromium project's Catapult.
 
 import { Stamps, type StampedStep } from './stamps.ts';
-import type { Step } from './step.ts';
+import type { Step } from '../step.ts';
 
 /** A complete event; times in microseconds. */
 interface TraceEvent {

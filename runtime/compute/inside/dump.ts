@@ -1,7 +1,7 @@
 // A tensor's values for a person who looks at them: at a prompt, or between two dispatches.
 
-import { float16ToFloat32 } from '../base/half.ts';
-import { elements, type DType, type Tensor } from './tensor.ts';
+import { float16ToFloat32 } from '../../base/half.ts';
+import { elements, type DType, type Tensor } from '../tensor.ts';
 
 export interface TensorDump {
   readonly label: string;

@@ -3,11 +3,11 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { record } from '../../../runtime/compute/program.ts';
-import { formatDispatches } from '../../../runtime/compute/step.ts';
-import { testDevice } from '../../device.ts';
-import { free, upload } from '../../kernels/tensors.ts';
-import { axpy } from './axpy.ts';
+import { record } from '../../../../runtime/compute/program.ts';
+import { formatDispatches } from '../../../../runtime/compute/step.ts';
+import { testDevice } from '../../../device.ts';
+import { free, upload } from '../../../kernels/tensors.ts';
+import { axpy } from '../axpy.ts';
 
 const test = suite('inside');
 const device = await testDevice();

@@ -1,8 +1,8 @@
 // Where BARK_TRACE=file.json puts the trace of a process: written when a device is disposed, and
 // once more when the process ends, so that Ctrl-C after some sentences loses none of them.
 
-import { UnsupportedError } from '../base/errors.ts';
-import { env, host } from '../host/platform.ts';
+import { UnsupportedError } from '../../base/errors.ts';
+import { env, host } from '../../host/platform.ts';
 import type { Trace } from './trace.ts';
 
 /** The path that BARK_TRACE names; undefined where it is not set, and in a browser. */
