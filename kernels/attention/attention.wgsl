@@ -1,8 +1,9 @@
 // Attention for many queries of one sentence over its cached positions:
 //   y = softmax(q · Kᵀ / √D + mask) · V
 // With CAUSAL, query m sees positions up to call.start + m; otherwise every query sees all
-// call.start + call.count positions. torch: F.scaled_dot_product_attention, in a prefill and in the
-// fine model. Algorithm: FlashAttention (Dao et al. 2022).
+// call.start + call.count positions.
+// torch: F.scaled_dot_product_attention, in a prefill and in the fine model.
+// Algorithm: FlashAttention (Dao et al. 2022).
 //
 // Shapes: q and y (M, H), keys and values (B, heads, capacity, D), H = heads · D.
 // Grid: (⌈largest M / 64⌉, heads, ⌈D / 64⌉); of more than 64 channels each 64 repeat the scores.

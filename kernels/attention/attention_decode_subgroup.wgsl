@@ -11,8 +11,7 @@
 enable subgroups;
 #include "attention/bindings_decode.wgsl"
 override WG: u32 = 64u;
-// A power of two, at least D / 8, at most the lanes of the smallest subgroup that the driver may
-// choose.
+// A power of two, at least D / 8, at most the adapter's smallest subgroup size.
 override LANES: u32 = 8u;
 override SUBGROUPS: u32 = 8u; // the largest number of subgroups that a workgroup may have
 override PARTS: u32 = SUBGROUPS * LANES * 8u;

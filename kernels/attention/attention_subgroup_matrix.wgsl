@@ -1,7 +1,7 @@
 // As attention.wgsl, as a variant on the subgroup's matrix unit (common/subgroup_matrix.wgsl says
-// which adapters). FlashAttention (Dao et al. 2022) over tiles of KEYS positions: both products by
-// matrices of f16 with sums in f32, softmax in f32. Queries (after they are scaled) and
-// probabilities are rounded to f16, so it is chosen only where the cache is f16.
+// which adapters). Both products multiply f16 matrices with f32 sums, over tiles of KEYS positions;
+// softmax is f32. Queries (after they are scaled) and probabilities are rounded to f16, so it is
+// chosen only where the cache is f16.
 // Grid: (⌈largest M / ROWS⌉, heads)
 //
 // - A workgroup owns ROWS queries of a head, each subgroup MATRIX_M of them.
@@ -35,8 +35,8 @@ const LOWEST = -3.4e38;    // stands for −∞, which fast-math drivers assume 
 // The next three are replaced in the text (kernels/common/subgroup_matrix.ts,
 // subgroupMatrixShader), because the sizes of arrays in registers depend on them.
 const HEAD_DIM = 64u; // D
-const ROWS = 64u; // queries of a workgroup, a multiple of MATRIX_M
-const KEYS = 64u; // positions of a tile, a multiple of MATRIX_N, and of MATRIX_K · PER_ROW
+const ROWS = 64u;     // queries of a workgroup, a multiple of MATRIX_M
+const KEYS = 64u;     // positions of a tile, a multiple of MATRIX_N, and of MATRIX_K · PER_ROW
 const THREADS = ROWS / MATRIX_M * SUBGROUP;
 const PER_ROW = SUBGROUP / MATRIX_M; // lanes that share a row of scores
 // D rounded up to whole matrices.
@@ -64,8 +64,7 @@ fn key_chunk(base: u32, t: u32, end: u32, item: u32) -> vec4<u32> {
   return vec4<u32>();
 }
 
-/// Chunk `item` of the tile of values that starts at position t; zeros past `end` and past the
-/// head.
+/// The same of the values.
 fn value_chunk(base: u32, t: u32, end: u32, item: u32) -> vec4<u32> {
   let row = t + item / (CHANNELS / 8u);
   let chunk = item % (CHANNELS / 8u);

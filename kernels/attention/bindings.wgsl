@@ -1,5 +1,5 @@
-// Bindings of attention.wgsl and attention_simd8.wgsl. M is call.count, P is call.start, H = heads
-// · D. `keys` and `values` hold P + M of the `capacity` positions.
+// Bindings of attention.wgsl and attention_simd8.wgsl. M is call.count, P is call.start and
+// H = heads · D. `keys` and `values` hold P + M of the `capacity` positions.
 #include "common/call.wgsl"
 #include "common/cache.wgsl"
 @group(0) @binding(0) var<uniform>             cache: Cache;

@@ -227,8 +227,7 @@ fn gemv(first: u32, batch: u32, group: u32, lane: u32, lanes: u32) {
   group_sum(group, lane, &s, &t);
 }
 
-/// (s, b) of a row of W. Callers load them before the main loop, so that they have arrived when it
-/// ends.
+/// (s, b) of a row of W. Callers load them before `gemv`, so that they have arrived when it ends.
 fn terms_of(row: u32) -> vec2<f32> {
   var row_terms = vec2<f32>();
   let at = min(row, sizes.n - 1u);

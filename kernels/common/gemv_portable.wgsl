@@ -5,8 +5,7 @@ override PARTIAL_MOMENTS: u32 = MOMENTS * LANES;
 var<workgroup> partials: array<vec4<f32>, PARTIALS>;                // [result][lane]
 var<workgroup> partial_moments: array<vec4<f32>, PARTIAL_MOMENTS>; // [moment][lane]
 
-/// Writes the sums over the group's lanes to `results` and `moments`. Its callers need a barrier
-/// after it.
+/// Writes the sums over the group's lanes to `results` and `moments`. Callers need a barrier after.
 fn group_sum(group: u32, lane: u32, s: ptr<function, Sums>, t: ptr<function, Sums>) {
   for (var four = 0u; four < fours(); four++) {
     put(group, lane, four, *s);

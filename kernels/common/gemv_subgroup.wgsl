@@ -1,8 +1,7 @@
 // Adds the lanes of a group of common/gemv.wgsl with subgroupAdd, for adapters with subgroups: a
 // group is a subgroup. There is no barrier until the results are shared.
 
-/// Writes the sums over the group's lanes to `results` and `moments`. Its callers need a barrier
-/// after it.
+/// Writes the sums over the group's lanes to `results` and `moments`. Callers need a barrier after.
 fn group_sum(group: u32, lane: u32, s: ptr<function, Sums>, t: ptr<function, Sums>) {
   for (var four = 0u; four < fours(); four++) {
     sum_four(group, lane, four, *s);

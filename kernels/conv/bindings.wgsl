@@ -1,11 +1,10 @@
 // Convolutions over time as products of matrices:
 // - Left operand: a row is a window of frames, read from the activations x (B, L, C_in) where they
 //   are, with ELU as an optional prologue.
-// - Right operand: the weight, with a row for each (tap, channel) of the window, used as it is
-//   stored.
+// - Right operand: the weight as it is stored, with a row for each (tap, channel) of the window.
 // - Epilogue: bias, residual and ELU.
-// Shapes are params and not overrides, because a codec has some twenty and one pipeline serves them
-// all.
+//
+// Shapes are params and not overrides: a codec has some twenty, and one pipeline serves them all.
 //
 // Bindings p, x, w, bias and y are declared by conv/conv_scalar.wgsl, conv/conv_simd8.wgsl or the
 // shader itself. conv/conv_reflect.wgsl or conv/conv_zeros.wgsl defines

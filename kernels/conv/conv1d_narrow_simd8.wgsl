@@ -1,7 +1,8 @@
 // As conv1d_narrow.wgsl, as a variant for drivers that compute on the CPU with subgroups of exactly
 // 8 lanes, where C_in is a multiple of 4; common/gemm_simd8.wgsl says what is expensive there.
-// Grid: (1, ⌈rows / 128⌉, B) A lane computes two rows, which are frames of y. Each of four lanes
-// loads one of four rows of the weight, and shuffles it to the others.
+// Grid: (1, ⌈rows / 128⌉, B)
+// A lane computes two rows, which are frames of y. Of four rows of the weight each of four lanes
+// loads one, which is then shuffled to the others.
 enable subgroups;
 // A subgroup past the last row returns as a whole, which the uniformity analysis cannot see.
 diagnostic(off, subgroup_uniformity);

@@ -5,8 +5,8 @@
 // - A lane loads four channels of its row of the window and applies ELU once for all columns of the
 //   tile. Each value is then shuffled to all lanes.
 // - A lane owns four columns.
-// - Channels of x (C_in) and columns (N) are multiples of 4. y of a transposed convolution is (B,
-//   L, N) with N = stride · C_out, which is (B, L · stride, C_out) in memory.
+// - Channels of x (C_in) and columns (N) are multiples of 4. y of a transposed convolution is
+//   (B, L, N) with N = stride · C_out, which is (B, L · stride, C_out) in memory.
 #include "common/simd8.wgsl"
 @group(0) @binding(0) var<uniform>             p: Params;
 @group(0) @binding(1) var<storage, read>       x: array<vec4<f32>>;    // (B, L, C_in)

@@ -1,7 +1,7 @@
 // A tile of the product of conv/bindings.wgsl, portable: 64 rows × 32 columns a workgroup (few
 // layers have more than 32 channels), 8 × 4 a thread of 64. Rows of the left tile are padded by one
-// vec4, so that rows that neighbouring threads read at once lie in different banks. The file that
-// includes this also includes conv/conv_scalar.wgsl (`window`, `store`, w).
+// vec4, so that rows that neighbouring threads read at once lie in different banks.
+// The file that includes this also includes conv/conv_scalar.wgsl (`window`, `store`, w).
 const TILE_M = 64u;              // rows of a workgroup
 const TILE_N = 32u;              // columns of a workgroup
 const DEPTH = 16u;               // k in workgroup memory at a time

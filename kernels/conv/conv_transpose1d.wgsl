@@ -1,7 +1,7 @@
-// Transposed convolution over time, trimmed: y = convTranspose(act(x)) + bias. torch:
-// nn.ConvTranspose1d (groups 1) before the trimming of HF EncodecConvTranspose1d. Shapes: x (B, L,
-// C_in), w (taps · C_in, n_pitch), bias (N), y (B, L, N), N = stride · C_out; in memory y is (B, L
-// · stride, C_out).
+// Transposed convolution over time, trimmed: y = convTranspose(act(x)) + bias.
+// torch: nn.ConvTranspose1d (groups 1) before the trimming of HF EncodecConvTranspose1d.
+// Shapes: x (B, L, C_in), w (taps · C_in, n_pitch), bias (N), y (B, L, N), N = stride · C_out; in
+// memory y is (B, L · stride, C_out).
 // Grid: (⌈N / 32⌉, ⌈rows / 64⌉, B)
 // The base file: portable core WGSL.
 //

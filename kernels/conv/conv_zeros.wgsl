@@ -1,5 +1,4 @@
-// The frames that the product of a transposed convolution reads. Frames outside the slice are
-// zeros.
+// The frames that a transposed convolution's product reads. Frames outside the slice are zeros.
 
 /// The frame of the slice that (row, tap) reads; negative where it reads zeros.
 fn frame(row: u32, tap: u32) -> i32 {

@@ -1,6 +1,6 @@
-// LayerNorm over the last dimension of many rows, in f32; the variance is biased and takes a second
-// pass:
+// LayerNorm over the last dimension of many rows:
 //   y = (x − mean) / √(variance + eps) · weight + bias
+// in f32, with the biased variance in a second pass.
 // torch: nn.LayerNorm.
 // Shapes: x and y (M, C), weight and bias (C).
 // Grid: (largest M), one workgroup a row; those past row call.count return at once.

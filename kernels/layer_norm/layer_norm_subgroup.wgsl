@@ -1,8 +1,8 @@
 // As layer_norm.wgsl, as a variant for adapters with subgroups: a subgroup computes a row, without
 // workgroup memory and without barriers.
-// Grid: (⌈largest M / ROWS⌉) ROWS follows from the subgroup size that kernels/common/choices.ts
-// (subgroupLanes) expects. Where the driver takes another size, a subgroup computes several rows or
-// none.
+// Grid: (⌈largest M / ROWS⌉)
+// ROWS follows from the subgroup size that kernels/common/choices.ts (subgroupLanes) expects. Where
+// the driver takes another size, a subgroup computes several rows or none.
 enable subgroups;
 // The loop over rows is uniform within a subgroup, which the uniformity analysis cannot see.
 diagnostic(off, subgroup_uniformity);

@@ -1,5 +1,5 @@
-// y = act(x · Wᵀ + bias), or y += …, for many rows. torch: nn.Linear, with GELU and the residual as
-// epilogues.
+// y = act(x · Wᵀ + bias), or y += …, for many rows.
+// torch: nn.Linear, with GELU and the residual as epilogues.
 // Shapes: x (M, K), W (N, K), bias (N), y (M, N).
 // Grid: (⌈N / 64⌉, ⌈largest M / 64⌉); workgroups past row call.count return at once.
 // The base file: portable core WGSL, for adapters that no variant suits.

@@ -1,6 +1,6 @@
-// y = act(W · norm(x) + bias), or y += …, for the B rows of x of a decode step. torch: nn.Linear on
-// one position, with the LayerNorm before it folded in (common/gemv.wgsl). Shapes: x (B, K), W (N,
-// K), y (B, count), of which `count` rows of W are computed.
+// y = act(W · norm(x) + bias), or y += …, for the B rows of x of a decode step.
+// torch: nn.Linear on one position, with the LayerNorm before it folded in (common/gemv.wgsl).
+// Shapes: x (B, K), W (N, K), y (B, count), of which `count` rows of W are computed.
 // Grid: (⌈count / ROWS⌉, ⌈B / BATCH⌉)
 // The base file: portable core WGSL, for adapters without subgroups.
 #include "linear/bindings_decode.wgsl"

@@ -1,7 +1,6 @@
 // As linear.wgsl, as a variant on the subgroup's matrix unit (common/gemm_subgroup_matrix.wgsl). It
 // rounds x to f16, so it is chosen only where weights are f16, N is a multiple of 4 and the adapter
-// has a unit that the kernels know (kernels/common/subgroup_matrix.ts, which also gives the
-// constants).
+// has a unit that the kernels know. kernels/common/subgroup_matrix.ts also gives the constants.
 // Grid: (⌈N / TILE_N⌉, ⌈largest M / TILE_M⌉); workgroups past row call.count return at once.
 enable f16;
 enable subgroups;

@@ -1,6 +1,7 @@
 // One dispatch of an LSTM's layers; lstm/step.wgsl has formula, reference and shapes.
-// Grid: (⌈4 · quads / UNITS⌉, layers, B) The base file: portable core WGSL, for adapters without
-// subgroups. WG / UNITS lanes share a unit and add their parts in workgroup memory.
+// Grid: (⌈4 · quads / UNITS⌉, layers, B)
+// The base file: portable core WGSL, for adapters without subgroups. WG / UNITS lanes share a unit
+// and add their parts in workgroup memory.
 #include "lstm/step.wgsl"
 var<workgroup> partials: array<vec4<f32>, WG>; // [unit][lane]
 

@@ -1,7 +1,8 @@
 // As lstm.wgsl, as a variant for adapters with subgroups: the lanes of a unit are a subgroup,
 // whatever its size, and subgroupAdd adds them.
-// Grid: (⌈4 · quads / UNITS⌉, layers, B) UNITS follows from the smallest subgroup size of the
-// adapter. Where subgroups are larger, each computes more than one unit, and none is idle.
+// Grid: (⌈4 · quads / UNITS⌉, layers, B)
+// UNITS follows from the smallest subgroup size of the adapter. Where subgroups are larger, each
+// computes more than one unit, and none is idle.
 enable subgroups;
 // The loop over units is uniform within a subgroup, which the uniformity analysis cannot see.
 diagnostic(off, subgroup_uniformity);

@@ -1,8 +1,9 @@
-// One dispatch of an LSTM: a time step of every layer. torch: nn.LSTM (input and hidden size both
-// H).
+// One dispatch of an LSTM: a time step of every layer.
 //   i, f, g, o = W_ih · input + W_hh · h + b_ih + b_hh
 //   c = σ(f) · c + σ(i) · tanh(g),   h = σ(o) · tanh(c)
 //   y = h of the last layer, + skip, then ELU
+// torch: nn.LSTM, input and hidden size H; HF: EncodecLSTM.
+// Shapes: L steps (frames), `quads` vec4s of H channels; the gates of a unit are one vec4.
 //
 // - In dispatch t, layer l computes step t − l, from the h that layer l − 1 made of it in the
 //   dispatch before. So a clip of L steps takes L + layers − 1 dispatches of many workgroups.

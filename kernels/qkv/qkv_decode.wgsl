@@ -1,6 +1,6 @@
 // q, k, v = W · LayerNorm(x) + bias for the B rows of x of a decode step. Queries go to q, keys and
-// values to the cache at each sentence's position. torch: layernorm_1, att_proj of Bark's attention
-// and the concatenation with the cache.
+// values to the cache at each sentence's position.
+// torch: layernorm_1, att_proj of Bark's attention and the concatenation with the cache.
 // Shapes: x (B, H), W (3H, H), q (B, H), keys and values (B, heads, capacity, D), H = heads · D.
 // Grid: (⌈3H / ROWS⌉, ⌈B / BATCH⌉)
 // The base file: portable core WGSL, for adapters without subgroups.

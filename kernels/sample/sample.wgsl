@@ -1,7 +1,8 @@
 // Draws the next token of each sentence from its logits and advances the sentence's Row of the
-// state. HF: the logits processors in the order of generate(): BarkEosPrioritizer (on raw logits),
-// then argmax, or temperature, top-k, top-p and multinomial (here Gumbel-max). Shapes: logits (B,
-// V), state (B), tokens (B, pitch).
+// state.
+// HF: the logits processors in the order of generate(): BarkEosPrioritizer (on raw logits), then
+// argmax, or temperature, top-k, top-p and multinomial (here Gumbel-max).
+// Shapes: logits (B, V), state (B), tokens (B, pitch).
 // Grid: (B), one workgroup for each sentence; each changes its own sentence only.
 //
 // - Filters move a threshold over integer keys that order as the raw logits do, and never write a

@@ -1,7 +1,8 @@
 // Draws one codebook of the fine model for the T positions of a window: argmax, or a draw from
 // softmax(logits / temperature) without filters (Gumbel-max). Positions before `start` keep their
-// codes. HF: BarkFineModel.generate, the two branches on temperature. Shapes: logits (T, V), codes
-// (T, Q).
+// codes.
+// HF: BarkFineModel.generate, the two branches on temperature.
+// Shapes: logits (T, V), codes (T, Q).
 // Grid: (T), one workgroup for each position.
 override WG: u32 = 64u; // threads of a workgroup, a multiple of 16
 #include "sample/random.wgsl"

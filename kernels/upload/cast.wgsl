@@ -1,6 +1,7 @@
 // Casts rows of a stored tensor (f32, f16 or bf16, dense) to rows of weights (f32 or f16, padded
-// with zeros to a multiple of 8 columns). torch: half(), float(). Shapes: source (rows, K), y (N,
-// PITCH), of which `rows` rows from `first` on are written.
+// with zeros to a multiple of 8 columns).
+// torch: half(), float().
+// Shapes: source (rows, K), y (N, PITCH), of which `rows` rows from `first` on are written.
 // Grid: (params.width, ⌈groups / params.width⌉), groups = ⌈rows · PITCH / (8 · 64 · TURNS)⌉.
 //
 // - It computes in integers, so that the result is the same on every adapter: round to nearest
