@@ -1,4 +1,4 @@
-// The result: mono samples, and the WAV file they make. Only writes; playing is the command's work.
+// The result: mono samples, and the WAV file they make. Nothing here plays them; the command does.
 // Reference: the RIFF/WAVE format, 16-bit PCM.
 
 import { InputError } from '../runtime/base/errors.ts';
@@ -31,7 +31,8 @@ export class RawAudio {
   }
 
   /**
-   * A 16-bit PCM WAV file. Samples outside [-1, 1] are clipped, and what is no number is silence.
+   * A 16-bit PCM WAV file. Samples outside [-1, 1] are clipped, and NaN becomes silence. Throws
+   * `InputError` for 4 GiB of samples or more.
    */
   toWav(): Uint8Array<ArrayBuffer> {
     const { data, sampling_rate } = this;

@@ -1,6 +1,6 @@
 // Makes the package in dist/ from the sources: bundles for Node and Deno that share their chunks,
-// the bench among them, one file for browsers, and declarations. It stands here because it bundles
-// this floor's doors, as kernels/build.ts, which runs before it, stands with the shaders it builds.
+// the bench among them, one file for browsers, and type declarations. kernels/build.ts runs before
+// it and makes the shaders.
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -22,8 +22,8 @@ const COMMON: BuildOptions = {
   outbase: ROOT,
 };
 
-// The bench reads the shaders that only it has from their files, through what builds shaders; the
-// package has neither.
+// In the repository the bench builds its own shaders from their .wgsl files when it starts. The
+// package has neither those files nor the shader builder, so they are put into the bundle.
 const benchShaders: Plugin = {
   name: 'bench-shaders',
   setup(bundler) {
@@ -56,8 +56,8 @@ export const HOST_BUNDLES: BuildOptions = {
   plugins: [benchShaders],
 };
 
-// Files and npm `webgpu` are only reached for outside a browser, through import(); bundlers would
-// still stumble over the names.
+// Node's modules and npm `webgpu` are imported only outside a browser, through import(), but
+// bundlers would still try to resolve their names.
 const withoutNode: Plugin = {
   name: 'without-node',
   setup(bundler) {

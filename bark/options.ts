@@ -1,12 +1,13 @@
-// What callers ask of `generate`, made whole: stage options win over bare ones, these over the
-// checkpoint's generation_config.json. Everything is checked here, before any GPU work.
+// Checks the options of `generate` and completes them: a stage's own options win over options for
+// all stages, and these over the checkpoint's generation_config.json. All of it happens before GPU
+// work.
 
 import { threefry2x32, type Words } from '../kernels/sample/random.ts';
 import { InputError } from '../runtime/base/errors.ts';
 import type { BarkGenerationConfig, SamplingConfig } from './config/generation_config.ts';
 import type { Draw } from './gpt/stage.ts';
 
-/** How a causal stage draws; what is left out comes from the checkpoint. */
+/** How a causal stage draws tokens; what is left out comes from the checkpoint. */
 export interface SamplingOptions {
   /** false: the likeliest token; temperature, topK and topP are then unused. */
   doSample?: boolean | undefined;
@@ -188,7 +189,7 @@ const KEYS = {
   fine: ['temperature'],
 } as const;
 
-/** A mistyped option that is passed over in silence costs its author an afternoon. */
+/** Throws `InputError` for unknown names: a mistyped option must not be ignored silently. */
 function refuseUnknown(options: GenerateOptions): void {
   for (const [stage, keys] of Object.entries(KEYS)) {
     const given: unknown = stage === '' ? options : options[stage as 'semantic'];

@@ -1,5 +1,5 @@
-// Whether this machine can speak at all, asked before anything is downloaded. Requests an adapter
-// and no device, so it costs no GPU memory.
+// Whether this machine can run the library, to be asked before anything is downloaded. Requests an
+// adapter and no device, so it costs no GPU memory.
 import { adapterName, requestAdapter, type DeviceOptions } from '../runtime/compute/adapter.ts';
 
 export interface Support {

@@ -1,6 +1,6 @@
-// An EnCodec 24 kHz folder as config and weights under the names of HF's EncodecModel: HF's own
-// folders, and Meta's checkpoint as torch hub leaves it, alone or beside a config.json. Meta's
-// names are taken in every format. Uploads nothing.
+// Opens an EnCodec 24 kHz folder: its config, and its weights under the names of HF's EncodecModel.
+// Reads HF's folders, and Meta's checkpoint as torch hub stores it, alone or beside a config.json.
+// Meta's tensor names are understood in every file format. Uploads nothing.
 // Reference: HF convert_encodec_checkpoint_to_pytorch.py; facebookresearch/encodec model.py (the
 // file's name).
 
@@ -13,10 +13,10 @@ import { openTorchFile } from '../runtime/formats/torch/file.ts';
 import { EncodecConfig } from './config.ts';
 import type { ModelSource, OpenOptions } from '../runtime/files/model_source.ts';
 
-/** Meta's file of the 24 kHz model; it has the first digits of its own sha256 in its name. */
+/** Meta's file of the 24 kHz model; the digits in its name are the first of its own sha256. */
 export const META_FILE = 'encodec_24khz-d7cc33bc.th';
 
-/** HF's name of a tensor that Meta calls `name`; a name of HF's own stays. */
+/** HF's name of a tensor that Meta calls `name`; HF's own names are returned unchanged. */
 export function codecName(name: string): string {
   return name
     .replace(/^(encoder|decoder)\.model\./, '$1.layers.')
@@ -24,14 +24,14 @@ export function codecName(name: string): string {
     .replace(/^quantizer\.vq\.layers\.(\d+)\._codebook\./, 'quantizer.layers.$1.codebook.');
 }
 
-/** Whether a folder holds a codec's weights in any form. */
+/** Whether a folder holds a codec's weights in a format that we read. */
 export async function hasCodec(source: ModelSource, options?: OpenOptions): Promise<boolean> {
   return (await source.has(META_FILE, options)) || (await findCheckpoint(source, options)) !== undefined;
 }
 
 /**
- * Reads config.json; a folder without one is the 24 kHz model. Errors as in
- * `EncodecConfig.fromJSON`.
+ * Reads config.json; without one, the folder is taken for the 24 kHz model. Throws what
+ * `EncodecConfig.fromJSON` throws.
  */
 export async function readCodecConfig(source: ModelSource, options?: OpenOptions): Promise<EncodecConfig> {
   const json = (await source.has('config.json', options)) ? await readJson(source, 'config.json', options) : {};

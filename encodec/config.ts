@@ -1,8 +1,8 @@
 // The codec's part of config.json, as types: keys keep their spelling, missing keys get the
 // reference's defaults.
-// Holds what decoding and encoding at one sampling rate need; chunking and loudness keys (the 48
-// kHz model) are refused or unread. Reference: HF EncodecConfig; facebookresearch/encodec, arXiv
-// 2210.13438.
+// It holds what coding at one sampling rate needs. Of the keys of the 48 kHz model, `normalize` and
+// a second channel are refused, and those of its chunks are not read.
+// Reference: HF EncodecConfig; facebookresearch/encodec, arXiv 2210.13438.
 
 import { UnsupportedError } from '../runtime/base/errors.ts';
 import { bad, boolean, integer, isNull, jsonObject, number, numbers, show, text } from '../runtime/base/json.ts';
@@ -30,7 +30,7 @@ export interface EncodecConfig {
   dilation_growth_rate: number;
   use_causal_conv: boolean;
   pad_mode: PadMode;
-  /** A residual block is this many times narrower inside. */
+  /** Inside a residual block there are `compress` times fewer channels. */
   compress: number;
   num_lstm_layers: number;
   /** Share of a transposed convolution's overhang that is cut from its right end. */
@@ -38,7 +38,7 @@ export interface EncodecConfig {
   codebook_size: number;
   codebook_dim: number;
   use_conv_shortcut: boolean;
-  /** kbit/s, ascending; the last one says how many codebooks there are. */
+  /** kbit/s, ascending; the number of codebooks follows from the last one. */
   target_bandwidths: number[];
 }
 
@@ -49,8 +49,8 @@ const SIZE_LIMIT = 2 ** 16; // far above any codec; keeps a mistyped size from b
 export const EncodecConfig = {
   /**
    * Reads `codec_config` of a Bark checkpoint, or the config.json of an EnCodec one.
-   * Throws `WeightsError` for a value that cannot be, `UnsupportedError` for one that this library
-   * cannot do.
+   * Throws `WeightsError` for an impossible value, and `UnsupportedError` for a value that this
+   * library does not support.
    */
   fromJSON(json: unknown, label = 'config.json', path = ''): EncodecConfig {
     const from = jsonObject(json, label, path);
@@ -117,12 +117,12 @@ export const EncodecConfig = {
   },
 };
 
-/** Samples of one frame of codes. */
+/** Number of samples that one frame of codes becomes. */
 export function hopLength(config: EncodecConfig): number {
   return config.upsampling_ratios.reduce((product, ratio) => product * ratio, 1);
 }
 
-/** Codebooks that the checkpoint stores. */
+/** Number of codebooks that the checkpoint stores. */
 export function numQuantizers(config: EncodecConfig): number {
   const frameRate = Math.ceil(config.sampling_rate / hopLength(config));
   const bits = Math.ceil(Math.log2(config.codebook_size));

@@ -1,8 +1,11 @@
-// EnCodec's decoder: codes (B, Q, T) → audio (B, T · hop). config → weights → forward; activations
-// are channel-last (B, T, C), f32.
-// Long clips are computed in slices of time, exactly: all layers behind the LSTM see a few frames
-// to either side and no further. Reference: HF modeling_encodec.py, EncodecDecoder and
-// EncodecResidualVectorQuantizer.decode; facebookresearch/encodec, arXiv 2210.13438.
+// EnCodec's decoder: codes (B, Q, T) → audio (B, T · hop). Reads top to bottom: weights, forward,
+// and how long clips are sliced. Activations are channel-last (B, T, C), f32.
+// codebookSum → conv1d → lstm → [convTranspose1d → residual blocks] per ratio → conv1d; ELUs are
+// part of the kernel before or after them.
+// After the LSTM long clips are computed in slices of time, and the result is exact: a layer there
+// depends on a few frames to either side and no further.
+// Reference: HF modeling_encodec.py, EncodecDecoder and EncodecResidualVectorQuantizer.decode;
+// facebookresearch/encodec, arXiv 2210.13438.
 
 import { codebookSum } from '../kernels/codebook_sum/codebook_sum.ts';
 import { conv1d, type Conv1d, type Slice } from '../kernels/conv/conv1d.ts';
@@ -15,8 +18,8 @@ import type { Weights } from '../runtime/formats/weights.ts';
 import { hopLength, type EncodecConfig } from './config.ts';
 import { loadCodebooks, loadConv1d, loadConvTranspose1d, loadLstm } from './weights.ts';
 
-/** x + its way through two convolutions, narrower in between. HF: EncodecResnetBlock. */
-interface ResnetBlock {
+/** shortcut(x) + widen(elu(narrow(elu(x)))). HF: EncodecResnetBlock. */
+export interface ResnetBlock {
   readonly narrow: Conv1d; // C → C / compress, residual_kernel_size, dilated
   readonly widen: Conv1d; // C / compress → C, kernel 1
   readonly shortcut: Conv1d | null; // C → C, kernel 1; null: x itself
@@ -39,8 +42,8 @@ export interface Decoder {
 export const widest = (config: EncodecConfig): number => config.num_filters * 2 ** config.upsampling_ratios.length;
 
 /**
- * Reads what decoding with the first `codebooks` codebooks needs. The module index counts every
- * layer of HF's list, ELUs included.
+ * Loads what decoding with the first `codebooks` codebooks needs. HF's layer index counts every
+ * module of its list, ELUs included.
  */
 export async function loadDecoder(
   to: Destination,
@@ -109,7 +112,7 @@ export async function loadDecoder(
   return { codebooks: book, first, lstm: lstmLayers, upsamplings, last };
 }
 
-/** How many tensors `loadDecoder` puts. */
+/** Number of times `loadDecoder` calls `to.arrived()`; the total for the progress bar. */
 export function decoderTensors(config: EncodecConfig): number {
   const block = config.use_conv_shortcut ? 6 : 4;
   return 1 + 2 + 3 + config.upsampling_ratios.length * (2 + config.num_residual_layers * block) + 2;
@@ -117,20 +120,21 @@ export function decoderTensors(config: EncodecConfig): number {
 
 export interface DecodeOptions {
   /**
-   * Frames that the layers behind the LSTM see at once; default: as many as keep activations below
-   * 32 MiB a tensor.
+   * Frames of codes in one slice of the layers after the LSTM. Default: as many as keep every
+   * activation below 32 MiB.
    */
   sliceFrames?: number;
   /**
-   * For tests and research: given every stage's output (B, T', C) under HF's layer index, and
-   * 'quantizer'; they then keep their memory. A layer that an ELU follows writes what that makes of
-   * it, and has its index. With identity shortcuts a block writes over its input.
+   * For tests and research: called with the output (B, T', C) of every layer, under HF's layer
+   * index or 'quantizer'; these tensors then keep their memory. Where an ELU follows, the kernel
+   * applies it at once, and the output has the ELU's index. Blocks with identity shortcuts
+   * overwrite their input.
    */
   onStage?: (stage: string, value: Tensor) => void;
 }
 
 /**
- * Appends the decoding of codes (B, Q, T) u32; gives the audio (B, T · hop), from the recorder's
+ * Records the decoding of codes (B, Q, T) u32. Returns the audio (B, T · hop), in the recorder's
  * memory.
  */
 export function decode(
@@ -166,7 +170,7 @@ export function decode(
   return reshape(audio, [batch, samples * config.audio_channels]);
 }
 
-/** From the LSTM's output to audio, for one slice of time. */
+/** Records the layers after the LSTM for one slice of time. */
 function decodeSlice(
   r: Recorder,
   config: EncodecConfig,
@@ -178,12 +182,12 @@ function decodeSlice(
 ): void {
   const causal = config.use_causal_conv;
   const batch = audio.shape[0]!;
-  let index = 2; // of the ELU that made x
+  let index = 2; // HF's index of the ELU that made x
   let from: Slice | undefined = slice.seen;
   let frames = slice.seen.count;
   let x = lstmOutput;
   for (const { conv, blocks } of w.upsamplings) {
-    const end = index + 2 + blocks.length; // the ELU that follows
+    const end = index + 2 + blocks.length; // HF's index of the ELU that follows
     frames *= conv.stride;
     const y = r.temp([batch, frames, conv.outChannels], 'upsampling');
     convTranspose1d(r, y, x, conv, { activate: blocks.length === 0, ...(from && { from }) });
@@ -208,7 +212,9 @@ function decodeSlice(
   stages.done(x);
 }
 
-/** shortcut(x) + widen(elu(narrow(elu(x)))), or elu of that; without a shortcut in place of x. */
+/**
+ * shortcut(x) + widen(elu(narrow(elu(x)))), with `activate` its elu. Without a shortcut, in place.
+ */
 function resnetBlock(r: Recorder, x: Tensor, block: ResnetBlock, causal: boolean, activate: boolean): Tensor {
   const [batch, frames] = x.shape as readonly [number, number, number];
   const inner = r.temp([batch, frames, block.narrow.outChannels], 'residual block, inside');
@@ -234,15 +240,15 @@ function stageKeeper(r: Recorder, { onStage }: DecodeOptions): StageKeeper {
 }
 
 interface PlannedSlice extends Slice {
-  /** What is computed so that frames start … start + count − 1 come out exact. */
+  /** The frames that must be computed so that start … start + count − 1 are exact. */
   readonly seen: Slice;
 }
 
 const SLICE_BYTES = 2 ** 25;
 
-/** Frames that one frame of audio depends on behind the LSTM, to either side, and a little more. */
+/** Frames to either side that audio depends on after the LSTM, rounded up generously. */
 function context(config: EncodecConfig): number {
-  let rate = 1; // of the current layer, in its frames per frame of codes
+  let rate = 1; // frames of the current layer per frame of codes
   let frames = 0;
   for (const ratio of config.upsampling_ratios) {
     frames += 2 / rate;
@@ -253,7 +259,7 @@ function context(config: EncodecConfig): number {
   return Math.ceil(frames + (config.last_kernel_size - 1) / rate);
 }
 
-/** Bytes of the largest activation behind the LSTM, for one frame of codes of one sentence. */
+/** Bytes of the largest activation after the LSTM, for one frame of codes of one sentence. */
 function bytesPerFrame(config: EncodecConfig): number {
   let rate = 1;
   const widths = config.upsampling_ratios.map((ratio, i) => (rate *= ratio) * (widest(config) / 2 ** (i + 1)));
@@ -269,8 +275,8 @@ function defaultSlice(r: Recorder, config: EncodecConfig, batch: number): number
 }
 
 /**
- * Frames 0 … frames − 1 in slices of at most `most` (but no shorter than what padding may reflect),
- * with what each must see around it.
+ * Splits frames 0 … frames − 1 into slices of at most `most` frames, each with the frames that it
+ * must see around it. A slice is never shorter than what reflecting padding needs.
  */
 function slices(config: EncodecConfig, frames: number, most: number): PlannedSlice[] {
   const around = context(config);

@@ -1,7 +1,7 @@
-// The codec as a model: opens a checkpoint, puts the decoder on the GPU and takes it away again,
-// turns codes into samples.
-// It has no encoder yet. Reference: HF EncodecModel.decode for one chunk (24 kHz: no chunking, no
-// loudness scale).
+// The codec as a model: opens a checkpoint, brings the decoder to the GPU and frees it again, turns
+// codes into samples. There is no encoder yet.
+// Reference: HF EncodecModel.decode for one chunk; the 24 kHz model has neither chunks nor a
+// loudness scale.
 
 import { toDevice, toShapes } from '../kernels/upload/destination.ts';
 import type { Checkpoint } from '../runtime/formats/checkpoint.ts';
@@ -28,15 +28,15 @@ import type { HubOptions } from '../runtime/sources/hub/settings.ts';
 export type Codes = { readonly data: Int32Array; readonly shape: readonly number[] } | readonly ArrayLike<number>[];
 
 export interface EncodecOptions extends HubOptions, OpenOptions {
-  /** Default: a device of its own, which `dispose()` frees. */
+  /** Default: the model requests a device of its own, which `dispose()` frees. */
   device?: Device | undefined;
-  /** How many codebooks codes may have; default: all that config.json's bandwidths need. */
+  /** The most codebooks that codes may have; default: all that config.json's bandwidths need. */
   codebooks?: number | undefined;
 }
 
 export interface CodecDecodeOptions {
   signal?: AbortSignal | undefined;
-  /** Clips done and to do. */
+  /** Clips done, of `total`. */
   onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
@@ -46,11 +46,11 @@ interface Clip {
   readonly frames: number;
 }
 
-/** Where a codec's tensors lie, for the models that have one inside. */
+/** What a model that contains a codec, such as Bark, passes to the constructor. */
 export interface EncodecParts {
   readonly device: Device;
   readonly config: EncodecConfig;
-  /** Names under it are HF EncodecModel's own. */
+  /** The tensor names below this path are those of HF's EncodecModel. */
   readonly weights: Weights;
   /** The most codebooks that codes may have; default: all that config.json's bandwidths need. */
   readonly codebooks?: number | undefined;
@@ -144,9 +144,9 @@ export class EncodecModel extends ResidentModel<Decoder> {
   }
 
   /**
-   * Samples in about [−1, 1] for each clip, T · hop long, in order; several clips may differ in
-   * length, and those of one length share a pass. Throws `InputError` for codes that are none of
-   * this codec's.
+   * T · hop samples for each clip, in order, nominally within [−1, 1]. Clips may differ in length;
+   * those of one length share a pass. Throws `InputError` for codes that this codec cannot have
+   * made.
    */
   async decode(
     codes: Codes | readonly Codes[],
@@ -198,7 +198,7 @@ export class EncodecModel extends ResidentModel<Decoder> {
     return results;
   }
 
-  /** Frees the GPU's memory, and the device and the files where they are the model's own. */
+  /** Frees the weights, and the device and the files where the model opened them itself. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
@@ -225,7 +225,7 @@ export class EncodecModel extends ResidentModel<Decoder> {
       );
   }
 
-  /** Indices of clips that are decoded together: of one shape, and as many as fit. */
+  /** Groups of clips, as indices, that are decoded in one pass: of one shape, as many as fit. */
   #passes(clips: readonly Clip[]): number[][] {
     const alike = new Map<string, number[]>();
     clips.forEach(({ codebooks, frames }, i) => {
@@ -233,7 +233,7 @@ export class EncodecModel extends ResidentModel<Decoder> {
       alike.set(key, [...(alike.get(key) ?? []), i]);
     });
     const { maxStorageBufferBindingSize, maxBufferSize } = this.device.limits;
-    // of a frame, in the largest tensor that is not sliced
+    // Bytes of one frame in the largest tensor that is not computed in slices.
     const bytes = 4 * Math.max(4 * widest(this.config), hopLength(this.config), this.config.hidden_size);
     return [...alike.values()].flatMap((group) => {
       const most = Math.max(
@@ -248,7 +248,8 @@ export class EncodecModel extends ResidentModel<Decoder> {
   }
 }
 
-const MOST_CLIPS = 16; // of one pass: more fill no GPU better, and slices of time grow short
+// Clips in one pass. More do not fill a GPU better, and make the slices of time short.
+const MOST_CLIPS = 16;
 
 /** The clips that codes hold, as [Q, T] each. */
 function listClips(codes: Codes | readonly Codes[]): Clip[] {

@@ -1,7 +1,7 @@
-// Reads a codec's tensors one by one, folds weight norm, packs them as the kernels read them and
-// puts them on the GPU. They are small (30 MB for EnCodec 24 kHz), so this happens on the CPU, in
-// f64, and the codec stays f32 in every mode. Which tensors there are is decoder.ts's. Reference:
-// torch.nn.utils.weight_norm (dim 0); Salimans & Kingma, arXiv 1602.07868.
+// Loads the codec's layers: reads their tensors one by one, folds weight norm and packs them as the
+// kernels read them. They are small (30 MB for EnCodec 24 kHz), so the host does it, in f64, and
+// the codec is f32 in every mode. decoder.ts knows which layers there are.
+// Reference: torch.nn.utils.weight_norm (dim 0); Salimans & Kingma, arXiv 1602.07868.
 
 import { packConv1d, padTo4, type Conv1d } from '../kernels/conv/conv1d.ts';
 import {
@@ -15,7 +15,7 @@ import type { Destination, Packed } from '../kernels/upload/destination.ts';
 import type { Tensor } from '../runtime/compute/tensor.ts';
 import { readFloat32, type Weights } from '../runtime/formats/weights.ts';
 
-/** One more tensor of the decoder, f32. */
+/** Packs one more tensor of the decoder, f32, and counts it for the progress bar. */
 async function put(to: Destination, shape: readonly number[], pack: () => Promise<Packed>, label: string) {
   const tensor = await to.packed(shape, pack, label);
   to.arrived();
@@ -23,8 +23,8 @@ async function put(to: Destination, shape: readonly number[], pack: () => Promis
 }
 
 /**
- * The weight of a convolution at `w`, of torch's `shape` (D0, D1, kernel): folded, or g · v / ‖v‖
- * over all dimensions but the first.
+ * The weight of a convolution at `w`, in torch's `shape` (D0, D1, kernel): as it is stored, or with
+ * weight norm folded in, g · v / ‖v‖ with the norm over all dimensions but the first.
  */
 export async function foldedWeight(
   w: Weights,

@@ -1,18 +1,18 @@
 // config.json and generation_config.json of a converted model. transformers types some numbers as
-// float and wants a point in them, which JSON.stringify leaves out; so numbers that come from a
-// file are kept as they were written, and such ones without a point get it. Checks nothing: the
-// configs were read before.
+// float and refuses 1 in place of 1.0, but JSON.stringify writes 1. So numbers from a file are
+// written as they were spelled there, and numbers typed as float that lack a point get one.
+// Checks nothing: the configs were checked when the model was opened.
 // Reference: HF PreTrainedConfig.to_json_string (5.23).
 import { WeightsError } from '../../runtime/base/errors.ts';
 import { readText } from '../../runtime/files/read.ts';
 import type { Pretrained } from '../pretrained/pretrained.ts';
 import type { OpenOptions } from '../../runtime/files/model_source.ts';
 
-// Before the text of a number, in a string; no file can know it.
+// Numbers are kept as strings that start with this mark; it is random, so no file can contain it.
 const MARK = `\u0000${crypto.randomUUID()} `;
-const MAX_DEPTH = 64; // of objects and lists; a config has three
+const MAX_DEPTH = 64; // levels of objects and lists; a real config has three
 
-/** JSON whose numbers `print` writes again as they are spelled in `text`. */
+/** Parses JSON so that `print` writes its numbers again as they are spelled in `text`. */
 function parse(text: string): Record<string, unknown> {
   const marked = text.replace(
     /("[^"\\]*(?:\\.[^"\\]*)*")|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)/g,
@@ -37,10 +37,7 @@ const FLOAT_KEYS = [
   'dropout',
 ];
 
-/**
- * Numbers as marked text; those that transformers types as float get a point, which files written
- * by JavaScript lack.
- */
+/** The same value with its numbers as marked strings; those typed as float get a point. */
 function spelled(value: unknown, key = '', depth = 0): unknown {
   if (depth > MAX_DEPTH)
     throw new WeightsError(
@@ -64,8 +61,8 @@ const PARTS = {
 } as const;
 
 /**
- * config.json: the source's own, or one made from suno's model_args; `dtype` noted as transformers
- * 5 does.
+ * The text of config.json: the source's own, or one made from suno's model_args, with `dtype` noted
+ * where transformers 5 notes it.
  */
 export async function convertedConfig(
   { source, layout, config, codec }: Pretrained,
@@ -84,15 +81,15 @@ export async function convertedConfig(
         };
   if (codec) json.codec_config = part('codec_config');
   for (const values of [json, ...Object.keys(PARTS).map((key) => json[key] as Record<string, unknown>)]) {
-    delete values.torch_dtype; // the older spelling
+    delete values.torch_dtype; // transformers 4's spelling of dtype
     values.dtype = dtype;
   }
   return print(json);
 }
 
 /**
- * generation_config.json: the source's own; for suno's models without one what the Hub has of them;
- * undefined where transformers has its defaults.
+ * The text of generation_config.json: the source's own, or for suno's models the values that the
+ * Hub's model has. undefined where there is none and transformers uses its defaults.
  */
 export async function convertedGenerationConfig(
   { source, layout, generation_config }: Pretrained,

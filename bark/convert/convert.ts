@@ -1,9 +1,8 @@
-// Any model that this library reads → one folder of Hugging Face's layout, which transformers and
-// this library load: configs, one model.safetensors, tokenizer, voices. It is built beside its
-// place and renamed when all of it is on the disk, so a half-written folder is never found there.
-// Which tensors there are is convert_tensors.ts's, which parts pretrained.ts's. Node and Deno.
+// Any model that this library reads → one folder in Hugging Face's layout, which transformers and
+// this library load: configs, one model.safetensors, tokenizer, voices. tensors.ts plans the
+// tensors, config.ts the two configs, output_folder.ts puts the folder in its place.
+// Node and Deno.
 
-import { eachAtOnce } from '../../runtime/base/each_at_once.ts';
 import { InputError, UnsupportedError } from '../../runtime/base/errors.ts';
 import { host } from '../../runtime/host/platform.ts';
 import { readBytes, readText } from '../../runtime/files/read.ts';
@@ -23,13 +22,13 @@ export interface ConvertOptions extends OpenPretrainedOptions {
   /** How the weights are stored, the codec's too. Default 'float16'. */
   dtype?: 'float32' | 'float16' | undefined;
   /**
-   * Replace a model folder that is there. One that holds other things than a model is never
-   * touched.
+   * Replace a model folder that is already there. A folder that holds anything but a model is never
+   * touched. Default false.
    */
   force?: boolean | undefined;
   /**
-   * Where the tokenizer comes from, and voices where the model has none. Default: the model itself;
-   * for suno's .pt files the Hub's suno/bark-small.
+   * Where to take the tokenizer from, and the voices where the model has none. Default: the model
+   * itself; for suno's .pt files suno/bark-small of the Hub.
    */
   tokenizer?: ModelSourceLike | undefined;
   /** false leaves the voices out. Default true. */
@@ -39,20 +38,20 @@ export interface ConvertOptions extends OpenPretrainedOptions {
 export interface ConvertReport {
   folder: string;
   tensors: number;
-  /** Of model.safetensors. */
+  /** Size of model.safetensors. */
   bytes: number;
-  /** Parts that were neither in the model nor to be had: 'codec', 'tokenizer'. */
+  /** Parts that were found neither in the model nor elsewhere: 'codec', 'tokenizer'. */
   missing: string[];
   warnings: string[];
 }
 
 const VOICES_AT_ONCE = 8;
-const SPARE = 2 ** 24; // bytes of disk for all but the weights
+const SPARE = 2 ** 24; // bytes of disk space for everything but the weights
 
 /**
- * Writes the model `from` as the folder `to`. Throws `InputError` for a place that cannot be
- * written or must not be, the errors of loading for a model that cannot be read, and the signal's
- * reason when aborted; then `to` is as it was.
+ * Writes the model `from` as the folder `to`. Throws `InputError` for a folder that cannot be
+ * written or must not be replaced, the errors of loading for a model that cannot be read, and the
+ * signal's reason when it is aborted. After an error `to` is as it was before.
  */
 export async function convert(from: ModelSourceLike, to: string, options: ConvertOptions = {}): Promise<ConvertReport> {
   const { dtype = 'float16', force = false, signal, onProgress } = options;

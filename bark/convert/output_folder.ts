@@ -8,21 +8,22 @@ import { VOICE_LIST } from '../processor/voice_list.ts';
 
 export const WEIGHTS = 'model.safetensors';
 export const TOKENIZER_FILES = ['tokenizer.json', 'vocab.txt', 'tokenizer_config.json', 'special_tokens_map.json'];
-/** All that a folder of ours holds, next to subfolders of .npy files. */
+/** Every file that a conversion writes, besides the voices, which are .npy files in subfolders. */
 const OUR_FILES: readonly string[] = ['config.json', 'generation_config.json', WEIGHTS, VOICE_LIST, ...TOKENIZER_FILES];
 
+/** The folder that is being written. */
 export interface Place {
   readonly folder: string;
-  /** Throws `InputError` where `label` is this very folder. */
+  /** Throws `InputError` where `label`, the source of the conversion, is this very folder. */
   refuse(label: string): Promise<void>;
-  /** Makes the folder that is built, after a look at the free space. */
+  /** Checks that `bytes` of disk space are free and creates the temporary folder. */
   start(bytes: number): Promise<void>;
-  /** Where a file is built. */
+  /** The path of a file in the temporary folder. */
   path(file: string): Promise<string>;
   write(file: string, content: string | Uint8Array): Promise<void>;
-  /** Puts the folder in its place. */
+  /** Renames the temporary folder to its final name. */
   finish(): Promise<void>;
-  /** Takes away what was built. */
+  /** Removes the temporary folder, and the folders above it that `start` created. */
   abandon(): Promise<void>;
 }
 
@@ -43,7 +44,7 @@ export async function openPlace(to: string, force: boolean): Promise<Place> {
     throw new InputError(`${to}: got the root of a disk, expected a folder to write. Name a new one.`);
   const beside = (end: string) => join(parent, `.${basename(folder).slice(0, 100)}.${crypto.randomUUID()}.${end}`);
   const building = beside('tmp');
-  let firstMade: string | undefined; // of the folders above
+  let firstMade: string | undefined; // the uppermost of the parent folders that `start` created
 
   const check = async (): Promise<boolean> => {
     const found = await fs.lstat(folder).catch(() => undefined);
@@ -92,7 +93,7 @@ export async function openPlace(to: string, force: boolean): Promise<Place> {
     path: full,
     async write(file, content) {
       const handle = await fs.open(await full(file), 'wx').catch((cause: NodeJS.ErrnoException) => {
-        if (cause.code !== 'EEXIST') failed(cause); // voices may share a file
+        if (cause.code !== 'EEXIST') failed(cause); // two voices may share a file
       });
       try {
         await handle?.writeFile(content).catch(failed);
@@ -113,7 +114,7 @@ export async function openPlace(to: string, force: boolean): Promise<Place> {
         await fs.rm(old, { recursive: true }).catch(failed);
       } else await fs.rename(building, folder).catch(failed);
       await sync(parent);
-      // only now: until there is a new model, an old one may be the only one
+      // Not before: until the new model is in place, a left-over old one may be the only copy.
       await removeStale(parent, basename(folder), 'old');
     },
     async abandon() {
@@ -129,15 +130,16 @@ export async function openPlace(to: string, force: boolean): Promise<Place> {
             () => false,
           ))
         )
-          break; // somebody else's by now
+          break; // not empty: another program uses it by now
       }
     },
   };
 }
 
-const STALE = 3_600_000; // ms without a change; a conversion that runs writes all the time
+// Milliseconds without a change. A conversion that is still running writes all the time.
+const STALE = 3_600_000;
 
-/** Takes away what conversions to the same place left that were killed. */
+/** Removes what killed conversions to the same folder have left. */
 async function removeStale(parent: string, name: string, ending: 'tmp' | 'old'): Promise<void> {
   const fs = await import('node:fs/promises');
   const start = `.${name.slice(0, 100)}.`;
@@ -162,8 +164,8 @@ async function removeStale(parent: string, name: string, ending: 'tmp' | 'old'):
 }
 
 /**
- * The first thing in a folder that no conversion writes: anything but our files, and subfolders of
- * .npy files.
+ * The first entry of a folder that no conversion writes; undefined where there is none. Links are
+ * foreign, too.
  */
 async function foreignFile(folder: string): Promise<string | undefined> {
   const fs = await import('node:fs/promises');
@@ -177,7 +179,7 @@ async function foreignFile(folder: string): Promise<string | undefined> {
     }
     return undefined;
   };
-  // Subfolders of .npy files alone are somebody's data.
+  // Without a config.json, subfolders of .npy files are somebody's data and not a model's voices.
   const isModel = (await fs.stat(`${folder}/config.json`).catch(() => undefined))?.isFile() === true;
   return isModel ? walk('') : (await fs.readdir(folder))[0];
 }

@@ -1,6 +1,6 @@
-// A causal GPT of Bark as users hold it: its weights on the GPU, and `forward` for research and for
-// comparison with the reference. Generation is in semantic.ts and coarse.ts. Reference: HF
-// BarkCausalModel.
+// A causal GPT of Bark as a user of the library sees it: `upload`, `unload`, and `forward` for
+// research and for comparison with the reference. Generation is in semantic.ts and coarse.ts.
+// Reference: HF BarkCausalModel.
 
 import { withStaging } from '../../kernels/upload/cast.ts';
 import { toDevice, toShapes } from '../../kernels/upload/destination.ts';
@@ -31,14 +31,14 @@ import type { StageOptions } from './stage.ts';
 import type { Linear } from '../../kernels/common/products.ts';
 
 /**
- * Keys and values of past positions, on the GPU. `dispose()` it when it is not continued any more.
+ * Keys and values of past positions, on the GPU. Call `dispose()` when it is no longer needed.
  */
 export class PastKeyValues {
-  /** Positions held. */
+  /** Number of positions it holds. */
   readonly length: number;
   /**
-   * Internal: the buffers. A continued cache is shared with the one it continues, and is freed with
-   * either.
+   * Internal: the buffers. `forward` with `pastKeyValues` writes into them, so what it returns
+   * shares them, and disposing either frees both.
    */
   readonly cache: KvCache;
   readonly #device: Device;
@@ -63,7 +63,7 @@ export interface CausalForwardInputs {
   inputIds?: TensorLike;
   /** Token embeddings (B, T, H) without positions, in place of `inputIds`. */
   inputsEmbeds?: TensorLike;
-  /** What an earlier call returned; its positions come before these. */
+  /** What an earlier call returned; the new positions continue it. */
   pastKeyValues?: PastKeyValues;
   /** Whether `pastKeyValues` is returned. Default false. */
   useCache?: boolean;
@@ -137,8 +137,8 @@ export class BarkCausalModel extends ResidentModel<Loaded> {
   }
 
   /**
-   * Logits of every position, over the whole vocabulary. For research: generation never computes
-   * most of them. The head's other rows are uploaded at the first call and stay until `unload()`.
+   * Logits (B, T, V) of every position over the whole vocabulary. For research: generation never
+   * computes most of them. The first call uploads the whole head, which stays until `unload()`.
    * Throws `InputError` for shapes that do not fit.
    */
   async forward({
@@ -188,7 +188,7 @@ export class BarkCausalModel extends ResidentModel<Loaded> {
     const { device } = this;
     const head = await (gpt.wholeHead ??= this.#wholeHead(gpt));
     const start = past?.length ?? 0;
-    const owner = { name: `${this.stage}.forward` }; // an object: what this call makes, and no other's
+    const owner = { name: `${this.stage}.forward` }; // an object, so that only what this call makes is freed
     const cacheOwner = { name: owner.name };
     try {
       const cache = past?.cache ?? createCache(device, this.config, B, block_size, this.#dtype, cacheOwner);

@@ -1,4 +1,4 @@
-// Tensors on the host as callers hand them in: {data, shape}, or nested arrays.
+// Tensors on the host, as callers pass them to `forward`: {data, shape}, or nested arrays.
 
 import { InputError } from '../../runtime/base/errors.ts';
 
@@ -8,12 +8,12 @@ export interface HostTensor<T extends ArrayLike<number> = Float32Array> {
   readonly shape: readonly number[];
 }
 
-/** Numbers, or equally long lists of them, as deep as the tensor has dimensions. */
-type NestedNumbers = ArrayLike<number> | readonly NestedNumbers[];
+/** Nested lists of numbers, one level for each dimension; lists of one level are equally long. */
+export type NestedNumbers = ArrayLike<number> | readonly NestedNumbers[];
 
 export type TensorLike = HostTensor<ArrayLike<number>> | NestedNumbers;
 
-/** Throws `InputError` for rows of unequal length, and for data that its shape does not fit. */
+/** Throws `InputError` for lists of unequal length, and where data and shape differ in size. */
 export function hostTensor(value: TensorLike, label: string): HostTensor<ArrayLike<number>> {
   if ('data' in value && 'shape' in value) {
     const count = value.shape.reduce((a, b) => a * b, 1);

@@ -1,7 +1,7 @@
-// What one generation with a causal model holds on the GPU: cache, state, drawn tokens, and the two
-// recorded programs that use them, a step (one token of every sentence) and a prefill (the prompt
-// of one sentence, all but its last token, which the first step feeds). Made for a call and freed
-// after it, so that nothing is held between sentences but weights.
+// A session is what one call of `generate` with a causal model holds on the GPU: KV cache, state,
+// drawn tokens, and two recorded programs that use them. `step` computes one token of every
+// sentence; `prefill` computes the prompt of one sentence except its last token, which the first
+// step feeds. A session is freed after the call, so between sentences the GPU holds only weights.
 
 import { sample, samplingParams, SAMPLING_WORDS, type Sampling } from '../../kernels/sample/sample.ts';
 import { createState, createUniform, MAX_BATCH, writeCall, writeRow } from '../../kernels/state.ts';
@@ -16,20 +16,20 @@ import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { createCache, decodeStep, runTokens, type CausalGpt, type KvCache } from './gpt.ts';
 
 export interface SessionOptions {
-  /** The ledger's name of the stage, e.g. 'semantic'. */
+  /** The stage's name in the memory report, e.g. 'semantic'. */
   owner: string;
   batch: number;
-  /** Tokens of the longest prompt, its last one left out. */
+  /** Length of the longest prompt, without its last token. */
   prompt: number;
-  /** Tokens of a row of `tokens`: history and draws. */
+  /** Length of a row of `tokens`: history and drawn tokens. */
   pitch: number;
   sampling: Sampling;
   window?: RowWindow;
-  /** The prompt is rows of its own (prompt, H) f32, not ids of the model's table. */
+  /** The prompt is given as embeddings (prompt, H) f32, not as ids of the model's table. */
   promptRows?: boolean;
 }
 
-/** What a session's programs read and write, beside weights. */
+/** What a session's programs read and write, besides weights. */
 interface Tensors {
   readonly cache: KvCache;
   readonly state: Tensor;
@@ -43,8 +43,8 @@ interface Tensors {
 export interface Session extends Omit<Tensors, 'call' | 'settings'> {
   readonly step: Program;
   /**
-   * Runs the first `count` tokens of the prompt buffer into row `slot` of the cache. `before`
-   * encodes copies that must come first.
+   * Computes the first `count` tokens of the prompt buffer and stores their keys and values in row
+   * `slot` of the cache. `before` encodes copies that must come first.
    */
   prefill(slot: number, count: number, before?: (encoder: GPUCommandEncoder) => void): void;
   dispose(): void;
@@ -59,8 +59,8 @@ function createTensors(
   owners: Owners,
 ): Tensors {
   return {
-    // The cache always has the whole block's room: prompts of all lengths fit, and what a sentence
-    // takes does not depend on it.
+    // The cache always holds block_size positions, so that prompts of all lengths fit and the
+    // memory of a sentence does not depend on its length.
     cache: createCache(on, config, batch, config.block_size, table.dtype as 'f16' | 'f32', owners.cache),
     state: createState(on, owners.state),
     call: createUniform(on, 3, owners.state, `${owner} call`),
@@ -83,7 +83,7 @@ const recordStep = (
 const recordPrefill = (r: Recorder, gpt: CausalGpt, { cache, call, promptIds, promptRows }: Tensors): void =>
   void runTokens(r, gpt, promptRows ?? gpt.table, promptIds, cache, call, { causal: true, cacheOnly: true });
 
-/** Has the driver compile what such a session will run; `gpt` needs no weights. */
+/** Has the driver compile the pipelines of such a session; `gpt` needs shapes and no weights. */
 export async function compileSession(device: Device, gpt: CausalGpt, options: SessionOptions): Promise<void> {
   const tensors = createTensors(SHAPE_ONLY, gpt, options, {
     cache: 'shape only',
@@ -100,7 +100,7 @@ export async function createSession(device: Device, gpt: CausalGpt, options: Ses
   const { owner, batch, prompt, sampling, window } = options;
   if (batch > MAX_BATCH)
     throw new InputError(`${owner}: got a batch of ${batch}, expected at most ${MAX_BATCH}. Split it.`);
-  // objects: what this session makes, and no other's
+  // Owners are objects, so that `dispose` frees what this session made and no other session's.
   const at = (what: string): Owner => ({ name: `${owner}.${what}` });
   const owners = { cache: at('cache'), state: at('state'), activations: at('activations') };
   const arena = new Arena(device, `${owner}.activations`);
@@ -155,8 +155,8 @@ export function warmUpSession(device: Device, session: Session): void {
 }
 
 /**
- * Keeps the GPU one piece of work ahead of the host and no more, so that progress is true and an
- * abort is felt soon.
+ * Lets the host submit at most one piece of work before the GPU has finished the one before it, so
+ * that progress events are true and an abort takes effect soon.
  */
 export class Pacer {
   readonly #device: Device;
@@ -168,7 +168,7 @@ export class Pacer {
     this.#signal = signal;
   }
 
-  /** Call after each submit; waits for the submit before. */
+  /** Call after each submit: waits for the submit before it. Throws the signal's reason. */
   async submitted(): Promise<void> {
     const before = this.#previous;
     this.#previous = this.#device.gpu.queue.onSubmittedWorkDone();
