@@ -1,6 +1,9 @@
-// What is in the released checkpoints, by formula: names, shapes, dtypes and which tensors are
-// tied, in the order of the model's modules. No content and no file format; make_checkpoint.ts
-// fills it with numbers.
+// The tensors of the released checkpoints, by formula: names, shapes, dtypes and which are tied, in
+// the order of the model's modules. No content and no file format; make_checkpoint.ts fills them
+// with numbers.
+// The list is written out, because most of it is what the models' loaders never ask for (masks, the
+// codec's encoder, training statistics). Two tests keep it true: one compares it with the tensor
+// lists of the released files, the other the tensors marked `needed` with what the loaders look up.
 // Reference: suno/bark-small and suno/bark, pytorch_model.bin: 542 and 806 tensors; HF BarkModel
 // and EncodecModel (facebook/encodec_24khz).
 
@@ -8,10 +11,10 @@ export interface BenchTensor {
   readonly name: string;
   readonly shape: readonly number[];
   readonly dtype: 'F32' | 'BOOL';
-  /** The tensor that it shares its storage with, which comes earlier. */
+  /** The name of the earlier tensor that it shares its storage with. */
   readonly tied?: string;
   /**
-   * Whether a model that speaks needs it: not the attention masks, the codec's encoder and what
+   * Whether speaking needs it. Not needed are the attention masks, the codec's encoder, and what
    * only training uses.
    */
   readonly needed: boolean;
@@ -21,11 +24,11 @@ export interface ModelShape {
   readonly hidden_size: number;
   readonly num_heads: number;
   readonly num_layers: number;
-  /** Of the codec. */
+  /** The codec's. */
   readonly num_filters: number;
 }
 
-/** The released models, and one with their tensors but narrow and of two layers, for tests. */
+/** The released models, and a narrow one of two layers with the same tensors, for tests. */
 export const MODELS = {
   small: { hidden_size: 768, num_heads: 12, num_layers: 12, num_filters: 32 },
   large: { hidden_size: 1024, num_heads: 16, num_layers: 24, num_filters: 32 },
@@ -42,7 +45,7 @@ const VOCAB = {
   fine_acoustics: [1056, 1056],
 } as const;
 export const BLOCK_SIZE = 1024;
-export const CODEBOOKS = 8; // that Bark speaks with
+export const CODEBOOKS = 8; // the codebooks that Bark speaks with, of STORED_CODEBOOKS in the file
 const STORED_CODEBOOKS = 32;
 const RATIOS = [8, 5, 4, 2];
 
@@ -60,8 +63,8 @@ export function inventory(model: ModelShape): BenchTensor[] {
 }
 
 /**
- * Of tables and heads only these rows are ever met, so that the others need not be read: semantic
- * tokens, the end and the infer token; coarse codes.
+ * How many rows of these tables and heads generation can meet; the others are not read. They are
+ * the semantic tokens with the end token and the infer token, and the coarse codes.
  */
 const MET_ROWS: Readonly<Record<string, number>> = {
   'semantic.input_embeds_layer.weight': 10002,
@@ -69,7 +72,7 @@ const MET_ROWS: Readonly<Record<string, number>> = {
   'coarse_acoustics.lm_head.weight': 2096,
 };
 
-/** Bytes of weights that a model which speaks cannot do without, as they are stored in f32. */
+/** Bytes of weights that speaking needs, stored in f32. */
 export function neededBytes(model: ModelShape): number {
   const needed = inventory(model).filter((t) => t.needed && !t.tied);
   return needed.reduce(
@@ -112,8 +115,8 @@ function addCodec(add: Add, F: number): void {
   for (const side of ['encoder', 'decoder'] as const) {
     const more = { needed: half[side] };
     const at = `codec_model.${side}.layers`;
-    // `first`, `second`: the weight's first two sizes; (out, in), and of a transposed convolution
-    // (in, out).
+    // `first`, `second`: the weight's first two sizes: (out, in), but (in, out) in a transposed
+    // convolution.
     const conv = (name: string, first: number, second: number, kernel: number, out = first): void => {
       add(`${at}.${name}.conv.bias`, [out], more);
       add(`${at}.${name}.conv.weight_g`, [first, 1, 1], more);
@@ -161,8 +164,8 @@ function addCodec(add: Add, F: number): void {
 }
 
 /**
- * config.json and generation_config.json with the released values; keys that nobody reads are left
- * out.
+ * config.json and generation_config.json with the released values; keys that this library does not
+ * read are left out.
  */
 export function configs(model: ModelShape): { config: object; generation: object } {
   const { hidden_size, num_heads, num_layers, num_filters } = model;
