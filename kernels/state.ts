@@ -1,28 +1,38 @@
-// The host's side of the two small uniforms that kernels read: `Row` (common/state.wgsl), what
-// changes from token to token, and `Call` (common/call.wgsl), one run over many positions of one
-// sentence.
+// The host's side of the two small buffers that tell kernels where each sentence stands: the state
+// (`Row` of common/state.wgsl, one row for each sentence, changed with every token) and the call
+// (`Call` of common/call.wgsl, one run over many positions of one sentence).
 
 import { USAGE, type Device } from '../runtime/compute/device.ts';
 import type { Owner } from '../runtime/compute/ledger.ts';
 import type { Allocator } from '../runtime/compute/shape_only.ts';
 import type { Tensor } from '../runtime/compute/tensor.ts';
 
-/** Sentences that one decode program can hold: the length of the uniform array `state`. */
+/** Maximum number of sentences in one decode program: the length of the uniform array `state`. */
 export const MAX_BATCH = 16;
 const ROW_BYTES = 32;
 
+/** One sentence's row of the state buffer. */
 export interface RowState {
+  /** The token that the next decode step reads. */
   token: number;
+  /** Its position in the sequence, which is the number of positions already in the KV cache. */
   position: number;
+  /** Tokens drawn so far in this stage. */
   step: number;
+  /** The sentence has ended; kernels leave its row alone. */
   done: boolean;
   /** 64-bit key of the row's random numbers, low word first. */
   seed: readonly [number, number];
+  /** Number of tokens after which the sentence ends. */
   limit: number;
+  /** Index in the row of the token buffer where the first drawn token goes. */
   base: number;
 }
 
-/** A small buffer that kernels read as a uniform and one of them (sampling) writes as storage. */
+/**
+ * A tensor of at least `words` 32-bit words that kernels read as a uniform. Sampling also writes it
+ * as storage.
+ */
 export function createUniform(device: Allocator, words: number, owner: Owner, label: string): Tensor {
   const buffer = device.createBuffer(
     Math.max(256, 4 * words),
@@ -33,9 +43,11 @@ export function createUniform(device: Allocator, words: number, owner: Owner, la
   return { buffer, offset: 0, shape: [buffer.size / 4], dtype: 'u32', label };
 }
 
+/** A state buffer with room for MAX_BATCH sentences. */
 export const createState = (device: Allocator, owner: Owner): Tensor =>
   createUniform(device, (MAX_BATCH * ROW_BYTES) / 4, owner, 'state');
 
+/** Overwrites sentence `row` of the state. */
 export function writeRow(device: Device, state: Tensor, row: number, s: RowState): void {
   device.write(
     state,
@@ -44,7 +56,7 @@ export function writeRow(device: Device, state: Tensor, row: number, s: RowState
   );
 }
 
-/** Rows as they stand on the GPU; a read-back. */
+/** The first `rows` rows of the state, read back from the GPU. */
 export async function readRows(device: Device, state: Tensor, rows: number): Promise<RowState[]> {
   const words = new Uint32Array(await device.read(state, 0, rows * ROW_BYTES));
   return Array.from({ length: rows }, (_, i) => {
@@ -64,7 +76,10 @@ export async function readRows(device: Device, state: Tensor, rows: number): Pro
   });
 }
 
-/** `count` positions from `start` on of the sentence in row `slot`. */
+/**
+ * Sets the next run to `count` positions, starting at position `start` of the sentence in row `slot`
+ * of the batch. `call` is a uniform of 3 words.
+ */
 export function writeCall(
   device: Device,
   call: Tensor,

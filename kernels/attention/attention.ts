@@ -1,10 +1,10 @@
-// Softmax(q · Kᵀ / √D) · V over the KV cache: for many queries of one sentence (prefill, fine
-// model), and for one query a sentence (decode).
+// softmax(q · Kᵀ / √D) · V over the KV cache, D the head dim: for many queries of one sentence
+// (prefill, fine model), and for one query of each sentence (decode).
 
 import { UnsupportedError } from '../../runtime/base/errors.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
-import type { Shader } from '../../runtime/compute/shader.ts';
+import type { Overrides, Shader } from '../../runtime/compute/shader.ts';
 import { expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
 import { choices, variantWithoutSubgroupMatrix, type Variant } from '../common/choices.ts';
 import { subgroupMatrixShader, subgroupMatrixUnit } from '../common/subgroup_matrix.ts';
@@ -13,9 +13,15 @@ import { shader } from '../shaders.ts';
 import { isF32 } from '../common/products.ts';
 import { isSoftware } from '../../runtime/compute/adapter.ts';
 
+/** Queries of one workgroup, in every variant for many queries. */
+const ROWS = 64;
+
 /**
- * y (M, H) for q (M, H); of M queries the first `call.count` are computed, at positions call.start
- * … of row call.slot. `variant` is for tests; `matrix` is for f16 caches.
+ * y (M, H) f32 for queries q (M, H) of one sentence, whose keys and values are in the cache already.
+ * The first `call.count` of the M queries are computed; they stand at positions call.start, … of
+ * cache row call.slot. `causal`: a query sees the positions up to its own, otherwise all of them.
+ * Tests set `variant`; the subgroup-matrix variant is used only with f16 caches. Throws ShapeError
+ * where the tensors do not fit.
  */
 export function attention(
   r: Recorder,
@@ -23,32 +29,44 @@ export function attention(
   q: Tensor,
   cache: LayerCache,
   call: Tensor,
-  { causal, variant = choices(r.device).attention }: { causal: boolean; variant?: Variant },
+  options: { causal: boolean; variant?: Variant },
 ): void {
   const [m, hidden] = q.shape as [number, number];
   expectShape('attention', 'y', y, [m, hidden]);
   const sizes = cacheParams('attention', cache, hidden);
-  const matrix =
-    variant === 'subgroup_matrix' && cache.keys.dtype === 'f16'
-      ? subgroupMatrixAttention(r.device, sizes[1])
-      : undefined;
-  const other = variant === 'subgroup_matrix' ? variantWithoutSubgroupMatrix(r.device) : variant;
-  r.dispatch(matrix ?? shader(other === 'simd8' ? 'attention_simd8' : 'attention'), {
-    overrides: {
-      CAUSAL: causal ? 1 : 0,
-      ...(matrix ? {} : { CACHE_F32: isF32(cache.keys) }),
-      ...(matrix || other === 'simd8' ? {} : { TILE: isF32(cache.keys) ? 512 : 256 }),
-    },
+  const [heads, headDim] = sizes;
+  const variant = attentionVariant(r.device, cache, headDim, options.variant);
+  r.dispatch(variant.shader, {
+    overrides: { CAUSAL: options.causal ? 1 : 0, ...variant.overrides },
     bind: { cache: sizes, call, q, keys: cache.keys, values: cache.values, y },
-    grid: [Math.ceil(m / ROWS), sizes[0], matrix ? 1 : Math.ceil(sizes[1] / 64)],
+    grid: [Math.ceil(m / ROWS), heads, Math.ceil(headDim / variant.channels)],
   });
 }
 
-const ROWS = 64; // queries of a workgroup, in each form
+/**
+ * The shader for many queries, its overrides, and the channels of a head that one workgroup
+ * computes.
+ */
+function attentionVariant(
+  device: Device,
+  cache: LayerCache,
+  headDim: number,
+  wanted: Variant = choices(device).attention,
+): { shader: Shader; overrides: Overrides; channels: number } {
+  const f32 = isF32(cache.keys);
+  if (wanted === 'subgroup_matrix' && !f32) {
+    const found = subgroupMatrixAttention(device, headDim);
+    if (found) return { shader: found, overrides: {}, channels: headDim };
+  }
+  const variant = wanted === 'subgroup_matrix' ? variantWithoutSubgroupMatrix(device) : wanted;
+  return variant === 'simd8'
+    ? { shader: shader('attention_simd8'), overrides: { CACHE_F32: f32 }, channels: 64 }
+    : { shader: shader('attention'), overrides: { CACHE_F32: f32, TILE: f32 ? 512 : 256 }, channels: 64 };
+}
 
 /**
- * The matrix form for heads of `headDim` channels, with tiles as large as fit; none where the
- * device cannot.
+ * The subgroup-matrix shader for heads of `headDim` channels, with the largest tile of keys that
+ * fits; undefined where the device cannot run it.
  */
 function subgroupMatrixAttention(device: Device, headDim: number): Shader | undefined {
   const unit = subgroupMatrixUnit(device);
@@ -60,11 +78,10 @@ function subgroupMatrixAttention(device: Device, headDim: number): Shader | unde
   const channels = Math.ceil(headDim / Math.max(N, K)) * Math.max(N, K);
   if (channels / Math.min(N, K) > 8) return undefined;
   const bytes = (keys: number): number =>
-    // `staged` and `grown`
+    // arrays `staged` and `grown`
     16 * (Math.max(ROWS * (channels / 4 + 1), keys * (channels / 8 + 1) + ROWS * (keys / 4 + 1)) + 1);
-  // Several workgroups should share a processor; 36 KiB leaves room for that on GPUs that have
-  // more.
-  // Drivers that compute on the CPU compile this for 15 s with a tile of 32, for 8 with one of 16.
+  // At most 36 KiB, so that several workgroups fit on one processor of GPUs that have more memory.
+  // Drivers that compute on the CPU take 15 s to compile a tile of 32 keys, and 8 s for one of 16.
   const keys = (isSoftware(device.info) ? [16] : [64, 32]).find(
     (n) =>
       n / N <= 4 &&
@@ -76,15 +93,19 @@ function subgroupMatrixAttention(device: Device, headDim: number): Shader | unde
     : subgroupMatrixShader('attention_subgroup_matrix', unit, { HEAD_DIM: headDim, ROWS, KEYS: keys });
 }
 
-/** What tests name themselves. */
+/** Parameters that tests set; everyone else uses `choices()`. */
 export interface AttentionDecodeOptions {
+  /** false: the portable variant even where subgroups are available. */
   readonly subgroups?: boolean;
+  /** Threads for one head. */
   readonly threads?: number;
 }
 
 /**
- * y (B, H) for q (B, H): each sentence's query sees its positions 0 … state.position. `options` are
- * for tests.
+ * y (B, H) f32 for q (B, H), one query for each sentence, which sees positions 0 … state.position of
+ * its own row of the cache. Rows of sentences that are done stay as they are. Throws ShapeError
+ * where the tensors do not fit, UnsupportedError where the scores of a whole cache row do not fit
+ * into workgroup memory (portable variant).
  */
 export function attentionDecode(
   r: Recorder,
@@ -98,17 +119,17 @@ export function attentionDecode(
   expectShape('attentionDecode', 'y', y, [batch, hidden]);
   expectShape('attentionDecode', 'keys', cache.keys, [batch, null, null, null]);
   const sizes = cacheParams('attentionDecode', cache, hidden);
-  const { name, overrides } = attentionDecodeVariant(r.device, sizes, options);
-  r.dispatch(shader(name), {
-    overrides: { CACHE_F32: isF32(cache.keys), ...overrides },
+  const variant = attentionDecodeVariant(r.device, sizes, options);
+  r.dispatch(shader(variant.name), {
+    overrides: { CACHE_F32: isF32(cache.keys), ...variant.overrides },
     bind: { cache: sizes, state, q, keys: cache.keys, values: cache.values, y },
     grid: [sizes[0], batch],
   });
 }
 
 /**
- * Subgroup or portable sibling, and as many threads a head as are wanted, allowed, and have room in
- * workgroup memory.
+ * The subgroup or the portable shader, with the wanted number of threads for a head, lowered to what
+ * the device allows and workgroup memory has room for.
  */
 function attentionDecodeVariant(
   device: Device,
@@ -122,7 +143,7 @@ function attentionDecodeVariant(
     limits.maxComputeInvocationsPerWorkgroup,
     limits.maxComputeWorkgroupSizeX,
   );
-  const lanes = 2 ** Math.ceil(Math.log2(headDim / 8)); // that share a position
+  const lanes = 2 ** Math.ceil(Math.log2(headDim / 8)); // threads that share one position
   if ((options.subgroups ?? c.subgroups) && lanes <= c.subgroupMinSize) {
     const subgroups = (threads: number): number => threads / c.subgroupMinSize;
     let threads = Math.max(c.subgroupMaxSize, 2 ** Math.floor(Math.log2(wanted)));
@@ -134,8 +155,8 @@ function attentionDecodeVariant(
   }
   const room = Math.ceil(capacity / 1024) * 1024; // rounded, so that models share a pipeline
   const needs = (threads: number): number => 4 * room + (16 + 16 + 4) * threads;
-  // At the end a thread adds up a channel of every eighth thread or so: more than 256 of them take
-  // longer there than they save before.
+  // In the last step one thread adds up each channel over about an eighth of the threads, so more
+  // than 256 threads cost more time there than they save before.
   let threads = Math.max(64, Math.min(256, 2 ** Math.floor(Math.log2(wanted))));
   while (threads > 64 && needs(threads) > memory) threads /= 2;
   if (needs(threads) > memory) {

@@ -1,4 +1,4 @@
-// What a residual vector quantizer decodes to: the sum of one entry of each codebook. HF:
+// The decode of a residual vector quantiser: the sum of one entry of each codebook. HF:
 // EncodecResidualVectorQuantizer.decode.
 
 import { ShapeError } from '../../runtime/base/errors.ts';
@@ -7,8 +7,9 @@ import { expectDType, expectShape, type Tensor } from '../../runtime/compute/ten
 import { shader } from '../shaders.ts';
 
 /**
- * y (B, T, D) = Σ_q table[q, codes[b, q, t]] for codes (B, Q, T) u32 and a table (at least Q, size,
- * D) f32. Codes must be below `size`.
+ * y (B, T, D) = Σ_q table[q, codes[b, q, t]], f32, for codes (B, Q, T) u32 and a table (Q or more,
+ * size, D) f32. Codes must be below `size`; nothing checks that. Throws ShapeError where the tensors
+ * do not fit.
  */
 export function codebookSum(r: Recorder, y: Tensor, codes: Tensor, table: Tensor): void {
   expectDType('codebookSum', 'codes', codes, 'u32', 'i32');

@@ -1,53 +1,52 @@
-// What suits which adapter, where there is more than one way to the same numbers. Everybody asks
-// here; tests name a form themselves.
-// The table is by kind of adapter; what was measured on the adapter at hand (`device.tuning`, from
-// `bark bench --tune`) comes before it, and what the device cannot do comes before both. (Subgroups
-// or not is a matter of capability alone: linear.ts, gemvVariant.)
+// Which variant of a kernel, and which parameters, suit a device where several give the same
+// result. Every kernel asks `choices()`; tests name a variant themselves.
+// Three sources decide, the stronger one later: a table by kind of adapter, what `bark bench --tune`
+// measured on this adapter (`device.tuning`), and what the device cannot do. Whether the subgroup
+// variant of a decode kernel is used depends on the device's capabilities alone (products.ts,
+// gemvVariant).
 
+import { isSoftware } from '../../runtime/compute/adapter.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import { subgroupMatrixUnit } from './subgroup_matrix.ts';
-import { isSoftware } from '../../runtime/compute/adapter.ts';
 
 /**
- * Forms of the kernels for many rows. `tile` passes operands through workgroup memory or caches:
- * every adapter. `lanes` hands registers from lane to lane: drivers that compute on the CPU,
- * measured on Mesa 25 lavapipe (README.md has the numbers). `matrix` multiplies with the subgroup's
- * matrix unit (tensor cores), f16 weights only.
+ * Variants of the kernels that process many rows at once. `tile` shares operands through workgroup
+ * memory and caches and runs on every adapter. `simd8` passes operands between the registers of a
+ * subgroup of 8; it is for drivers that compute on the CPU, and was measured on Mesa 25 lavapipe
+ * (MEASUREMENTS.md has the numbers). `subgroup_matrix` multiplies on the matrix unit (tensor cores)
+ * and needs f16 weights.
  */
 export type Variant = 'tile' | 'simd8' | 'subgroup_matrix';
 
 export interface Choices {
-  /** `linear` and `qkv` of many rows. */
+  /** Variant of `linear` and `qkv` with many rows (a GEMM). */
   readonly gemm: Variant;
-  /** In the form `matrix`: from so many workgroups on they own the large tile. */
+  /** `subgroup_matrix` uses its large tile when that gives at least this many workgroups. */
   readonly largeTileFrom: number;
-  /** `attention` of many queries. */
+  /** Variant of `attention` with many queries. */
   readonly attention: Variant;
-  /** Convolutions of the codec. */
+  /** Variant of the codec's convolutions. */
   readonly conv: Exclude<Variant, 'subgroup_matrix'>;
-  /** Rows of a matrix that a group of lanes walks at once in a decode step: 1, 2 or 4. */
+  /** Matrix rows that one group of lanes computes together in a decode step's GEMV: 1, 2 or 4. */
   readonly gemvRows: number;
-  /** Threads of a workgroup there. */
+  /** Threads of a workgroup of the GEMV. */
   readonly gemvThreads: number;
-  /**
-   * Threads that such a walk over a matrix should be spread over at least: where its rows are too
-   * few for that, groups of lanes share rows.
-   */
+  /** Minimum number of threads for one matrix. Below it, several lane groups split each row. */
   readonly gemvSpread: number;
   /**
-   * 1: weights are asked for a step before they are needed. 0: less code, for drivers that compile
-   * for seconds.
+   * 1: load weights one step before they are needed. 0: shorter code, for drivers that take seconds
+   * to compile.
    */
   readonly gemvAhead: number;
-  /** Rows of x that share such a walk, of the 8 that common/gemv.wgsl can. */
+  /** Batch rows processed in one pass over the matrix; common/gemv.wgsl can do 8. */
   readonly gemvBatch: number;
-  /** Threads that share a head in the attention of a decode step. */
+  /** Threads for one head in the attention of a decode step. */
   readonly attentionDecodeThreads: number;
 }
 
 type Kind = 'software' | 'gpu';
 
-/** Before anything is measured, and before it is asked what a device can do. */
+/** The table by kind of adapter. A tuning and what the device cannot do come on top. */
 export const DEFAULTS: Readonly<Record<Kind, Choices>> = {
   software: {
     gemm: 'simd8',
@@ -76,31 +75,31 @@ export const DEFAULTS: Readonly<Record<Kind, Choices>> = {
 };
 
 /**
- * Lanes that work is dealt out for where kernels take subgroups as they come: 32, where the adapter
- * says there can be so many, because that is what GPUs have whose lists are longer (Apple's: 4 to
- * 64). Subgroups of another size cost time, not correctness.
+ * The subgroup size that kernels divide their work for when the driver chooses the size: 32 where
+ * the adapter allows it, because GPUs that report a range (Apple's: 4 to 64) really have 32. A
+ * subgroup of another size costs time, not correctness.
  */
 export const subgroupLanes = ({ capabilities: c }: Device): number =>
   Math.min(Math.max(32, c.subgroupMinSize), c.subgroupMaxSize);
 
-/** The lanes form is written for subgroups of exactly 8. */
+/** The simd8 variant is written for subgroups of exactly 8. */
 const hasSimd8 = ({ capabilities: c }: Device): boolean =>
   c.subgroups && c.subgroupMinSize === 8 && c.subgroupMaxSize === 8;
 
-/** Forms that work on this device; tests run each. */
+/** The variants that work on this device. Tests run each of them. */
 export const variantsOf = (device: Device): readonly Variant[] => [
   'tile',
   ...(hasSimd8(device) ? (['simd8'] as const) : []),
   ...(subgroupMatrixUnit(device) ? (['subgroup_matrix'] as const) : []),
 ];
 
-/** What stands in for `matrix` where operands are not f16. */
+/** The variant to use instead of `subgroup_matrix`, for example because operands are not f16. */
 export const variantWithoutSubgroupMatrix = (device: Device): Variant =>
   isSoftware(device.info) && hasSimd8(device) ? 'simd8' : 'tile';
 
 /**
- * What each may be, the most promising first: what `bark bench --tune` tries, and all that is taken
- * from a tuning.
+ * The values that each choice may have, the most promising first. `bark bench --tune` tries these,
+ * and no other value is accepted from a tuning.
  */
 const VALUES: { readonly [K in keyof Choices]: readonly Choices[K][] } = {
   gemm: ['subgroup_matrix', 'simd8', 'tile'],
@@ -115,7 +114,7 @@ const VALUES: { readonly [K in keyof Choices]: readonly Choices[K][] } = {
   attentionDecodeThreads: [1024, 512, 256, 64, 16],
 };
 
-/** Of them those that work on this device; none for a name that is not known. */
+/** The values of choice `name` that work on this device; empty for an unknown name. */
 export function valuesOf(device: Device, name: string): readonly (string | number)[] {
   if (!Object.hasOwn(VALUES, name)) return [];
   const fits = (value: string | number): boolean =>
@@ -126,8 +125,8 @@ export function valuesOf(device: Device, name: string): readonly (string | numbe
 }
 
 /**
- * What programs that are recorded now on this device are made of. A tuning may come from anywhere:
- * what it has besides is left out.
+ * The choices for programs recorded on this device from now on. A tuning may come from a file that
+ * anyone wrote, so unknown names and values that do not work here are ignored.
  */
 export function choices(device: Device): Choices {
   const measured = Object.fromEntries(

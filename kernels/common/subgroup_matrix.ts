@@ -1,13 +1,12 @@
-// Which of the adapter's matrix units the kernels multiply with, and their shaders with its sizes
-// put in.
-// Sizes of WGSL's matrix types must be constants of the module, where an override will not do, so
-// they are replaced in the text.
+// Which of the adapter's subgroup-matrix sizes (tensor cores) the kernels use, and the shaders with
+// those sizes filled in. WGSL wants the sizes of its matrix types as constants of the module and
+// takes no overrides there, so the constants are replaced in the shader's text.
 
 import type { Device } from '../../runtime/compute/device.ts';
 import type { Shader } from '../../runtime/compute/shader.ts';
 import { shader } from '../shaders.ts';
 
-/** Matrices that a subgroup of `lanes` multiplies at once: (M, K) · (K, N), f16 in, f32 sums. */
+/** One multiply of a subgroup of `lanes` threads: (M, K) · (K, N), f16 operands, f32 sums. */
 export interface SubgroupMatrixUnit {
   readonly M: number;
   readonly N: number;
@@ -15,8 +14,8 @@ export interface SubgroupMatrixUnit {
   readonly lanes: number;
 }
 
-// The most wanted first: the larger, the fewer loads for a product. Lanes are what the driver wants
-// of subgroups whose size can be chosen.
+// The sizes that the kernels know, the preferred one first: larger matrices need fewer loads for the
+// same product. `lanes` is the subgroup size that the shader asks for where it can choose one.
 export const UNITS: readonly SubgroupMatrixUnit[] = [
   { M: 16, N: 16, K: 16, lanes: 32 }, // NVIDIA, AMD
   { M: 8, N: 16, K: 16, lanes: 16 }, // Intel Xe2
@@ -24,9 +23,9 @@ export const UNITS: readonly SubgroupMatrixUnit[] = [
 ];
 
 /**
- * The unit that this device's kernels are made for; none without f16, without a size that they
- * know, or where a shader cannot choose how many lanes its subgroups have (Dawn on Metal), because
- * tiles are dealt out to subgroups by that number.
+ * The unit that this device's kernels use. Undefined without f16, without a size that the kernels
+ * know, or where a shader cannot fix its subgroup size (Dawn on Metal), because the kernels assign
+ * parts of a tile to subgroups by that size.
  */
 export function subgroupMatrixUnit({ capabilities: c }: Device): SubgroupMatrixUnit | undefined {
   if (!c.f16 || !c.subgroupSizeControl) return undefined;
@@ -39,7 +38,8 @@ export function subgroupMatrixUnit({ capabilities: c }: Device): SubgroupMatrixU
 }
 
 /**
- * The shader with the unit's sizes, and with `constants`, in place of those that stand in its text.
+ * The shader `name` with the unit's sizes and `constants` in place of the values in its text. The
+ * same arguments give the same object. Throws where the shader does not declare one of the names.
  */
 export function subgroupMatrixShader(
   name: string,
@@ -56,7 +56,7 @@ export function subgroupMatrixShader(
 }
 const shaders = new Map<string, Shader>();
 
-/** Replaces the values of `const NAME = …u;`; lines stay where they are. */
+/** Replaces the value in each `const NAME = …u;`. Line numbers stay the same. */
 function withConstants(base: Shader, constants: Readonly<Record<string, number>>): string {
   let { code } = base;
   for (const [name, value] of Object.entries(constants)) {
@@ -68,8 +68,8 @@ function withConstants(base: Shader, constants: Readonly<Record<string, number>>
 }
 
 /**
- * How a product of many rows is dealt out: subgroups below and beside each other, each with 2 ×
- * `across` matrices of sums.
+ * The tile of a workgroup: `down` × `beside` subgroups, each of which sums 2 × `across` matrices of
+ * the output.
  */
 interface Tile {
   readonly down: number;
@@ -77,11 +77,12 @@ interface Tile {
   readonly across: 2 | 4;
 }
 
-// By the unit of 16 × 16 × 16: 128 × 128 with few loads for a product, and 64 × 128 of smaller
-// shares where the large ones would be too few to go round.
+// With the 16 × 16 × 16 unit, LARGE is 128 × 128 outputs, which needs the fewest loads, and SMALL is
+// 64 × 128, for products that would give too few large tiles to occupy the whole GPU.
 const LARGE: Tile = { down: 4, beside: 2, across: 4 };
 const SMALL: Tile = { down: 2, beside: 4, across: 2 };
 
+/** A GEMM shader and the output tile of one of its workgroups. */
 export interface SubgroupMatrixGemm {
   readonly shader: Shader;
   readonly rows: number;
@@ -89,9 +90,9 @@ export interface SubgroupMatrixGemm {
 }
 
 /**
- * `base` (linear, qkv) for an (m, n) product: its shader and the tile of a workgroup. The large
- * tile from `largeFrom` workgroups on. None where the device cannot, or rows of n are not whole
- * vec4s.
+ * The subgroup-matrix shader of `base` (linear or qkv) for an (m, n) output. The large tile is used
+ * when it gives at least `largeFrom` workgroups. Undefined where the device has no unit or too
+ * little workgroup memory, or where n is not a multiple of 4, because outputs are stored as vec4s.
  */
 export function subgroupMatrixGemm(
   device: Device,
@@ -108,6 +109,7 @@ export function subgroupMatrixGemm(
     : fit(device, base, unit, SMALL);
 }
 
+/** The shader with this tile, double-buffered if both buffers fit; undefined if none fits. */
 function fit(
   { limits }: Device,
   base: string,
@@ -118,7 +120,7 @@ function fit(
   const columns = beside * across * unit.N;
   const threads = down * beside * unit.lanes;
   const bytes = (buffers: number): number =>
-    16 * Math.max(buffers * 5 * (rows + columns), down * beside * unit.M * (unit.N / 4 + 1)); // `staged`
+    16 * Math.max(buffers * 5 * (rows + columns), down * beside * unit.M * (unit.N / 4 + 1)); // array `staged`
   const buffers = bytes(2) <= limits.maxComputeWorkgroupStorageSize ? 2 : 1;
   if (
     bytes(buffers) > limits.maxComputeWorkgroupStorageSize ||

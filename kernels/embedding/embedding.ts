@@ -1,5 +1,5 @@
-// Token and position embeddings: rows of a table by id, plus the row of the position. torch:
-// nn.Embedding, twice, and their sum.
+// Token and position embeddings: the table's row for each token id plus the row of its position.
+// torch: two nn.Embedding and their sum.
 
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
@@ -7,10 +7,10 @@ import { shader } from '../shaders.ts';
 import { isF32 } from '../common/products.ts';
 
 /**
- * x (M, H) = Σ_c table[c · V + ids[m, c]] + positions[call.start + m] over the first `columns`
- * columns of ids (M, C) u32.
- * `table` is (tables · V, H) f16 or f32; `positions` (block_size, H) f32. Of M rows the first
- * `call.count` are computed.
+ * x (M, H) = Σ_c table[c · vocab + ids[m, c]] + positions[call.start + m], f32, over the first
+ * `columns` columns of ids (M, C) u32. `table` is C tables of `vocab` rows below each other, (C ·
+ * vocab, H) f16 or f32; `positions` is (block_size, H) f32. The first `call.count` of the M rows are
+ * computed. Throws ShapeError where the tensors do not fit.
  */
 export function embedding(
   r: Recorder,
@@ -33,8 +33,9 @@ export function embedding(
 }
 
 /**
- * x (B, H) = table[state.token] + positions[state.position]: what each sentence of a decode step
- * drew last.
+ * x (B, H) = table[state.token] + positions[state.position], f32, for the token that each sentence
+ * drew last. `table` is (V, H) f16 or f32, `positions` (block_size, H) f32. Rows of sentences that
+ * are done stay as they are. Throws ShapeError where the tensors do not fit.
  */
 export function embeddingDecode(r: Recorder, x: Tensor, table: Tensor, positions: Tensor, state: Tensor): void {
   const [batch, h] = x.shape as [number, number];

@@ -1,5 +1,5 @@
-// What a decode step adds for a folded LayerNorm and a bias: computed once, when weights are
-// loaded, by a decode step's own product.
+// The two vectors that a decode step adds for a folded LayerNorm and a bias (`Linear.terms`). They
+// are computed once, when weights are loaded, with the decode step's own GEMV.
 
 import type { Device } from '../../runtime/compute/device.ts';
 import type { Owner } from '../../runtime/compute/ledger.ts';
@@ -10,8 +10,9 @@ import { createState } from '../state.ts';
 import type { Linear } from '../common/products.ts';
 
 /**
- * (2, N) f32: Σ_k W·g and bias + Σ_k W·β of each row (see common/gemv.wgsl); null when there is
- * neither norm nor bias.
+ * (2, N) f32 for a layer with N outputs, gain g and shift β of its LayerNorm: row 0 is Σ_k W·g, row
+ * 1 is bias + Σ_k W·β (common/gemv.wgsl has the formula that uses them). Null without norm and bias.
+ * The new tensor belongs to `owner`. May return before the GPU is done.
  */
 export async function linearTerms(
   device: Device,
@@ -32,7 +33,7 @@ export async function linearTerms(
   const state = createState(device, 'staging');
   encoder.copyBufferToBuffer(norm.weight.buffer, norm.weight.offset, x.buffer, 0, 4 * k);
   if (norm.bias) encoder.copyBufferToBuffer(norm.bias.buffer, norm.bias.offset, x.buffer, 4 * k, 4 * k);
-  // By the kernel of a decode step, in the tile of one sentence: that pipeline is needed anyway.
+  // The GEMV of a decode step for one sentence, because that pipeline is compiled anyway.
   const bare: Linear = { weight, bias: null, norm: null, terms: null };
   const program = await record(
     device,

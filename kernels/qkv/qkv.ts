@@ -1,5 +1,5 @@
-// The fused projection to queries, keys and values, with the KV cache write as its epilogue. torch:
-// att_proj of Bark's attention.
+// The fused projection of x to queries, keys and values, which writes keys and values straight to
+// the KV cache (its epilogue). torch: att_proj of Bark's attention.
 
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectDType, expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
@@ -21,7 +21,10 @@ export interface LayerCache {
   readonly values: Tensor;
 }
 
-/** `struct Cache` of common/cache.wgsl: how the cache lies; checked against the hidden size. */
+/**
+ * `struct Cache` of common/cache.wgsl, which is the layout of the cache. Throws ShapeError unless
+ * keys and values agree, heads · headDim is `hidden`, and headDim is a multiple of 8 up to 128.
+ */
 export function cacheParams(
   op: string,
   cache: LayerCache,
@@ -39,8 +42,9 @@ export function cacheParams(
 }
 
 /**
- * q (M, H), and keys and values at positions call.start … of row call.slot, from normalised x (M,
- * H).
+ * q (M, H) f32 from x (M, H), which is normalised already; keys and values go to positions
+ * call.start, … of cache row call.slot. The first `call.count` of the M rows are computed. Throws
+ * ShapeError where the tensors do not fit.
  */
 export function qkv(
   r: Recorder,
@@ -56,12 +60,13 @@ export function qkv(
   expectShape('qkv', 'x', x, [m, k]);
   expectShape('qkv', 'q', q, [m, k]);
   expectShape('qkv', 'weight', w.weight, [3 * k, k]);
+  const cacheSizes = cacheParams('qkv', cache, k);
   const variant = gemmVariant(r, 'qkv', w.weight, m, options);
   r.dispatch(variant.shader, {
     overrides: { ...variant.overrides, CACHE_F32: isF32(cache.keys) },
     bind: {
       sizes: [k, n, w.bias ? 1 : 0],
-      cache: cacheParams('qkv', cache, k),
+      cache: cacheSizes,
       call,
       x,
       w: w.weight,
@@ -74,7 +79,11 @@ export function qkv(
   });
 }
 
-/** q (B, H), and keys and values at each row's position, from x (B, H); LayerNorm is folded in. */
+/**
+ * q (B, H) f32 from x (B, H), one row for each sentence, with the LayerNorm folded in; keys and
+ * values go to state.position of the sentence's cache row. A position past the end of the cache, and
+ * a sentence that is done, write nothing. Throws ShapeError where the tensors do not fit.
+ */
 export function qkvDecode(
   r: Recorder,
   q: Tensor,
@@ -90,12 +99,13 @@ export function qkvDecode(
   expectShape('qkvDecode', 'q', q, [batch, k]);
   expectShape('qkvDecode', 'weight', w.weight, [3 * k, k]);
   expectShape('qkvDecode', 'keys', cache.keys, [batch, null, null, null]);
+  const cacheSizes = cacheParams('qkvDecode', cache, k);
   const variant = gemvVariant(r, 'qkv_decode', w, batch, n, options);
   r.dispatch(shader(variant.name), {
     overrides: { ...variant.overrides, CACHE_F32: isF32(cache.keys) },
     bind: {
       sizes: [k, n, n, 0, 0, w.terms ? 1 : 0, 0, 0, batch],
-      cache: cacheParams('qkvDecode', cache, k),
+      cache: cacheSizes,
       state,
       x,
       w: w.weight,

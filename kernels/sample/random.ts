@@ -1,6 +1,6 @@
-// The host's side of common/random.wgsl: Threefry-2x32 with 20 rounds (Salmon et al. 2011), bit for
-// bit, and the Gumbel numbers made of it. The GPU draws; this derives keys for it and lets tests
-// predict its draws.
+// The host's copy of sample/random.wgsl: the random generator Threefry-2x32 with 20 rounds (Salmon et
+// al. 2011), bit for bit, and Gumbel numbers made from it. The GPU draws the tokens; the host derives
+// the keys, and tests predict the draws.
 
 /** Two 32-bit words. */
 export type Words = readonly [number, number];
@@ -8,8 +8,8 @@ export type Words = readonly [number, number];
 const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const;
 
 /**
- * The random words for (key, counter). Also the way to a key of its own for a part of a stream:
- * `threefry2x32(seed, [part, index])`.
+ * The two random words for (key, counter). `threefry2x32(seed, [part, index])` also derives an
+ * independent key for a part of a stream.
  */
 export function threefry2x32(key: Words, counter: Words): [number, number] {
   const schedule = [key[0], key[1], 0x1bd11bda ^ key[0] ^ key[1]];
@@ -28,5 +28,5 @@ export function threefry2x32(key: Words, counter: Words): [number, number] {
   return [x >>> 0, y >>> 0];
 }
 
-/** A standard Gumbel number from 32 random bits: −log(−log(1 − v)), v = (bits + ½) / 2³². */
+/** A standard Gumbel number from 32 random bits: −log(−log(1 − v)) with v = (bits + ½) / 2³². */
 export const gumbel = (bits: number): number => -Math.log(-Math.log1p(-(bits + 0.5) / 2 ** 32));

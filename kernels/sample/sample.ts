@@ -1,41 +1,44 @@
-// The next token of each sentence: EOS rule, argmax, or temperature, top-k, top-p and a draw, in
-// Hugging Face's order; then the sentence's row of the state moves on. The settings are a small
-// uniform tensor that the host may rewrite between runs: nothing is recorded or compiled anew.
-// Nothing here checks them; that is the caller's.
+// Chooses the next token of each sentence: the EOS rule, then either argmax or temperature, top-k,
+// top-p and a random draw, in Hugging Face's order. Afterwards it advances the sentence's row of the
+// state. The settings are a small uniform tensor, so the host can change them between runs without
+// recording or compiling anything again. They are not checked here; callers check them.
 
 import { ShapeError } from '../../runtime/base/errors.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectDType, expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
 import { shader } from '../shaders.ts';
 
-/** `count` tokens from the id `first` on: what logits 0, 1, … of a step stand for. */
+/** The tokens that logits 0, 1, … of a step stand for: `count` token ids, starting at `first`. */
 export interface TokenWindow {
   readonly first: number;
   readonly count: number;
 }
 
 export interface Sampling {
-  /** null: greedy; top-k and top-p are then unused. */
+  /** null: greedy, and top-k and top-p have no effect. */
   readonly temperature: number | null;
-  /** Keep scores not below the k-th largest; null: off. */
+  /** Keep the scores that are not below the k-th largest; null: keep all. */
   readonly topK: number | null;
-  /** Keep the likeliest scores, by HF's rule; null or 1: off. */
+  /** Keep the most probable scores, by Hugging Face's rule; null or 1: keep all. */
   readonly topP: number | null;
-  /** Above this probability of EOS, before temperature and filters, the draw is EOS; null: off. */
+  /**
+   * Choose EOS whenever its probability, before temperature and filters, is above this; null: off.
+   */
   readonly minEosP: number | null;
-  /** What even and odd steps can draw. */
+  /** The tokens that even and odd steps can draw. */
   readonly even: TokenWindow;
   readonly odd: TokenWindow;
-  /** The logit (not the token) that ends the sentence; null: none does. */
+  /** Index of the logit (not the token id) that ends the sentence; null: none does. */
   readonly eos: number | null;
 }
 
-/** 32-bit words of the `sampling` tensor. */
+/** Length of the `sampling` tensor in 32-bit words. */
 export const SAMPLING_WORDS = 12;
 
 /**
- * `struct Sampling` of sample.wgsl: temperature f32, top_k u32, top_p f32, min_eos_p f32, count
- * even, odd, first even, odd, eos; padded.
+ * The contents of the `sampling` tensor, `struct Sampling` of sample.wgsl: temperature f32, top_k
+ * u32, top_p f32, min_eos_p f32, then u32: count in even and odd steps, first in even and odd steps,
+ * eos, padding.
  */
 export function samplingParams({ temperature, topK, topP, minEosP, even, odd, eos }: Sampling): Uint32Array {
   const words = new Uint32Array(SAMPLING_WORDS);
@@ -48,13 +51,13 @@ export function samplingParams({ temperature, topK, topP, minEosP, even, odd, eo
   return words;
 }
 
-const ROW_WORDS = 8; // struct Row of common/state.wgsl
+const ROW_WORDS = 8; // size of struct Row in common/state.wgsl
 
 /**
- * Draws one token for each row of logits (B, COUNT) f32, writes it to tokens (B, PITCH) u32 at
- * [row, base + step], and advances state (≥ B rows; bound as storage here). Rows that are done draw
- * and write nothing; their step advances. `sampling` is a uniform tensor that holds
- * `samplingParams(…)`.
+ * Draws one token for each row of logits (B, COUNT) f32, writes it to tokens (B, PITCH) u32 at [row,
+ * state.base + state.step], and advances the state (B rows or more, bound as storage here). For a
+ * row that is done only the step advances. `sampling` is a uniform tensor with the words of
+ * `samplingParams`. Throws ShapeError where the tensors do not fit.
  */
 export function sample(r: Recorder, tokens: Tensor, logits: Tensor, state: Tensor, sampling: Tensor): void {
   const [batch = 0, count = 0] = logits.shape;

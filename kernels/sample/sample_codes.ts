@@ -1,5 +1,6 @@
-// The fine model's draw: one codebook for the positions of a window, argmax or softmax(logits /
-// temperature). The settings are a small uniform tensor that the host rewrites before each run.
+// Draws the fine model's codes: one codebook for all positions of a window, by argmax or from
+// softmax(logits / temperature). The settings are a small uniform tensor that the host rewrites
+// before each run.
 
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectDType, expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
@@ -9,26 +10,26 @@ import { shader } from '../shaders.ts';
 export interface SamplingCodes {
   /** null: argmax. */
   readonly temperature: number | null;
-  /** Positions before it keep their codes. */
+  /** First position that is drawn; those before it keep their codes. */
   readonly start: number;
-  /** The codebook that is drawn: a column of codes. */
+  /** The codebook that is drawn, which is a column of `codes`. */
   readonly column: number;
-  /** Logits that can be drawn, from logit 0 on: the size of the codebook. */
+  /** Size of the codebook: logits 0 … count − 1 can be drawn. */
   readonly count: number;
   readonly seed: Words;
   /**
-   * Which window of the sentence this is: a position that is drawn again in another window gets
-   * fresh random numbers.
+   * Number of the window within the sentence. A position that is drawn again in another window gets
+   * different random numbers.
    */
   readonly window: number;
 }
 
-/** 32-bit words of the `sampling` tensor. */
+/** Length of the `sampling` tensor in 32-bit words. */
 export const SAMPLING_CODES_WORDS = 8;
 
 /**
- * `struct SamplingCodes` of sample_codes.wgsl: key (2 × u32; from seed, window and column),
- * temperature f32, start, column, count; padded.
+ * The contents of the `sampling` tensor, `struct SamplingCodes` of sample_codes.wgsl: key (2 × u32,
+ * derived from seed, window and column), temperature f32, then u32: start, column, count, padding.
  */
 export function samplingCodesParams({ temperature, start, column, count, seed, window }: SamplingCodes): Uint32Array {
   const words = new Uint32Array(SAMPLING_CODES_WORDS);
@@ -39,8 +40,9 @@ export function samplingCodesParams({ temperature, start, column, count, seed, w
 }
 
 /**
- * Writes codes[t, column], t from `start` to T − 1, of codes (T, C) u32 from logits (T, COUNT) f32;
- * `sampling` holds `samplingCodesParams(…)`.
+ * Draws codes[t, column] for t = start … T − 1 in codes (T, C) u32 from logits (T, COUNT) f32.
+ * `sampling` is a uniform tensor with the words of `samplingCodesParams`. Throws ShapeError where the
+ * tensors do not fit.
  */
 export function sampleCodes(r: Recorder, codes: Tensor, logits: Tensor, sampling: Tensor): void {
   const [positions = 0, count = 0] = logits.shape;

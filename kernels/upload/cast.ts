@@ -1,5 +1,5 @@
-// Stored tensors to weights on the GPU: the f32 → f16 cast and the padding of rows happen there, so
-// that loading is bound by the disk.
+// Uploads stored matrices as weights. The cast from f32 to f16 and the padding of rows happen on the
+// GPU, so that reading the disk is what limits loading.
 
 import type { Device } from '../../runtime/compute/device.ts';
 import { UnsupportedError } from '../../runtime/base/errors.ts';
@@ -13,15 +13,15 @@ const SOURCES = { F32: 0, F16: 1, BF16: 2 } as const;
 const sourceBytes = (dtype: SourceDType): number => (dtype === 'F32' ? 4 : 2);
 
 /**
- * Bytes that go to the GPU in one piece; small enough that Dawn's and the browser's staging memory
- * stays small.
+ * Bytes uploaded in one piece. Small, because Dawn and browsers stage as much again in host memory.
  */
 const CHUNK_BYTES = 8 << 20;
-const TURNS = 8; // of cast.wgsl
+const TURNS = 8; // eights that each thread of cast.wgsl converts
 const IN_FLIGHT_BYTES = 2 * CHUNK_BYTES;
 
 /**
- * A matrix (N, K) as it is stored; `read` gives bytes [start, end) of it, in `into` where it can.
+ * A matrix (N, K) in a file. `read` resolves to its bytes [start, end), and uses the memory `into` for
+ * them where it can.
  */
 export interface StoredMatrix {
   readonly label: string;
@@ -31,25 +31,26 @@ export interface StoredMatrix {
 }
 
 /**
- * What casts on one device share: loading a model makes thousands of pieces, and a staging buffer
- * for each tensor would cost more than the cast.
+ * Staging memory that all casts on one device share. Loading a model uploads thousands of pieces, and
+ * a staging buffer for each tensor would cost more than the cast.
  */
 interface Staging {
   readonly source: Tensor;
   readonly params: Tensor;
-  /** Uploads that the GPU has not confirmed, the oldest first. */
+  /** Uploads that the GPU has not completed yet, the oldest first. */
   readonly inFlight: { bytes: number; done: Promise<undefined> }[];
   /**
-   * Host memory of CHUNK_BYTES that no call reads into: new memory for each piece would cost as
-   * much as reading it.
+   * Blocks of CHUNK_BYTES of host memory that no call is using. Allocating a block for each piece
+   * would cost as much as reading it.
    */
   readonly idle: Uint8Array<ArrayBuffer>[];
+  /** Calls of `withStaging` that are running; the last one frees the buffers. */
   holders: number;
 }
 
 const stagings = new WeakMap<Device, Staging>();
 
-/** Keeps the staging memory of `castRows` while `run` makes many calls. */
+/** Keeps the staging memory allocated while `run` calls `castRows` many times. */
 export async function withStaging<T>(device: Device, run: () => Promise<T>): Promise<T> {
   let staging = stagings.get(device);
   if (!staging) {
@@ -76,8 +77,8 @@ export async function withStaging<T>(device: Device, run: () => Promise<T>): Pro
 }
 
 /**
- * Waits until no more uploads than `IN_FLIGHT_BYTES` are under way: what the GPU has not taken yet
- * lies in host memory.
+ * Registers an upload of `bytes`, then waits until at most IN_FLIGHT_BYTES are in flight, because
+ * what the GPU has not copied yet occupies host memory.
  */
 async function paced(device: Device, { inFlight }: Staging, bytes: number): Promise<void> {
   inFlight.push({ bytes, done: device.gpu.queue.onSubmittedWorkDone() });
@@ -85,10 +86,11 @@ async function paced(device: Device, { inFlight }: Staging, bytes: number): Prom
 }
 
 /**
- * Rows [from, to) of a stored matrix to rows `at` … of y (N', K) f16 or f32, whose rows are padded
- * with zeros to a multiple of 8. Streams in pieces of 8 MiB, one being read while the GPU takes the
- * last: host memory does not grow with the tensor. May return before the GPU is done; what is
- * submitted later sees the rows.
+ * Copies rows [from, to) of a stored matrix to rows `at`, `at` + 1, … of y (N', K) f16 or f32, whose
+ * rows are padded with zeros to a multiple of 8. It streams pieces of 8 MiB and reads one while the
+ * GPU takes the previous one, so host memory does not grow with the tensor. It may return before the
+ * GPU is done; work that is submitted later sees the rows. Throws UnsupportedError for rows of more
+ * than 4 MiB.
  */
 export async function castRows(
   device: Device,
@@ -104,12 +106,12 @@ export async function castRows(
     const pitch = padTo8(k);
     const rowBytes = k * sourceBytes(stored.dtype);
     const same = (stored.dtype === 'F16' && y.dtype === 'f16') || (stored.dtype === 'F32' && y.dtype === 'f32');
-    const rowsPerChunk = Math.floor(CHUNK_BYTES / rowBytes) & ~1; // even: chunks of halves start on whole words
+    const rowsPerChunk = Math.floor(CHUNK_BYTES / rowBytes) & ~1; // even, so that chunks of f16 start on whole words
     if (rowsPerChunk === 0)
       throw new UnsupportedError(
         `${stored.label}: got rows of ${rowBytes} bytes, expected at most ${CHUNK_BYTES / 2}. Is this a matrix of weights?`,
       );
-    const memory: Uint8Array<ArrayBuffer>[] = []; // one is read into while the other is uploaded
+    const memory: Uint8Array<ArrayBuffer>[] = []; // one is filled while the other is uploaded
     const read = (row: number): Promise<Uint8Array<ArrayBuffer>> => {
       const into = (memory[((row - from) / rowsPerChunk) % 2] ??= staging.idle.pop() ?? new Uint8Array(CHUNK_BYTES));
       return stored.read(row * rowBytes, Math.min(to, row + rowsPerChunk) * rowBytes, into);
@@ -122,20 +124,20 @@ export async function castRows(
         const bytes = await coming!;
         const next = row + rowsPerChunk;
         coming = next < to ? read(next) : undefined;
-        coming?.catch(() => {}); // seen when it is awaited, or not needed any more
+        coming?.catch(() => {}); // thrown when it is awaited; unneeded after another error
         const first = at + row - from;
         if (program) program(bytes, Math.min(to, next) - row, first);
         else device.write(y, bytes, first * pitch * bytesPerElement(y.dtype));
         await paced(device, staging, bytes.byteLength);
       }
-      staging.idle.push(...memory); // after an error a read may still be under way
+      staging.idle.push(...memory); // not after an error, when a read may still be writing into them
     } finally {
       program?.dispose();
     }
   });
 }
 
-/** The cast of up to `rows` rows to rows `first` … of y. */
+/** A function that casts `count` ≤ `rows` rows of source bytes to rows `first`, … of y. */
 async function recordCast(
   device: Device,
   y: Tensor,

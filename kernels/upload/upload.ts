@@ -1,5 +1,5 @@
-// Stored tensors to tensors on the GPU: matrices as weights (rows padded, cast on the GPU), vectors
-// as f32.
+// Uploads stored tensors to the GPU: matrices as weights (rows padded, cast on the GPU), small
+// tensors as f32.
 
 import type { Device } from '../../runtime/compute/device.ts';
 import { UnsupportedError } from '../../runtime/base/errors.ts';
@@ -16,14 +16,15 @@ export type RowRange = readonly [from: number, to: number];
 
 export interface UploadOptions {
   dtype: WeightDType;
-  /** The ledger's name for who holds it. */
+  /** Whose memory it is in `device.memory()`. */
   owner: Owner;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * A matrix (N, K), or the given ranges of its rows one after the other, with rows padded with zeros
- * to a multiple of 8.
+ * A new tensor with the stored matrix (N, K), or with the given ranges of its rows below each other.
+ * In memory each row is padded with zeros to a multiple of 8. Throws UnsupportedError for a stored
+ * dtype other than F32, F16 and BF16, and the signal's reason once it is aborted.
  */
 export async function uploadMatrix(
   device: Device,
@@ -39,7 +40,7 @@ export async function uploadMatrix(
   return { ...y, shape: [count, k] };
 }
 
-/** Row ranges of a stored matrix to rows `at` … of a tensor that is there already. */
+/** Copies row ranges of a stored matrix to rows `at`, `at` + 1, … of the existing tensor y. */
 export async function uploadRows(
   device: Device,
   y: Tensor,
@@ -56,7 +57,7 @@ export async function uploadRows(
   }
 }
 
-/** A small tensor of any shape as f32. */
+/** A new f32 tensor with the values of a small stored tensor of any shape. */
 export async function uploadVector(device: Device, ref: TensorRef, owner: Owner): Promise<Tensor> {
   const values = await readFloat32(ref);
   const t = device.createTensor(ref.info.shape, 'f32', owner, ref.name);
