@@ -1,12 +1,14 @@
 // The bench's own options, as `bark bench …` and `npm run bench -- …` take them.
 
 import {
+  nearestOption,
   number,
   oneOf,
   optionLines,
   readValue,
   tokensOf,
   unknownOption,
+  UsageError,
   type Option,
   type ValuesOf,
 } from '../bark/command/option_table.ts';
@@ -46,11 +48,20 @@ export function readBenchArguments(args: readonly string[]): BenchArguments {
     if (token.kind === 'positional') words.push(token.value);
     if (token.kind !== 'option') continue;
     const option = Object.hasOwn(OPTIONS, token.name) ? (OPTIONS as Record<string, Option>)[token.name] : undefined;
-    if (!option) throw unknownOption(token.rawName, OPTIONS);
+    if (!option)
+      throw nearestOption(token.rawName, OPTIONS) ? unknownOption(token.rawName, OPTIONS) : misplaced(token.rawName);
     values[token.name] = readValue(token.rawName, option, token.value, token.inlineValue === true);
   }
   return { words, values: values as BenchArguments['values'] };
 }
+
+/** Most likely an option of `bark` itself. */
+const misplaced = (name: string): UsageError =>
+  new UsageError(
+    `${name}: got it with 'bark bench', expected ${Object.keys(OPTIONS)
+      .map((option) => `--${option}`)
+      .join(', ')}. Leave it out.`,
+  );
 
 /** The text of `bark bench --help`; `suites` are their names with what each measures. */
 export function benchHelp(suites: readonly { readonly name: string; readonly about: string }[]): string {

@@ -19,7 +19,7 @@ import { hopLength, type EncodecConfig } from './config.ts';
 import { loadCodebooks, loadConv1d, loadConvTranspose1d, loadLstm } from './weights.ts';
 
 /** shortcut(x) + widen(elu(narrow(elu(x)))). HF: EncodecResnetBlock. */
-export interface ResnetBlock {
+interface ResnetBlock {
   readonly narrow: Conv1d; // C → C / compress, residual_kernel_size, dilated
   readonly widen: Conv1d; // C / compress → C, kernel 1
   readonly shortcut: Conv1d | null; // C → C, kernel 1; null: x itself

@@ -77,7 +77,8 @@ export async function readRows(device: Device, state: Tensor, rows: number): Pro
 }
 
 /**
- * Sets the next run to `count` positions, starting at position `start` of the sentence in row `slot`
+ * Sets the next run to `count` positions, starting at position `start` of the sentence in row
+ * `slot`
  * of the batch. `call` is a uniform of 3 words.
  */
 export function writeCall(

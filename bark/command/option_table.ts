@@ -80,11 +80,15 @@ export function readValue(
   return result;
 }
 
+/** The option of the table that was perhaps meant. */
+export const nearestOption = (rawName: string, options: Options): string | undefined =>
+  rawName.startsWith('--') ? nearestNames(rawName.slice(2), Object.keys(options), 1)[0] : undefined;
+
 /** The error for an option that is not in the table. */
 export function unknownOption(rawName: string, options: Options): UsageError {
   const known = Object.entries(options).flatMap(([long, { short }]) => [`--${long}`, ...(short ? [`-${short}`] : [])]);
-  const near = rawName.startsWith('--') ? nearestNames(rawName.slice(2), Object.keys(options), 1) : [];
-  const hint = near[0] ? `; did you mean --${near[0]}?` : `, expected ${known.join(', ')}.`;
+  const near = nearestOption(rawName, options);
+  const hint = near ? `; did you mean --${near}?` : `, expected ${known.join(', ')}.`;
   return new UsageError(
     `${rawName}: got an option that is not known${hint} See bark --help, and put -- before text that begins with a dash.`,
   );

@@ -3,6 +3,7 @@
 // tensors, config.ts the two configs, output_folder.ts puts the folder in its place.
 // Node and Deno.
 
+import { eachAtOnce } from '../../runtime/base/each_at_once.ts';
 import { InputError, UnsupportedError } from '../../runtime/base/errors.ts';
 import { host } from '../../runtime/host/platform.ts';
 import { readBytes, readText } from '../../runtime/files/read.ts';

@@ -9,7 +9,7 @@ export interface HostTensor<T extends ArrayLike<number> = Float32Array> {
 }
 
 /** Nested lists of numbers, one level for each dimension; lists of one level are equally long. */
-export type NestedNumbers = ArrayLike<number> | readonly NestedNumbers[];
+type NestedNumbers = ArrayLike<number> | readonly NestedNumbers[];
 
 export type TensorLike = HostTensor<ArrayLike<number>> | NestedNumbers;
 

@@ -17,7 +17,8 @@ import { isSoftware } from '../../runtime/compute/adapter.ts';
 const ROWS = 64;
 
 /**
- * y (M, H) f32 for queries q (M, H) of one sentence, whose keys and values are in the cache already.
+ * y (M, H) f32 for queries q (M, H) of one sentence, whose keys and values are in the cache
+ * already.
  * The first `call.count` of the M queries are computed; they stand at positions call.start, … of
  * cache row call.slot. `causal`: a query sees the positions up to its own, otherwise all of them.
  * Tests set `variant`; the subgroup-matrix variant is used only with f16 caches. Throws ShapeError
@@ -102,8 +103,8 @@ export interface AttentionDecodeOptions {
 }
 
 /**
- * y (B, H) f32 for q (B, H), one query for each sentence, which sees positions 0 … state.position of
- * its own row of the cache. Rows of sentences that are done stay as they are. Throws ShapeError
+ * y (B, H) f32 for q (B, H), one query for each sentence, which sees positions 0 … state.position
+ * of its own row of the cache. Rows of sentences that are done stay as they are. Throws ShapeError
  * where the tensors do not fit, UnsupportedError where the scores of a whole cache row do not fit
  * into workgroup memory (portable variant).
  */
@@ -128,8 +129,8 @@ export function attentionDecode(
 }
 
 /**
- * The subgroup or the portable shader, with the wanted number of threads for a head, lowered to what
- * the device allows and workgroup memory has room for.
+ * The subgroup or the portable shader, with the wanted number of threads for a head, lowered to
+ * what the device allows and workgroup memory has room for.
  */
 function attentionDecodeVariant(
   device: Device,

@@ -8,8 +8,8 @@ import { shader } from '../shaders.ts';
 
 /**
  * y (B, T, D) = Σ_q table[q, codes[b, q, t]], f32, for codes (B, Q, T) u32 and a table (Q or more,
- * size, D) f32. Codes must be below `size`; nothing checks that. Throws ShapeError where the tensors
- * do not fit.
+ * size, D) f32. Codes must be below `size`; nothing checks that. Throws ShapeError where the
+ * tensors do not fit.
  */
 export function codebookSum(r: Recorder, y: Tensor, codes: Tensor, table: Tensor): void {
   expectDType('codebookSum', 'codes', codes, 'u32', 'i32');

@@ -1,6 +1,7 @@
 // Which variant of a kernel, and which parameters, suit a device where several give the same
 // result. Every kernel asks `choices()`; tests name a variant themselves.
-// Three sources decide, the stronger one later: a table by kind of adapter, what `bark bench --tune`
+// Three sources decide, the stronger one later: a table by kind of adapter, what `bark bench
+// --tune`
 // measured on this adapter (`device.tuning`), and what the device cannot do. Whether the subgroup
 // variant of a decode kernel is used depends on the device's capabilities alone (products.ts,
 // gemvVariant).

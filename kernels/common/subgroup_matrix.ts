@@ -14,8 +14,8 @@ export interface SubgroupMatrixUnit {
   readonly lanes: number;
 }
 
-// The sizes that the kernels know, the preferred one first: larger matrices need fewer loads for the
-// same product. `lanes` is the subgroup size that the shader asks for where it can choose one.
+// The sizes that the kernels know, the preferred one first: larger matrices need fewer loads for
+// the same product. `lanes` is the subgroup size that the shader asks for where it can choose one.
 export const UNITS: readonly SubgroupMatrixUnit[] = [
   { M: 16, N: 16, K: 16, lanes: 32 }, // NVIDIA, AMD
   { M: 8, N: 16, K: 16, lanes: 16 }, // Intel Xe2
@@ -77,8 +77,8 @@ interface Tile {
   readonly across: 2 | 4;
 }
 
-// With the 16 × 16 × 16 unit, LARGE is 128 × 128 outputs, which needs the fewest loads, and SMALL is
-// 64 × 128, for products that would give too few large tiles to occupy the whole GPU.
+// With the 16 × 16 × 16 unit, LARGE is 128 × 128 outputs, which needs the fewest loads, and SMALL
+// is 64 × 128, for products that would give too few large tiles to occupy the whole GPU.
 const LARGE: Tile = { down: 4, beside: 2, across: 4 };
 const SMALL: Tile = { down: 2, beside: 4, across: 2 };
 

@@ -9,8 +9,8 @@ import { isF32 } from '../common/products.ts';
 /**
  * x (M, H) = Σ_c table[c · vocab + ids[m, c]] + positions[call.start + m], f32, over the first
  * `columns` columns of ids (M, C) u32. `table` is C tables of `vocab` rows below each other, (C ·
- * vocab, H) f16 or f32; `positions` is (block_size, H) f32. The first `call.count` of the M rows are
- * computed. Throws ShapeError where the tensors do not fit.
+ * vocab, H) f16 or f32; `positions` is (block_size, H) f32. The first `call.count` of the M rows
+ * are computed. Throws ShapeError where the tensors do not fit.
  */
 export function embedding(
   r: Recorder,

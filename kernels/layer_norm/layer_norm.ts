@@ -1,5 +1,5 @@
-// LayerNorm over the last dimension of many rows. Decode steps do not use it: there linearDecode and
-// qkvDecode have it folded in. torch: nn.LayerNorm.
+// LayerNorm over the last dimension of many rows. Decode steps do not use it: there linearDecode
+// and qkvDecode have it folded in. torch: nn.LayerNorm.
 
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectShape, type Tensor } from '../../runtime/compute/tensor.ts';

@@ -11,7 +11,8 @@ import type { Linear } from '../common/products.ts';
 
 /**
  * (2, N) f32 for a layer with N outputs, gain g and shift β of its LayerNorm: row 0 is Σ_k W·g, row
- * 1 is bias + Σ_k W·β (common/gemv.wgsl has the formula that uses them). Null without norm and bias.
+ * 1 is bias + Σ_k W·β (common/gemv.wgsl has the formula that uses them). Null without norm and
+ * bias.
  * The new tensor belongs to `owner`. May return before the GPU is done.
  */
 export async function linearTerms(

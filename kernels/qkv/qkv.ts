@@ -81,8 +81,8 @@ export function qkv(
 
 /**
  * q (B, H) f32 from x (B, H), one row for each sentence, with the LayerNorm folded in; keys and
- * values go to state.position of the sentence's cache row. A position past the end of the cache, and
- * a sentence that is done, write nothing. Throws ShapeError where the tensors do not fit.
+ * values go to state.position of the sentence's cache row. A position past the end of the cache,
+ * and a sentence that is done, write nothing. Throws ShapeError where the tensors do not fit.
  */
 export function qkvDecode(
   r: Recorder,

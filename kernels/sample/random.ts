@@ -1,6 +1,6 @@
-// The host's copy of sample/random.wgsl: the random generator Threefry-2x32 with 20 rounds (Salmon et
-// al. 2011), bit for bit, and Gumbel numbers made from it. The GPU draws the tokens; the host derives
-// the keys, and tests predict the draws.
+// The host's copy of sample/random.wgsl: the random generator Threefry-2x32 with 20 rounds (Salmon
+// et al. 2011), bit for bit, and Gumbel numbers made from it. The GPU draws the tokens; the host
+// derives the keys, and tests predict the draws.
 
 /** Two 32-bit words. */
 export type Words = readonly [number, number];

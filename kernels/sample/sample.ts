@@ -1,7 +1,7 @@
 // Chooses the next token of each sentence: the EOS rule, then either argmax or temperature, top-k,
-// top-p and a random draw, in Hugging Face's order. Afterwards it advances the sentence's row of the
-// state. The settings are a small uniform tensor, so the host can change them between runs without
-// recording or compiling anything again. They are not checked here; callers check them.
+// top-p and a random draw, in Hugging Face's order. Afterwards it advances the sentence's row of
+// the state. The settings are a small uniform tensor, so the host can change them between runs
+// without recording or compiling anything again. They are not checked here; callers check them.
 
 import { ShapeError } from '../../runtime/base/errors.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
@@ -37,8 +37,8 @@ export const SAMPLING_WORDS = 12;
 
 /**
  * The contents of the `sampling` tensor, `struct Sampling` of sample.wgsl: temperature f32, top_k
- * u32, top_p f32, min_eos_p f32, then u32: count in even and odd steps, first in even and odd steps,
- * eos, padding.
+ * u32, top_p f32, min_eos_p f32, then u32: count in even and odd steps, first in even and odd
+ * steps, eos, padding.
  */
 export function samplingParams({ temperature, topK, topP, minEosP, even, odd, eos }: Sampling): Uint32Array {
   const words = new Uint32Array(SAMPLING_WORDS);
@@ -54,9 +54,9 @@ export function samplingParams({ temperature, topK, topP, minEosP, even, odd, eo
 const ROW_WORDS = 8; // size of struct Row in common/state.wgsl
 
 /**
- * Draws one token for each row of logits (B, COUNT) f32, writes it to tokens (B, PITCH) u32 at [row,
- * state.base + state.step], and advances the state (B rows or more, bound as storage here). For a
- * row that is done only the step advances. `sampling` is a uniform tensor with the words of
+ * Draws one token for each row of logits (B, COUNT) f32, writes it to tokens (B, PITCH) u32 at
+ * [row, state.base + state.step], and advances the state (B rows or more, bound as storage here).
+ * For a row that is done only the step advances. `sampling` is a uniform tensor with the words of
  * `samplingParams`. Throws ShapeError where the tensors do not fit.
  */
 export function sample(r: Recorder, tokens: Tensor, logits: Tensor, state: Tensor, sampling: Tensor): void {

@@ -41,8 +41,8 @@ export function samplingCodesParams({ temperature, start, column, count, seed, w
 
 /**
  * Draws codes[t, column] for t = start … T − 1 in codes (T, C) u32 from logits (T, COUNT) f32.
- * `sampling` is a uniform tensor with the words of `samplingCodesParams`. Throws ShapeError where the
- * tensors do not fit.
+ * `sampling` is a uniform tensor with the words of `samplingCodesParams`. Throws ShapeError where
+ * the tensors do not fit.
  */
 export function sampleCodes(r: Recorder, codes: Tensor, logits: Tensor, sampling: Tensor): void {
   const [positions = 0, count = 0] = logits.shape;

@@ -1,5 +1,5 @@
-// Uploads stored matrices as weights. The cast from f32 to f16 and the padding of rows happen on the
-// GPU, so that reading the disk is what limits loading.
+// Uploads stored matrices as weights. The cast from f32 to f16 and the padding of rows happen on
+// the GPU, so that reading the disk is what limits loading.
 
 import type { Device } from '../../runtime/compute/device.ts';
 import { UnsupportedError } from '../../runtime/base/errors.ts';
@@ -20,8 +20,8 @@ const TURNS = 8; // eights that each thread of cast.wgsl converts
 const IN_FLIGHT_BYTES = 2 * CHUNK_BYTES;
 
 /**
- * A matrix (N, K) in a file. `read` resolves to its bytes [start, end), and uses the memory `into` for
- * them where it can.
+ * A matrix (N, K) in a file. `read` resolves to its bytes [start, end), and uses the memory `into`
+ * for them where it can.
  */
 export interface StoredMatrix {
   readonly label: string;
@@ -31,8 +31,8 @@ export interface StoredMatrix {
 }
 
 /**
- * Staging memory that all casts on one device share. Loading a model uploads thousands of pieces, and
- * a staging buffer for each tensor would cost more than the cast.
+ * Staging memory that all casts on one device share. Loading a model uploads thousands of pieces,
+ * and a staging buffer for each tensor would cost more than the cast.
  */
 interface Staging {
   readonly source: Tensor;
@@ -86,11 +86,11 @@ async function paced(device: Device, { inFlight }: Staging, bytes: number): Prom
 }
 
 /**
- * Copies rows [from, to) of a stored matrix to rows `at`, `at` + 1, … of y (N', K) f16 or f32, whose
- * rows are padded with zeros to a multiple of 8. It streams pieces of 8 MiB and reads one while the
- * GPU takes the previous one, so host memory does not grow with the tensor. It may return before the
- * GPU is done; work that is submitted later sees the rows. Throws UnsupportedError for rows of more
- * than 4 MiB.
+ * Copies rows [from, to) of a stored matrix to rows `at`, `at` + 1, … of y (N', K) f16 or f32,
+ * whose rows are padded with zeros to a multiple of 8. It streams pieces of 8 MiB and reads one
+ * while the GPU takes the previous one, so host memory does not grow with the tensor. It may return
+ * before the GPU is done; work that is submitted later sees the rows. Throws UnsupportedError for
+ * rows of more than 4 MiB.
  */
 export async function castRows(
   device: Device,

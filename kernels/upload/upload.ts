@@ -22,7 +22,8 @@ export interface UploadOptions {
 }
 
 /**
- * A new tensor with the stored matrix (N, K), or with the given ranges of its rows below each other.
+ * A new tensor with the stored matrix (N, K), or with the given ranges of its rows below each
+ * other.
  * In memory each row is padded with zeros to a multiple of 8. Throws UnsupportedError for a stored
  * dtype other than F32, F16 and BF16, and the signal's reason once it is aborted.
  */

@@ -54,7 +54,7 @@ test('bench takes suites, and its options', () => {
   assert.equal(readBenchArguments([]), { words: [], values: {} });
   for (const wrong of ['0', '1.5', '1000', 'x'])
     refused(['--repeats', wrong], new RegExp(`--repeats: got "${wrong}", expected a whole number from 1 to 999`));
-  refused(['--seed', '1'], /--seed: got an option that is not known/);
+  refused(['--seed', '1'], /--seed: got it with 'bark bench', expected --model/);
   refused(['--qiuck'], /did you mean --quick\?/);
   assert.match(benchHelp([]), /--model MODEL +small \(default\), large, tiny/);
   assert.match(benchHelp([]), /--dtype TYPE +float16 or float32; default: both/);

@@ -1,5 +1,5 @@
-// The bench's list of tensors against the models' own loaders: a loader asks for exactly the tensors
-// that the inventory calls needed, in the inventory's shapes.
+// The bench's list of tensors against the models' own loaders: a loader asks for exactly the
+// tensors that the inventory calls needed, in the inventory's shapes.
 // Needs: no GPU.
 
 import { suite } from 'uvu';
@@ -15,7 +15,9 @@ import { walkWeights } from '../../../runtime/formats/weights.ts';
 
 const test = suite('inventory');
 
-/** The inventory as a checkpoint of zeros; `asked` gets the name of each tensor that is looked up. */
+/**
+ * The inventory as a checkpoint of zeros; `asked` gets the name of each tensor that is looked up.
+ */
 function zeros(tensors: readonly BenchTensor[], asked: Set<string>): Checkpoint {
   const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   const byteLength = (name: string) => byName.get(name)!.shape.reduce((a, b) => a * b, 4);
