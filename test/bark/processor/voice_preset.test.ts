@@ -119,6 +119,18 @@ test('one voice by every name: .npz, no ending, prefix, each of three, a folder,
   }
 });
 
+test('a name without a folder is a file of the current one, not of the one above', async () => {
+  await VoicePreset.from(arrays()).save(join(folder, 'here.npz'));
+  const before = process.cwd();
+  process.chdir(folder);
+  try {
+    for (const name of ['here.npz', 'here', './here.npz'])
+      assert.equal((await VoicePreset.load(name)).semantic_prompt, VoicePreset.from(arrays()).semantic_prompt, name);
+  } finally {
+    process.chdir(before);
+  }
+});
+
 test('what is not a voice', async () => {
   const at = (name: string) => join(folder, name);
   writeFileSync(at('text.npz'), 'hello');
