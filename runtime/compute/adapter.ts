@@ -14,7 +14,7 @@ export interface DeviceOptions {
   /** Use only the base kernels: core WGSL, no subgroups, no shader-f16. */
   portable?: boolean;
   /**
-   * What was measured best on this adapter, by the names of kernels/choice.ts. Default: what `bark
+   * What was measured best on this adapter, by the names of kernels/common/choices.ts. Default: what `bark
    * bench --tune` remembers of it; nothing if portable.
    */
   tuning?: Tuning | undefined;

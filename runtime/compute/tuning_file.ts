@@ -1,6 +1,6 @@
 // What `bark bench --tune` measured best, by adapter and version of this package, in one small file
 // of the user. Device.request reads it, the bench writes it; what the choices mean is the matter of
-// kernels/choice.ts. Speed may hang on this file and nothing else: one that is missing, damaged or
+// kernels/common/choices.ts. Speed may hang on this file and nothing else: one that is missing, damaged or
 // another program's is as none. A browser has none: there a page passes `tuning` to Device.request.
 
 import { InputError } from '../base/errors.ts';

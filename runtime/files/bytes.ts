@@ -1,6 +1,6 @@
 // Files as runs of bytes: ranges that are checked, paths that stay inside their folder, files on
 // disk and Blobs. Knows no folders:
-// where a model lies is source.ts's.
+// where a model lies is open_source.ts's.
 import { WeightsError } from '../base/errors.ts';
 import type { ByteSource } from './model_source.ts';
 

@@ -1,6 +1,6 @@
 // Writing a file whole or not at all, in Node and Deno. A browser has no files: there this says so,
 // and loads nothing.
-// Reading lies in source.ts.
+// Reading lies in open_source.ts.
 
 import { InputError, UnsupportedError } from '../base/errors.ts';
 import { host } from './platform.ts';

@@ -32,7 +32,7 @@ const { codecs } = readFixture<{ codecs: CodecFixture[] }>('codecs');
 const codec = codecs.find(({ name }) => name === 'real_shape')!;
 
 /**
- * Meta's name of a tensor of HF's, as bark-spec 4.8 has them. Transposed convolutions are
+ * Meta's name of a tensor of HF's (facebookresearch/encodec, encodec/modules). Transposed convolutions are
  * decoder.layers.3, 6, 9, 12.
  */
 function metaName(name: string): string {

@@ -30,7 +30,7 @@ const folder = mkdtempSync(join(tmpdir(), 'voices-'));
 
 test.after(() => rmSync(folder, { recursive: true }));
 
-// Facts of the real files: S and F, with the dtypes and orders of bark-spec 3.3.
+// Facts of the real files: S and F, with the dtypes and orders that the files have.
 const REAL: Record<string, [number, number]> = {
   announcer: [499, 750],
   en_speaker_6: [158, 237],

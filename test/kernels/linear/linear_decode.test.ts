@@ -1,6 +1,6 @@
 // The product of one row a sentence, LayerNorm folded in, against LayerNorm and product in f64:
 // each epilogue, batches that fill tiles and that do not, windows of rows, sentences that have
-// ended. Tolerances: rows.ts (`folded`); GELU as in linear.test.ts.
+// ended. Tolerances: decode.ts (`folded`); GELU as in linear.test.ts.
 // Needs: a GPU, on default, portable, swiftshader and subgroup_matrix.
 
 import { suite } from 'uvu';

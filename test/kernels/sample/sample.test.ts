@@ -1,4 +1,4 @@
-// Sampling on the GPU against HF's filters in f64 (sampling_reference.ts): the drawn distribution,
+// Sampling on the GPU against HF's filters in f64 (kernels/sample/reference.ts): the drawn distribution,
 // the very draw, and what becomes of the state.
 // Needs: a GPU, on default, portable and swiftshader.
 
