@@ -3,7 +3,8 @@
 // The algorithm is `@huggingface/tokenizers`; this file finds the files, and makes the
 // tokenizer.json that a bare vocab.txt implies.
 // No [CLS] and [SEP] are added, nothing is padded and nothing is cut: that is the processor's work.
-// Reference: HF BertTokenizer (the fast one); tests compare its ids with those of the Rust tokenizers.
+// Reference: HF BertTokenizer (the fast one); tests compare its ids with those of the Rust
+// tokenizers.
 
 import { Tokenizer } from '@huggingface/tokenizers';
 import { WeightsError } from '../../runtime/base/errors.ts';

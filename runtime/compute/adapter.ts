@@ -14,8 +14,8 @@ export interface DeviceOptions {
   /** Use only the base kernels: core WGSL, no subgroups, no shader-f16. */
   portable?: boolean;
   /**
-   * What was measured best on this adapter, by the names of kernels/common/choices.ts. Default: what `bark
-   * bench --tune` remembers of it; nothing if portable.
+   * What was measured best on this adapter, by the names of kernels/common/choices.ts. Default:
+   * what `bark bench --tune` remembers of it; nothing if portable.
    */
   tuning?: Tuning | undefined;
   /** Keep what runs when in `device.trace`. Default: only where BARK_TRACE names a file for it. */

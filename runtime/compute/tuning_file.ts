@@ -1,7 +1,8 @@
 // What `bark bench --tune` measured best, by adapter and version of this package, in one small file
 // of the user. Device.request reads it, the bench writes it; what the choices mean is the matter of
-// kernels/common/choices.ts. Speed may hang on this file and nothing else: one that is missing, damaged or
-// another program's is as none. A browser has none: there a page passes `tuning` to Device.request.
+// kernels/common/choices.ts. Speed may hang on this file and nothing else: one that is missing,
+// damaged or another program's is as none. A browser has none: there a page passes `tuning` to
+// Device.request.
 
 import { InputError } from '../base/errors.ts';
 import { writeFile } from '../host/write_file.ts';

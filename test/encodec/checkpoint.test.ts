@@ -32,8 +32,8 @@ const { codecs } = readFixture<{ codecs: CodecFixture[] }>('codecs');
 const codec = codecs.find(({ name }) => name === 'real_shape')!;
 
 /**
- * Meta's name of a tensor of HF's (facebookresearch/encodec, encodec/modules). Transposed convolutions are
- * decoder.layers.3, 6, 9, 12.
+ * Meta's name of a tensor of HF's (facebookresearch/encodec, encodec/modules). Transposed
+ * convolutions are decoder.layers.3, 6, 9, 12.
  */
 function metaName(name: string): string {
   const [, side, n, rest] = /^(encoder|decoder)\.layers\.(\d+)\.(.*)$/.exec(name) ?? [];
