@@ -1,10 +1,10 @@
-import { WeightsError } from '../base/errors.ts';
-import { shown } from '../base/messages.ts';
-
 // A checkpoint is names, shapes, dtypes and ranged reads of one tensor at a time, whatever file
 // they lie in.
 // Formats (open_checkpoint.ts) each make one; weights are uploaded from it tensor by tensor, so
 // host memory stays flat.
+
+import { WeightsError } from '../base/errors.ts';
+import { shown } from '../base/messages.ts';
 
 /** dtype spellings of safetensors; the only ones that weights come in. */
 export type StoredDType =
