@@ -3,16 +3,10 @@
 
 export { Arena } from './compute/arena.ts';
 export type { Checkpoint, StoredDType, TensorInfo } from './formats/checkpoint.ts';
-export type { OpenOptions } from './files/model_source.ts';
-export type { ModelSource } from './files/model_source.ts';
-export type { DownloadProgress } from './files/model_source.ts';
-export type { ByteSource } from './files/model_source.ts';
+export type { OpenOptions, ModelSource, DownloadProgress, ByteSource } from './files/model_source.ts';
 export type { Capabilities, SubgroupMatrixConfig } from './compute/capabilities.ts';
 export { Device, USAGE, type Counters } from './compute/device.ts';
-export type { DeviceOptions } from './compute/adapter.ts';
-export { requestAdapter } from './compute/adapter.ts';
-export { isSoftware } from './compute/adapter.ts';
-export { adapterName } from './compute/adapter.ts';
+export { type DeviceOptions, requestAdapter, isSoftware, adapterName } from './compute/adapter.ts';
 export {
   DownloadError,
   InputError,

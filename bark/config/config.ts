@@ -6,8 +6,7 @@
 
 import { EncodecConfig } from '../../encodec/config.ts';
 import { UnsupportedError } from '../../runtime/base/errors.ts';
-import { bad, boolean, integer, jsonObject, objectAt, pathOf, text } from '../../runtime/base/json.ts';
-import type { JsonObject } from '../../runtime/base/json.ts';
+import { bad, boolean, integer, jsonObject, objectAt, pathOf, text, type JsonObject } from '../../runtime/base/json.ts';
 
 /** Sizes of one GPT. */
 export interface BarkSubModelConfig {

@@ -3,8 +3,17 @@
 // the reference's classes.
 // Beam search, penalties and the other logits processors of HF's GenerationConfig do not exist here
 // and are refused when active. Reference: HF BarkGenerationConfig and its three stages.
-import { bad, boolean, integer, isNull, jsonObject, number, optionalObjectAt, text } from '../../runtime/base/json.ts';
-import type { JsonObject } from '../../runtime/base/json.ts';
+import {
+  bad,
+  boolean,
+  integer,
+  isNull,
+  jsonObject,
+  number,
+  optionalObjectAt,
+  text,
+  type JsonObject,
+} from '../../runtime/base/json.ts';
 import { refuseActive, unsupported } from './inactive_settings.ts';
 
 /** How a causal stage draws its tokens. `null` turns a filter off. */

@@ -15,8 +15,7 @@ import { openOptions, openPretrained, type OpenPretrainedOptions } from '../pret
 import { findTokenizer } from '../processor/tokenizer.ts';
 import { readVoiceList, VOICE_LIST } from '../processor/voice_list.ts';
 import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';
-import type { Place } from './output_folder.ts';
-import { openPlace, WEIGHTS, TOKENIZER_FILES } from './output_folder.ts';
+import { type Place, openPlace, WEIGHTS, TOKENIZER_FILES } from './output_folder.ts';
 import { checkGeneration } from '../config/check_generation.ts';
 
 export interface ConvertOptions extends OpenPretrainedOptions {

@@ -13,8 +13,7 @@ import { findCheckpoint, openCheckpoint } from '../../runtime/formats/open_check
 import { openHub } from '../../runtime/sources/hub/hub.ts';
 import { packageRoot } from '../../runtime/host/package_root.ts';
 import { readJson, whyMissing } from '../../runtime/files/read.ts';
-import { openModelSource } from '../../runtime/sources/open_source.ts';
-import type { ModelSourceLike } from '../../runtime/sources/open_source.ts';
+import { openModelSource, type ModelSourceLike } from '../../runtime/sources/open_source.ts';
 import { BarkConfig } from '../config/config.ts';
 import { BarkGenerationConfig } from '../config/generation_config.ts';
 import type { ProgressEvent } from '../options.ts';

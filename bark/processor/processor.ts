@@ -9,12 +9,9 @@ import type { ModelSourceLike } from '../../runtime/sources/open_source.ts';
 import { BarkGenerationConfig } from '../config/generation_config.ts';
 import { openOptions, resolveSource, type PretrainedOptions } from '../pretrained/pretrained.ts';
 import { normalizeText } from './normalize_text.ts';
-import { findTokenizer, loadTokenizer } from './tokenizer.ts';
-import type { BarkTokenizer } from './tokenizer.ts';
-import { findModelVoices, nearVoices } from './voice_list.ts';
-import type { ModelVoices } from './voice_list.ts';
-import { VoicePreset, findVoice } from './voice_preset.ts';
-import type { VoicePresetLike } from './voice_preset.ts';
+import { findTokenizer, loadTokenizer, type BarkTokenizer } from './tokenizer.ts';
+import { findModelVoices, nearVoices, type ModelVoices } from './voice_list.ts';
+import { VoicePreset, findVoice, type VoicePresetLike } from './voice_preset.ts';
 import { orAborted } from '../../runtime/base/abort.ts';
 import type { DownloadProgress } from '../../runtime/files/model_source.ts';
 

@@ -9,11 +9,9 @@
 import { Tokenizer } from '@huggingface/tokenizers';
 import { WeightsError } from '../../runtime/base/errors.ts';
 import { openHub } from '../../runtime/sources/hub/hub.ts';
-import { boolean, isNull, jsonObject, optionalObjectAt, text } from '../../runtime/base/json.ts';
-import type { JsonObject } from '../../runtime/base/json.ts';
+import { boolean, isNull, jsonObject, optionalObjectAt, text, type JsonObject } from '../../runtime/base/json.ts';
 import { readJson, readText, whyMissing } from '../../runtime/files/read.ts';
-import { openModelSource } from '../../runtime/sources/open_source.ts';
-import type { ModelSourceLike } from '../../runtime/sources/open_source.ts';
+import { openModelSource, type ModelSourceLike } from '../../runtime/sources/open_source.ts';
 import { openOptions, otherHub, type PretrainedOptions } from '../pretrained/pretrained.ts';
 import { findSunoFiles } from '../pretrained/suno.ts';
 import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';

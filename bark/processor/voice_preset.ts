@@ -6,8 +6,7 @@
 // processing_bark.py (the files).
 import { InputError, WeightsError } from '../../runtime/base/errors.ts';
 import { writeFile } from '../../runtime/host/write_file.ts';
-import { parseNpy, parseNpz, writeNpz } from '../../runtime/formats/npy.ts';
-import type { IntegerArray } from '../../runtime/formats/npy.ts';
+import { parseNpy, parseNpz, writeNpz, type IntegerArray } from '../../runtime/formats/npy.ts';
 import { readBytes } from '../../runtime/files/read.ts';
 import { blobBytes, openModelSource } from '../../runtime/sources/open_source.ts';
 import type { BarkGenerationConfig } from '../config/generation_config.ts';

@@ -20,8 +20,15 @@ import {
   type Work,
   type Worker,
 } from './work.ts';
-import type { Note, Candidate, PeersOptions } from './candidates.ts';
-import { prepare, ortCandidates, torchVariants, PEERS } from './candidates.ts';
+import {
+  type Note,
+  type Candidate,
+  type PeersOptions,
+  prepare,
+  ortCandidates,
+  torchVariants,
+  PEERS,
+} from './candidates.ts';
 const STEPS = 8; // decode steps of one timing
 const QUICK = { layers: 2, fineLayers: 1, sentenceLayers: 1, tokens: 16 };
 const TOKENS = 64;

@@ -12,8 +12,7 @@ import { checkHalves } from './halves.ts';
 import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
 import { benchShader } from '../shaders.ts';
 import { isSoftware, requestAdapter } from '../../runtime/compute/adapter.ts';
-import type { Say, DeviceCases } from '../measure/device_report.ts';
-import { words, expectAll, medianMs } from '../measure/device_report.ts';
+import { type Say, type DeviceCases, words, expectAll, medianMs } from '../measure/device_report.ts';
 import { bandwidth } from './device_bandwidth.ts';
 
 /** The limits that kernels or weights can run into. */

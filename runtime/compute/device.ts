@@ -12,8 +12,7 @@ import { dumpOf, type TensorDump } from './inside/dump.ts';
 import { Trace } from './inside/trace.ts';
 import { keepTraceFile, tracePath } from './inside/trace_file.ts';
 import { rememberedTuning, type Tuning } from './tuning_file.ts';
-import type { DeviceOptions } from './adapter.ts';
-import { WANTED_LIMITS, requestAdapter, adapterName, isSoftware } from './adapter.ts';
+import { type DeviceOptions, WANTED_LIMITS, requestAdapter, adapterName, isSoftware } from './adapter.ts';
 
 /** Exact on any machine, so that tests hold them where times would be noise. */
 export interface Counters {

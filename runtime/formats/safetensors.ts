@@ -6,8 +6,7 @@
 // holes, no trailing bytes.
 
 import { readUsing } from '../files/bytes.ts';
-import { itemBytes, tensorRange } from './checkpoint.ts';
-import type { Checkpoint, StoredDType, TensorInfo } from './checkpoint.ts';
+import { itemBytes, tensorRange, type Checkpoint, type StoredDType, type TensorInfo } from './checkpoint.ts';
 import { WeightsError } from '../base/errors.ts';
 import { isObject } from '../base/json.ts';
 import { missingTensor, shown } from '../base/messages.ts';

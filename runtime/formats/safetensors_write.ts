@@ -5,8 +5,7 @@
 // Reference: github.com/huggingface/safetensors, "Format"; its serializer's order: wide dtypes
 // first, then by name.
 
-import { itemBytes } from './checkpoint.ts';
-import type { StoredDType } from './checkpoint.ts';
+import { itemBytes, type StoredDType } from './checkpoint.ts';
 import { InputError, UnsupportedError, WeightsError } from '../base/errors.ts';
 import { host } from '../host/platform.ts';
 

@@ -14,8 +14,9 @@ import {
   Uint8ArrayWriter,
   ZipReader,
   ZipWriter,
+  type Entry,
+  type FileEntry,
 } from '@zip.js/zip.js/lib/zip-core-custom.js';
-import type { Entry, FileEntry } from '@zip.js/zip.js/lib/zip-core-custom.js';
 import { WeightsError } from '../base/errors.ts';
 import { shown } from '../base/messages.ts';
 import type { ByteSource } from '../files/model_source.ts';

@@ -17,11 +17,8 @@ import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import { walkWeights } from '../../runtime/formats/weights.ts';
 import { formulaWeights } from '../formula.ts';
-import type { FixtureTensor, Fixture, FixtureExpected, FixtureRun } from '../fixtures/fixture.ts';
-import type { FolderOptions } from '../fixtures/write_model.ts';
-import { f32 } from '../fixtures/fixture.ts';
-import { stored, writeModelFolder } from '../fixtures/write_model.ts';
-
+import { type FixtureTensor, type Fixture, type FixtureExpected, type FixtureRun, f32 } from '../fixtures/fixture.ts';
+import { type FolderOptions, stored, writeModelFolder } from '../fixtures/write_model.ts';
 /**
  * Every case that is a whole model with runs; the other files in fixtures/ are of another layout.
  */

@@ -10,11 +10,9 @@ import type { ProgressEvent } from '../../bark/options.ts';
 import { BarkProcessor } from '../../bark/processor/processor.ts';
 import { InputError, WeightsError } from '../../runtime/base/errors.ts';
 import { testDevice } from '../device.ts';
-import type { FolderOptions } from '../fixtures/write_model.ts';
+import { type FolderOptions, writeModelFolder } from '../fixtures/write_model.ts';
 import { assertRow, encodeRun, GREEDY, greedyOptions, openFixture, temporaryFolder } from './models.ts';
 import { readFixture } from '../fixtures/fixture.ts';
-import { writeModelFolder } from '../fixtures/write_model.ts';
-
 const test = suite('pipeline');
 
 const FILES: Record<string, FolderOptions> = {

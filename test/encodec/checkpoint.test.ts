@@ -22,9 +22,7 @@ import { assertClose } from '../assert_close.ts';
 import { temporaryFolder } from '../bark/models.ts';
 import { testDevice } from '../device.ts';
 import { formulaWeights, type FormulaOptions } from '../formula.ts';
-import type { CodecFixture, Fixture } from '../fixtures/fixture.ts';
-import { f32, readFixture } from '../fixtures/fixture.ts';
-
+import { type CodecFixture, type Fixture, f32, readFixture } from '../fixtures/fixture.ts';
 const test = suite('encodec checkpoint');
 const SUNO = fileURLToPath(new URL('../fixtures/suno/', import.meta.url));
 const META = 'encodec_24khz-d7cc33bc.th';

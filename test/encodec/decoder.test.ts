@@ -15,10 +15,8 @@ import { walkWeights } from '../../runtime/formats/weights.ts';
 import { assertClose } from '../assert_close.ts';
 import { testDevice } from '../device.ts';
 import { formulaIds, formulaWeights, type FormulaOptions } from '../formula.ts';
-import type { CodecFixture, StagesFixture } from '../fixtures/fixture.ts';
+import { type CodecFixture, type StagesFixture, f32, readFixture } from '../fixtures/fixture.ts';
 import { elu } from '../../kernels/conv/reference.ts';
-import { f32, readFixture } from '../fixtures/fixture.ts';
-
 const test = suite('encodec decoder');
 const device = await testDevice();
 const { codecs } = readFixture<{ codecs: CodecFixture[] }>('codecs');

@@ -17,9 +17,7 @@ import { refusedTorchName, storageOf, torchGlobals } from '../../runtime/formats
 import { checkpointFault, npyFault, safetensorsFault } from './oracle.ts';
 import type { ByteSource, ModelSource } from '../../runtime/files/model_source.ts';
 import { arraysFault, zipTarget, valueFault } from './faults.ts';
-import type { CountedSource } from './counted_source.ts';
-import { countedSource } from './counted_source.ts';
-
+import { type CountedSource, countedSource } from './counted_source.ts';
 export type Target = (bytes: Uint8Array<ArrayBuffer>) => Promise<string | undefined>;
 
 /**

@@ -4,9 +4,7 @@
 // by itself.
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { installGuard } from './guard.ts';
-import type { Observed } from './guard.ts';
-
+import { installGuard, type Observed } from './guard.ts';
 const guard = installGuard(); // before anything that is under test is loaded
 const { corpusOf } = await import('./corpus.ts');
 const { mutate, systematic, systematicCount } = await import('./mutate.ts');

@@ -6,12 +6,10 @@
 // code and the tar files of before 0.1.10 are not read.
 // Reference: torch/serialization.py (`_save`, `_legacy_save`),
 // caffe2/serialize/inline_container.cc.
-import { itemBytes, tensorRange } from '../checkpoint.ts';
-import type { Checkpoint, TensorInfo } from '../checkpoint.ts';
+import { itemBytes, tensorRange, type Checkpoint, type TensorInfo } from '../checkpoint.ts';
 import { WeightsError } from '../../base/errors.ts';
 import { missingTensor, shown } from '../../base/messages.ts';
-import { isTensor } from './globals.ts';
-import type { TorchContents, TorchTensor } from './globals.ts';
+import { isTensor, type TorchContents, type TorchTensor } from './globals.ts';
 import { openLegacyTorch } from './legacy.ts';
 import { elementCount, gather, isContiguous, reach } from './strides.ts';
 import { openTorchZip } from './archive.ts';

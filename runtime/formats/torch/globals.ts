@@ -4,8 +4,7 @@
 // which would need their code. Reference: torch/_utils.py (`_rebuild_tensor_v2` and its kin),
 // torch/storage.py, torch/_weights_only_unpickler.py.
 
-import { itemBytes } from '../checkpoint.ts';
-import type { StoredDType } from '../checkpoint.ts';
+import { itemBytes, type StoredDType } from '../checkpoint.ts';
 import { globalOf, plainGlobals } from '../pickle/globals.ts';
 import {
   isGlobal,

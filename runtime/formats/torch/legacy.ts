@@ -7,8 +7,7 @@ import { readUsing } from '../../files/bytes.ts';
 import { itemBytes } from '../checkpoint.ts';
 import { WeightsError } from '../../base/errors.ts';
 import { MAX_PICKLE, PickleCutError, unpickle } from '../pickle/pickle.ts';
-import { refusedTorchName, storageOf, torchGlobals } from './globals.ts';
-import type { TorchContents, TorchStorage } from './globals.ts';
+import { refusedTorchName, storageOf, torchGlobals, type TorchContents, type TorchStorage } from './globals.ts';
 import type { ByteSource } from '../../files/model_source.ts';
 import type { PickleObject, PickleValue, Wrong } from '../pickle/values.ts';
 

@@ -2,8 +2,7 @@
 // order through windows of their storage, so that memory stays bounded by the bytes asked for and
 // one window. No element is converted.
 
-import type { StoredDType } from '../checkpoint.ts';
-import { itemBytes } from '../checkpoint.ts';
+import { type StoredDType, itemBytes } from '../checkpoint.ts';
 
 /** A strided view; `offset` and `stride` count elements. */
 export interface StridedView {

@@ -8,14 +8,11 @@ import { byteCount } from '../../base/messages.ts';
 import { cacheError } from './cache.ts';
 import { noAnswer, refusal, request } from './request.ts';
 import { contentRange } from '../../files/http_file.ts';
-import { takeLock } from '../../host/lock.ts';
-import type { Lock } from '../../host/lock.ts';
+import { takeLock, type Lock } from '../../host/lock.ts';
 import { PassingFailure, withRetries } from '../../files/retry.ts';
 import { watch } from '../../base/abort.ts';
 import type { OpenOptions } from '../../files/model_source.ts';
-import type { BlobJob, Partial } from './partial_file.ts';
-import { partials, takeUp, newHash, isWhole, restart, append } from './partial_file.ts';
-
+import { type BlobJob, type Partial, partials, takeUp, newHash, isWhole, restart, append } from './partial_file.ts';
 const REPORT_EVERY = 100; // ms
 
 /**

@@ -4,8 +4,7 @@
 // get_hf_file_metadata.
 
 import { DownloadError, WeightsError } from '../../base/errors.ts';
-import { commitPattern } from './settings.ts';
-import type { HubSettings } from './settings.ts';
+import { commitPattern, type HubSettings } from './settings.ts';
 import { env, host } from '../../host/platform.ts';
 import { isPassingStatus, PassingFailure, retryAfter, timing } from '../../files/retry.ts';
 import { watch } from '../../base/abort.ts';

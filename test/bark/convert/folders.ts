@@ -8,9 +8,8 @@ import type { Checkpoint } from '../../../runtime/formats/checkpoint.ts';
 import { InputError } from '../../../runtime/base/errors.ts';
 import { openCheckpoint } from '../../../runtime/formats/open_checkpoint.ts';
 import { openModelSource } from '../../../runtime/sources/open_source.ts';
-import type { FolderOptions } from '../../fixtures/write_model.ts';
+import { type FolderOptions, writeModelFolder } from '../../fixtures/write_model.ts';
 import { temporaryFolder as processFolder } from '../models.ts';
-import { writeModelFolder } from '../../fixtures/write_model.ts';
 import type { Fixture } from '../../fixtures/fixture.ts';
 
 export const SUNO = fileURLToPath(new URL('../../fixtures/suno/', import.meta.url));

@@ -11,10 +11,16 @@ import { InputError } from '../../../runtime/base/errors.ts';
 import { assertClose } from '../../assert_close.ts';
 import { testDevice } from '../../device.ts';
 import { formulaIds } from '../../formula.ts';
-import type { FixtureTensor, ForcedLogits, Fixture, FixtureRun, StagesFixture } from '../../fixtures/fixture.ts';
+import {
+  type FixtureTensor,
+  type ForcedLogits,
+  type Fixture,
+  type FixtureRun,
+  type StagesFixture,
+  f32,
+  readFixture,
+} from '../../fixtures/fixture.ts';
 import { FIXTURES, stagesOf } from '../models.ts';
-import { f32, readFixture } from '../../fixtures/fixture.ts';
-
 const test = suite('forward');
 const LOGITS = { atol: 1e-4 };
 

@@ -18,9 +18,8 @@ import {
   setEnvironment,
   stage,
   temporaryFolder,
+  type Stage,
 } from './support.ts';
-import type { Stage } from './support.ts';
-
 const test = suite('hub offline');
 test.after(restoreEnvironment);
 

@@ -13,8 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { DownloadError } from '../../../../runtime/base/errors.ts';
 import { uniform } from '../../../random.ts';
 import { formulaBytes, repoOf } from './repos.ts';
-import { sha256 } from './server.ts';
-import type { FakeHub } from './server.ts';
+import { sha256, type FakeHub } from './server.ts';
 import { assertBytes, assertSound, failure, restoreEnvironment, stage, starts, temporaryFolder } from './support.ts';
 
 const test = suite('hub processes');

@@ -21,9 +21,9 @@ import {
   stage,
   temporaryFolder,
   treeOf,
+  type Entry,
+  type Stage,
 } from './support.ts';
-import type { Entry, Stage } from './support.ts';
-
 const test = suite('hub and Python');
 test.after(restoreEnvironment);
 

@@ -9,9 +9,16 @@ import { appendFileSync, existsSync, lstatSync, readdirSync, readFileSync, trunc
 import { join } from 'node:path';
 import { commitId, filesOf, fixtureRepos, formulaBytes, repoOf } from './repos.ts';
 import { sha256 } from './server.ts';
-import { assertBytes, assertSound, failure, readWhole, restoreEnvironment, setEnvironment, stage } from './support.ts';
-import type { Stage } from './support.ts';
-
+import {
+  assertBytes,
+  assertSound,
+  failure,
+  readWhole,
+  restoreEnvironment,
+  setEnvironment,
+  stage,
+  type Stage,
+} from './support.ts';
 const test = suite('hub repair');
 test.after(restoreEnvironment);
 

@@ -2,8 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { pathToFileURL } from 'node:url';
-import type { HubFile, Repo } from './server.ts';
-import { startHub } from './server.ts';
+import { type HubFile, type Repo, startHub } from './server.ts';
 
 /** `length` bytes that look random, the same ones on every machine. */
 export function formulaBytes(length: number, seed = 1): Uint8Array<ArrayBuffer> {

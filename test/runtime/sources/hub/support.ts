@@ -20,8 +20,7 @@ import * as assert from 'uvu/assert';
 import { DownloadError, InputError, UnsupportedError, WeightsError } from '../../../../runtime/base/errors.ts';
 import { timing } from '../../../../runtime/files/retry.ts';
 import { openModelSource } from '../../../../runtime/sources/open_source.ts';
-import { gitSha1, sha256, startHub } from './server.ts';
-import type { FakeHub, Repo } from './server.ts';
+import { gitSha1, sha256, startHub, type FakeHub, type Repo } from './server.ts';
 import type { ModelSource, OpenOptions } from '../../../../runtime/files/model_source.ts';
 import type { HubOptions } from '../../../../runtime/sources/hub/settings.ts';
 
