@@ -1,6 +1,6 @@
-// Whether the matrix unit computes what it should, asked of the adapter at hand before a model
-// relies on it: the extension is young, drivers differ, and a wrong product is no error to them. It
-// sees to it that the other kernels are used then, and prints nothing.
+// Tests the subgroup-matrix (tensor core) kernels once per device, before a model relies on them. The
+// WGSL extension is experimental, drivers differ, and a wrong product raises no error. On failure the
+// kernels are disabled for that device, and the reason is returned as a warning.
 
 import type { Device } from '../runtime/compute/device.ts';
 import { UnsupportedError } from '../runtime/base/errors.ts';
@@ -8,20 +8,23 @@ import { float32ToFloat16 } from '../runtime/base/half.ts';
 import { record, type Recorder } from '../runtime/compute/program.ts';
 import type { Tensor } from '../runtime/compute/tensor.ts';
 import { attention } from './attention/attention.ts';
+import { attend } from './attention/reference.ts';
 import { choices, variantWithoutSubgroupMatrix } from './common/choices.ts';
 import { linear } from './linear/linear.ts';
+import { linear as referenceLinear } from './linear/reference.ts';
 import { createUniform, writeCall } from './state.ts';
 
-// Rows, columns and queries that end in the middle of every tile, a K that ends in the middle of a
-// step.
+// Sizes at which rows, columns and queries end in the middle of every tile, and K in the middle of a
+// step of the inner loop.
 const [M, N, K] = [150, 280, 264];
 const [HEADS, HEAD_DIM] = [2, 64];
-const LARGEST = 1 << 30;
+const NEVER = 1 << 30; // as `largeTileFrom`: more workgroups than there are, so the small tile
 
 /**
- * Computes a few products the way `choices` would on the matrix unit, once a device. Where they do
- * not compile or are wrong, `device.tuning` turns to the kernels that do without it, and why is
- * returned, for a warning, each time. Where nothing would be computed on it this does nothing.
+ * Compares the subgroup-matrix kernels that `choices()` selects on this device with f64 references.
+ * If one does not compile or gives a wrong value, `device.tuning` selects other kernels from then on,
+ * and the reason is returned for a warning, on this call and on every later one. The check runs once
+ * per device; where `choices()` selects none of these kernels, it does nothing.
  */
 export function checkSubgroupMatrix(device: Device): Promise<string | undefined> {
   const known = checks.get(device);
@@ -40,7 +43,7 @@ async function check(device: Device, gemm: boolean, attention: boolean): Promise
     ...(attention ? [true, false].map((causal) => checkAttention(device, causal)) : []),
   ];
   const found = await Promise.allSettled(parts);
-  device.check(); // a lost device says so itself
+  device.check(); // throws if the device is lost, which says nothing about the kernels
   const wrong = found.flatMap((r) => (r.status === 'fulfilled' ? (r.value ?? []) : whyNot(r.reason)));
   if (wrong.length === 0) return undefined;
   const variant = variantWithoutSubgroupMatrix(device);
@@ -48,96 +51,72 @@ async function check(device: Device, gemm: boolean, attention: boolean): Promise
   return `The matrix unit of '${device.name}' is not used, and prefill and the fine model are slower without it: ${wrong[0]}. Update the driver.`;
 }
 
+/** The reason why a kernel could not run, as part of a sentence. Rethrows any other error. */
 function whyNot(error: unknown): string {
   if (!(error instanceof UnsupportedError)) throw error;
   return error.message.split('\n').slice(0, 2).join(' ').trim().replace(/\.$/, '');
 }
 
-/** Whole numbers 0 … 15 without a pattern that a misplaced tile would repeat. */
+/** Whole numbers 0 … 15, without a period at which a misplaced tile would go unnoticed. */
 const wholes = (count: number, seed: number): Float32Array =>
   Float32Array.from({ length: count }, (_, i) => (Math.imul(i + seed, 0x9e3779b1) ^ Math.imul(i, i)) >>> 28);
 
 /**
- * With the small tile and with the large one. Products and sums have no rounding in f32, and would
- * have in f16: any other result is wrong.
+ * A product with the large tile and with the small one. Whole numbers this small have no rounding in
+ * f32 sums, and would have in f16 sums, so any difference is an error.
  */
 function checkProducts(device: Device): Promise<string | undefined>[] {
   const [xs, ws] = [wholes(M * K, 1), wholes(N * K, 2)];
-  const expected = Float64Array.from({ length: M * N }, (_, i) => {
-    let sum = 0;
-    for (let k = 0; k < K; k++) sum += xs[Math.floor(i / N) * K + k]! * ws[(i % N) * K + k]!;
-    return sum;
-  });
-  return [0, LARGEST].map((largeTileFrom) =>
-    compare(
-      device,
-      'a product',
-      M,
-      N,
-      0,
-      { x: [[M, K], xs], w: [[N, K], ws] },
-      (r, y, { x, w }, call) =>
-        linear(r, y, x!, { weight: w!, bias: null }, call, { variant: 'subgroup_matrix', largeTileFrom }),
-      (row, column) => expected[row * N + column]!,
+  const { values } = referenceLinear(xs, ws, null, [M, N, K]);
+  return [0, NEVER].map((largeTileFrom) =>
+    compare(device, 'a product', [M, N], values, 0, { x: [[M, K], xs], w: [[N, K], ws] }, (r, y, { x, w }, call) =>
+      linear(r, y, x!, { weight: w!, bias: null }, call, { variant: 'subgroup_matrix', largeTileFrom }),
     ),
   );
 }
 
-/** Scores have no rounding; probabilities become f16, and are off by half a step of it. */
+/** The scores have no rounding. Probabilities are rounded to f16, which the bound 2^-9 allows for. */
 function checkAttention(device: Device, causal: boolean): Promise<string | undefined> {
   const hidden = HEADS * HEAD_DIM;
-  const [qs, ks, vs] = [1, 2, 3].map((seed) => wholes(M * hidden, seed).map((v) => v / 8 - 1)) as [
+  const [q, keys, values] = [1, 2, 3].map((seed) => wholes(M * hidden, seed).map((v) => v / 8 - 1)) as [
     Float32Array,
     Float32Array,
     Float32Array,
   ];
+  const sizes = { heads: HEADS, headDim: HEAD_DIM, capacity: M };
+  const expected = new Float64Array(M * hidden);
+  for (let m = 0; m < M; m++) {
+    const query = q.subarray(m * hidden, (m + 1) * hidden);
+    expected.set(attend(query, keys, values, sizes, 0, causal ? m + 1 : M).values, m * hidden);
+  }
   const shape = [1, HEADS, M, HEAD_DIM];
-  const rows = new Map<number, Float64Array>(); // probabilities of a query and head, for all columns
-  const probabilities = (row: number, head: number): Float64Array => {
-    let p = rows.get(row * HEADS + head);
-    if (p) return p;
-    p = Float64Array.from({ length: causal ? row + 1 : M }, (_, t) => {
-      let score = 0;
-      for (let i = 0; i < HEAD_DIM; i++)
-        score += qs[row * hidden + head * HEAD_DIM + i]! * ks[(head * M + t) * HEAD_DIM + i]!;
-      return Math.exp(score / Math.sqrt(HEAD_DIM));
-    });
-    const total = p.reduce((a, b) => a + b);
-    rows.set(row * HEADS + head, (p = p.map((v) => v / total)));
-    return p;
-  };
-  const record = (r: Recorder, y: Tensor, { q, keys, values }: Record<string, Tensor>, call: Tensor): void =>
-    attention(r, y, q!, { keys: keys!, values: values! }, call, { causal, variant: 'subgroup_matrix' });
   return compare(
     device,
     'attention',
-    M,
-    hidden,
+    [M, hidden],
+    expected,
     2 ** -9,
-    { q: [[M, hidden], qs], keys: [shape, ks], values: [shape, vs] },
-    record,
-    (row, column) => {
-      const [head, i] = [Math.floor(column / HEAD_DIM), column % HEAD_DIM];
-      return probabilities(row, head).reduce((sum, p, t) => sum + p * vs[(head * M + t) * HEAD_DIM + i]!, 0);
-    },
+    { q: [[M, hidden], q], keys: [shape, keys], values: [shape, values] },
+    (r, y, t, call) =>
+      attention(r, y, t.q!, { keys: t.keys!, values: t.values! }, call, { causal, variant: 'subgroup_matrix' }),
   );
 }
 
 /**
- * Runs what `body` records over `inputs` (x and q in f32, the others in f16) and compares y (rows,
- * columns) with `expected`; what differs, if anything does.
+ * Runs what `body` records over `inputs` (x and q in f32, the others in f16), and compares y (rows,
+ * columns) with `expected`. Resolves to a description of the first value that differs by more than
+ * `allowed`, or to undefined.
  */
 async function compare(
   device: Device,
   what: string,
-  rows: number,
-  columns: number,
+  [rows, columns]: readonly [number, number],
+  expected: Float64Array,
   allowed: number,
   inputs: Record<string, [shape: number[], values: Float32Array]>,
   body: (r: Recorder, y: Tensor, inputs: Record<string, Tensor>, call: Tensor) => void,
-  expected: (row: number, column: number) => number,
 ): Promise<string | undefined> {
-  const owner = { name: 'check' }; // an object of its own: checks run side by side
+  const owner = { name: 'check' }; // a new object for each check, because they run at the same time
   try {
     const tensors = Object.fromEntries(
       Object.entries(inputs).map(([name, [shape, values]]) => {
@@ -155,7 +134,7 @@ async function compare(
     program.dispose();
     const got = await device.readFloat32(y);
     for (const [i, value] of got.entries()) {
-      const wanted = expected(Math.floor(i / columns), i % columns);
+      const wanted = expected[i]!;
       if (!(Math.abs(value - wanted) <= allowed))
         return `${what} is ${value} at [${Math.floor(i / columns)}, ${i % columns}], expected ${wanted}`;
     }

@@ -5,6 +5,7 @@ import { statfs } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { linear } from '../../kernels/linear/linear.ts';
+import { linear as referenceLinear } from '../../kernels/linear/reference.ts';
 import { subgroupMatrixUnit } from '../../kernels/common/subgroup_matrix.ts';
 import { checkSubgroupMatrix } from '../../kernels/self_check.ts';
 import { createUniform, writeCall } from '../../kernels/state.ts';
@@ -145,13 +146,11 @@ async function selfTest(device: Device, dtype: 'f32' | 'f16'): Promise<void> {
   program.run();
   const got = await device.readFloat32(y);
   program.dispose();
-  for (let i = 0; i < m * n; i++) {
-    const [row, column] = [Math.floor(i / n), i % n];
-    let sum = 0;
-    for (let j = 0; j < k; j++) sum += xs[row * k + j]! * ws[column * k + j]!;
-    if (got[i] !== sum)
+  const { values } = referenceLinear(xs, ws, null, [m, n, k]);
+  for (const [i, expected] of values.entries()) {
+    if (got[i] !== expected)
       throw new Error(
-        `Self-test: linear with ${dtype} weights: got ${got[i]} at [${row}, ${column}], expected ${sum}. Update the driver, or try another adapter (BARK_ADAPTER, VK_DRIVER_FILES).`,
+        `Self-test: linear with ${dtype} weights: got ${got[i]} at [${Math.floor(i / n)}, ${i % n}], expected ${expected}. Update the driver, or try another adapter (BARK_ADAPTER, VK_DRIVER_FILES).`,
       );
   }
 }

@@ -1,7 +1,7 @@
 // y = conv(act(x)) + bias over channel-last (B, T, C) f32 activations. HF: EncodecConv1d with
-// reflected padding, causal or on both sides; ELU in front of it is a prologue; the other branch of
-// a residual block and ELU behind it are epilogues. torch: nn.Conv1d (groups 1). Also what
-// conv_transpose1d.ts shares: slices of time, and the parameters that tell a shader of them.
+// reflected padding, causal or on both sides. torch: nn.Conv1d (groups 1). An ELU before the
+// convolution is its prologue; the sum with the other branch of a residual block and an ELU after it
+// are epilogues. conv_transpose1d.ts shares the checks, the parameters and the dispatch.
 
 import { ShapeError } from '../../runtime/base/errors.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
@@ -10,7 +10,7 @@ import { choices, type Choices } from '../common/choices.ts';
 import { shader } from '../shaders.ts';
 
 export interface Conv1d {
-  readonly weight: Tensor; // (kernelSize · inChannels, padTo4(outChannels)) f32, rows (tap, channel): packConv1d
+  readonly weight: Tensor; // (kernelSize · inChannels, padTo4(outChannels)) f32, rows are (tap, channel): packConv1d
   readonly bias: Tensor | null; // (outChannels) f32
   readonly inChannels: number;
   readonly outChannels: number;
@@ -19,51 +19,55 @@ export interface Conv1d {
   readonly dilation: number;
 }
 
-/** A run of frames of every sentence of a tensor (B, T, C). */
+/** Consecutive frames of a tensor (B, T, C), the same for every sentence. */
 export interface Slice {
   readonly start: number;
   readonly count: number;
 }
 
 export interface ConvOptions {
-  /** Reads elu(x). */
+  /** Convolves elu(x) instead of x. */
   elu?: boolean;
   /**
-   * Writes elu(…), of the residual's sum too: once for each element, where `elu` of the next
-   * convolution is once for each that reads it.
+   * Applies ELU to the result, after the residual sum. This evaluates ELU once for each element;
+   * `elu` of the next convolution evaluates it once for each time that the element is read.
    */
   activate?: boolean;
   /**
-   * All padding (or trimming) in front (or behind), as config.json's use_causal_conv; default true.
+   * As config.json's use_causal_conv: all padding goes in front, and a transposed convolution trims
+   * only at the end. Default true.
    */
   causal?: boolean;
-  /** Takes these frames of x for all there are. */
+  /** Uses only these frames of x, as if x had no others. */
   from?: Slice;
-  /** For tests. */
+  /** Set by tests; everyone else uses `choices()`. */
   variant?: Choices['conv'];
 }
 
 export interface Conv1dOptions extends ConvOptions {
-  /** y += instead of y =. */
+  /** Adds the result to y instead of overwriting it. */
   residual?: boolean;
   /**
-   * Leaves out the first `skip` frames of the result and writes the next `count` to y's frames from
-   * `start` on.
+   * Drops the first `skip` frames of the result and writes the next `count` frames to y, beginning at
+   * frame `start` of y.
    */
   into?: Slice & { readonly skip: number };
 }
 
-const TILE_M = 64; // of common/conv_tile.wgsl and conv_simd8.wgsl
+// Frames and output channels of one workgroup in conv_tile.wgsl and conv_simd8.wgsl.
+const TILE_M = 64;
 const TILE_N = 32;
+/** Frames of one workgroup in conv1d_narrow_simd8.wgsl. */
 const NARROW_SIMD8_ROWS = 128;
-const NARROW = 4; // output channels up to which a thread makes a frame alone
+/** With at most this many output channels, one thread computes a whole frame (conv1d_narrow). */
+const NARROW = 4;
 
-/** Rows of a convolution's weight start at multiples of 4 elements. */
+/** Rows of a convolution's weight are padded to a multiple of 4 elements. */
 export const padTo4 = (n: number): number => Math.ceil(n / 4) * 4;
 
 /**
- * torch's (outChannels, inChannels, kernelSize) as the kernel reads it: (kernelSize · inChannels,
- * padTo4(outChannels)).
+ * Transposes torch's weight (outChannels, inChannels, kernelSize) to the layout of `Conv1d.weight`:
+ * (kernelSize · inChannels, padTo4(outChannels)).
  */
 export function packConv1d(
   weight: Float32Array,
@@ -82,21 +86,23 @@ export function packConv1d(
   return packed;
 }
 
+/** Padding in frames. */
 export interface Padding {
   readonly left: number;
   readonly right: number;
   /**
-   * Index of the frame that right padding is reflected at. Beyond the input where it is not longer
-   * than its padding: HF continues it with zeros.
+   * Index of the frame at which the right padding is reflected. It lies beyond the input where the
+   * input is not longer than its padding, because HF extends such an input with zeros first.
    */
   readonly mirror: number;
-  /** Frames of the result. */
+  /** Number of frames of the result. */
   readonly frames: number;
 }
 
 /**
- * HF EncodecConv1d's padding of `length` frames, the extra on the right that fills the last stride
- * included.
+ * The padding that HF's EncodecConv1d gives `length` frames, including the extra frames on the right
+ * that complete the last stride. Throws ShapeError for no frames, or a kernel that spans less than
+ * its stride.
  */
 export function conv1dPadding(
   length: number,
@@ -121,14 +127,15 @@ export function conv1dPadding(
 }
 
 /**
- * y (B, T', outChannels) = conv(x (B, T, inChannels)), T' = T / stride rounded up. y must not be x.
+ * y (B, T', outChannels) = conv(x (B, T, inChannels)), f32, T' = ⌈T / stride⌉. y must not be x.
+ * Throws ShapeError where the tensors or slices do not fit.
  */
 export function conv1d(r: Recorder, y: Tensor, x: Tensor, conv: Conv1d, options: Conv1dOptions = {}): void {
   const { inChannels, outChannels, kernelSize, stride, dilation } = conv;
   const from = checkConv('conv1d', y, x, conv, kernelSize * inChannels, outChannels, options.from);
   const padding = conv1dPadding(from.count, conv, options.causal);
   const into = options.into ?? { start: 0, skip: 0, count: padding.frames };
-  const rows = into.skip + into.count; // those after it are not asked for
+  const rows = into.skip + into.count; // later frames of the result are not computed
   const end = options.into ? into.start + into.count : y.shape[1]!;
   if (end > y.shape[1]! || rows > padding.frames || (!options.into && end !== rows)) {
     throw new ShapeError(
@@ -156,8 +163,8 @@ export function conv1d(r: Recorder, y: Tensor, x: Tensor, conv: Conv1d, options:
 }
 
 /**
- * The checks of both convolutions; gives the slice of x that is read. The product has `k` terms and
- * `n` columns.
+ * Checks the tensors of either convolution and returns the slice of x that it reads. The convolution
+ * is a product with `k` terms for each output and `n` columns. Throws ShapeError.
  */
 export function checkConv(
   op: string,
@@ -187,16 +194,21 @@ export function checkConv(
   return slice;
 }
 
-/** What conv/bindings.wgsl's Params say beyond the tensors' shapes. */
+/** What `struct Params` of conv/bindings.wgsl says beyond the tensors' shapes, and the variant. */
 interface ConvCall {
+  /** Frames to compute for each sentence, `skip` included. */
   rows: number;
+  /** Terms of one output. */
   k: number;
+  /** Columns of the product. */
   n: number;
+  /** The frames of x that are read. */
   from: Slice;
   left: number;
   mirror: number;
   stride: number;
   dilation: number;
+  /** Frames of y, the first frame that is written, and the frames of the result dropped before it. */
   yRows: number;
   yStart: number;
   skip: number;
@@ -207,8 +219,8 @@ interface ConvCall {
 }
 
 /**
- * Appends the dispatch of a shader that includes conv/bindings.wgsl, in the variant that suits the
- * adapter and the channels.
+ * Appends the dispatch of a convolution, in the variant that suits the adapter. The simd8 variants
+ * load four channels at once, so they need channel counts that are multiples of 4.
  */
 export function dispatchConv(
   r: Recorder,
@@ -216,37 +228,37 @@ export function dispatchConv(
   y: Tensor,
   x: Tensor,
   conv: Pick<Conv1d, 'weight' | 'bias' | 'inChannels'>,
-  of: ConvCall,
+  call: ConvCall,
 ): void {
+  const quads = conv.inChannels % 4 === 0;
+  const narrow = name === 'conv1d_narrow';
+  const simd8 = (call.variant ?? choices(r.device).conv) === 'simd8' && quads && (narrow || call.n % 4 === 0);
+  const rows = narrow && simd8 ? NARROW_SIMD8_ROWS : TILE_M;
   const flag = (on: unknown): number => (on ? 1 : 0);
   const p = [
-    of.rows,
-    of.k,
-    of.n,
-    padTo4(of.n),
+    call.rows,
+    call.k,
+    call.n,
+    padTo4(call.n),
     conv.inChannels,
     x.shape[1]!,
-    of.from.start,
-    of.from.count,
-    of.left,
-    of.mirror,
-    of.stride,
-    of.dilation,
-    of.yRows,
-    of.yStart,
-    of.skip,
-    flag(of.elu),
+    call.from.start,
+    call.from.count,
+    call.left,
+    call.mirror,
+    call.stride,
+    call.dilation,
+    call.yRows,
+    call.yStart,
+    call.skip,
+    flag(call.elu),
     flag(conv.bias),
-    flag(of.residual),
-    flag(of.activate),
+    flag(call.residual),
+    flag(call.activate),
   ];
-  const narrow = name === 'conv1d_narrow';
-  const quads = conv.inChannels % 4 === 0;
-  const lanes = (of.variant ?? choices(r.device).conv) === 'simd8' && quads && (narrow || of.n % 4 === 0);
-  const rows = narrow && lanes ? NARROW_SIMD8_ROWS : TILE_M;
-  r.dispatch(shader(lanes ? `${name}_simd8` : name), {
-    overrides: lanes ? { ELU: flag(of.elu), ...(narrow && { N: of.n }) } : { WHOLE_QUADS: flag(quads) },
-    bind: { p, x, ...(!lanes && { quads: x }), w: conv.weight, bias: conv.bias ?? x, y },
-    grid: [narrow ? 1 : Math.ceil(of.n / TILE_N), Math.ceil(of.rows / rows), x.shape[0]!],
+  r.dispatch(shader(simd8 ? `${name}_simd8` : name), {
+    overrides: simd8 ? { ELU: flag(call.elu), ...(narrow && { N: call.n }) } : { WHOLE_QUADS: flag(quads) },
+    bind: { p, x, ...(!simd8 && { quads: x }), w: conv.weight, bias: conv.bias ?? x, y },
+    grid: [narrow ? 1 : Math.ceil(call.n / TILE_N), Math.ceil(call.rows / rows), x.shape[0]!],
   });
 }

@@ -1,6 +1,7 @@
-// y = convTranspose(act(x)) + bias over channel-last (B, T, C) f32 activations, trimmed to T ·
-// stride frames as HF EncodecConvTranspose1d does it. torch: nn.ConvTranspose1d (groups 1, no
-// output padding). One product over the few input frames that reach `stride` output frames.
+// y = convTranspose(act(x)) + bias over channel-last (B, T, C) f32 activations, trimmed to T · stride
+// frames as in HF's EncodecConvTranspose1d. torch: nn.ConvTranspose1d (groups 1, no output padding).
+// Each `stride` consecutive output frames depend on the same few input frames (taps), so the whole is
+// a convolution over these taps with stride · outChannels outputs.
 
 import { ShapeError } from '../../runtime/base/errors.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
@@ -8,17 +9,17 @@ import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { checkConv, dispatchConv, padTo4, type Conv1d, type ConvOptions } from './conv1d.ts';
 
 export interface ConvTranspose1d extends Pick<Conv1d, 'weight' | 'bias' | 'inChannels' | 'outChannels'> {
-  // weight (taps · inChannels, padTo4(stride · outChannels)), columns (phase, channel):
-  // packConvTranspose1d; bias (stride · outChannels): repeated
+  // weight: (taps · inChannels, padTo4(stride · outChannels)) f32, columns are (phase, channel):
+  // packConvTranspose1d. bias: (stride · outChannels) f32, repeated for each phase.
   readonly kernelSize: number;
   readonly stride: number;
-  /** Frames cut from the front of the full result; the weight is packed for it. */
+  /** Frames cut from the front of the full result. The packed weight depends on it. */
   readonly trimLeft: number;
 }
 
 /**
- * Frames that HF cuts from the front of the (T − 1) · stride + kernelSize that a transposed
- * convolution gives.
+ * Number of frames that HF cuts from the front of a transposed convolution's (T − 1) · stride +
+ * kernelSize frames. Throws ShapeError for a kernel shorter than its stride.
  */
 export function convTranspose1dTrim(kernelSize: number, stride: number, causal = true, trimRightRatio = 1): number {
   const total = kernelSize - stride;
@@ -30,8 +31,8 @@ export function convTranspose1dTrim(kernelSize: number, stride: number, causal =
 }
 
 /**
- * Input frames q + first … q + first + taps − 1 reach output frames q · stride … (q + 1) · stride −
- * 1.
+ * Output frames q · stride … (q + 1) · stride − 1 depend on input frames q + first … q + first + taps
+ * − 1.
  */
 function reach({ kernelSize, stride, trimLeft }: Pick<ConvTranspose1d, 'kernelSize' | 'stride' | 'trimLeft'>): {
   first: number;
@@ -41,14 +42,14 @@ function reach({ kernelSize, stride, trimLeft }: Pick<ConvTranspose1d, 'kernelSi
   return { first, taps: Math.floor((stride - 1 + trimLeft) / stride) - first + 1 };
 }
 
-/** Rows of the packed weight: terms of one output. */
+/** Rows of the packed weight, which are the terms of one output. */
 export const convTranspose1dDepth = (
   conv: Pick<ConvTranspose1d, 'kernelSize' | 'stride' | 'trimLeft' | 'inChannels'>,
 ): number => reach(conv).taps * conv.inChannels;
 
 /**
- * torch's (inChannels, outChannels, kernelSize) as the kernel reads it: (taps · inChannels,
- * padTo4(stride · outChannels)).
+ * Rearranges torch's weight (inChannels, outChannels, kernelSize) to the layout of
+ * `ConvTranspose1d.weight`: (taps · inChannels, padTo4(stride · outChannels)).
  */
 export function packConvTranspose1d(
   weight: Float32Array,
@@ -60,7 +61,7 @@ export function packConvTranspose1d(
   const packed = new Float32Array(taps * inChannels * pitch);
   for (let phase = 0; phase < stride; phase++) {
     for (let tap = 0; tap < taps; tap++) {
-      // frame i of x reaches frames i · stride + k of the full result
+      // input frame i contributes to frames i · stride + k of the full result
       const k = phase + trimLeft - (first + tap) * stride;
       if (k < 0 || k >= kernelSize) continue;
       for (let o = 0; o < outChannels; o++) {
@@ -72,14 +73,14 @@ export function packConvTranspose1d(
   return packed;
 }
 
-/** torch's bias (outChannels) for each of the `stride` frames of a row. */
+/** torch's bias (outChannels), repeated for each of the `stride` phases. */
 export function packConvTranspose1dBias(bias: Float32Array, stride: number): Float32Array<ArrayBuffer> {
   return Float32Array.from({ length: stride * bias.length }, (_, i) => bias[i % bias.length]!);
 }
 
 /**
- * y (B, T · stride, outChannels) = convTranspose(x (B, T, inChannels)), T the frames of `from`
- * where it is given. y must not be x.
+ * y (B, T · stride, outChannels) = convTranspose(x (B, T, inChannels)), f32; with `from`, T is the
+ * number of its frames. y must not be x. Throws ShapeError where the tensors do not fit.
  */
 export function convTranspose1d(
   r: Recorder,

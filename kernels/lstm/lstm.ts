@@ -1,23 +1,24 @@
-// A unidirectional LSTM over (B, T, H) f32 activations, from zero state, with an optional skip
-// around all its layers and ELU behind it. torch: nn.LSTM whose input and hidden sizes are equal;
-// HF: EncodecLSTM. What the first layer reads is one product over all steps (conv1d of kernel 1);
-// then the layers walk as a wavefront, a dispatch for each step (common/lstm.wgsl): no workgroup
-// waits for another.
+// A unidirectional LSTM over (B, T, H) f32 activations, starting from zero state, with an optional
+// skip connection around all layers and an ELU after it. torch: nn.LSTM with equal input and hidden
+// sizes; HF: EncodecLSTM. The input product of the first layer does not depend on time, so it is one
+// product over all steps (a conv1d with kernel size 1). Then the layers advance as a wavefront, one
+// dispatch for each step (lstm/step.wgsl), so that no workgroup waits for another.
 
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectDType, expectShape, reshape, type Tensor } from '../../runtime/compute/tensor.ts';
 import { conv1d, padTo4 } from '../conv/conv1d.ts';
 import { shader } from '../shaders.ts';
 
+/** The weights of all layers, packed by `packLstm`. H is `size`. */
 export interface Lstm {
   readonly size: number; // H
   readonly layers: number;
-  readonly input: Tensor; // (H, 4H) f32: W_ih of layer 0, transposed, columns (unit, gate)
-  readonly bias: Tensor; // (4H) f32: its bias_ih + bias_hh, (unit, gate)
-  readonly recurrent: Tensor; // (recurrentLength) f32: packLstm
+  readonly input: Tensor; // (H, 4H) f32: W_ih of layer 0, transposed; columns are (unit, gate)
+  readonly bias: Tensor; // (4H) f32: bias_ih + bias_hh of layer 0, (unit, gate)
+  readonly recurrent: Tensor; // (recurrentLength) f32: all other weights
 }
 
-/** A layer as torch stores it: weight_ih and weight_hh (4H, H), biases (4H), rows (gate, unit). */
+/** A layer as torch stores it: weights (4H, H) and biases (4H), rows are (gate, unit). */
 export interface LstmLayer {
   readonly weightIh: Float32Array;
   readonly weightHh: Float32Array;
@@ -26,14 +27,14 @@ export interface LstmLayer {
 }
 
 const GATES = 4; // i, f, g, o: torch's order
-const THREADS = 64; // of a workgroup, at least
-const PORTABLE_LANES = 8; // that share a unit
+const THREADS = 64; // minimum threads of a workgroup
+const PORTABLE_LANES = 8; // threads that share a unit in the portable variant
 
-/** Elements of `recurrent`. */
+/** Number of elements of `Lstm.recurrent`. */
 export const recurrentLength = (size: number, layers: number): number =>
   GATES * size * (padTo4(size) * (2 * layers - 1) + layers - 1);
 
-/** torch's layers as the kernel reads them. */
+/** torch's layers in the layout of `Lstm`. */
 export function packLstm(
   size: number,
   layers: readonly LstmLayer[],
@@ -67,8 +68,8 @@ export function packLstm(
 }
 
 /**
- * y (B, T, H) = lstm(x (B, T, H)), + x with `skip`, and elu of that with `activate`. y must not be
- * x.
+ * y (B, T, H) = lstm(x (B, T, H)), f32; `skip` adds x, and `activate` applies ELU to the result. y
+ * must not be x. Throws ShapeError where the tensors do not fit.
  */
 export function lstm(
   r: Recorder,
@@ -83,29 +84,26 @@ export function lstm(
   expectShape('lstm', 'recurrent', w.recurrent, [recurrentLength(size, layers)]);
   expectShape('lstm', 'x', x, [null, null, size]);
   expectShape('lstm', 'y', y, [batch, steps, size]);
-  const gates = r.temp([batch, steps, GATES * size], 'lstm gates');
-  conv1d(r, gates, x, {
-    weight: w.input,
-    bias: w.bias,
-    inChannels: size,
-    outChannels: GATES * size,
-    kernelSize: 1,
-    stride: 1,
-    dilation: 1,
-  });
-
   const { subgroups, subgroupMinSize, subgroupMaxSize } = r.device.capabilities;
   const threads = Math.max(THREADS, subgroupMaxSize);
-  const units = threads / (subgroups ? subgroupMinSize : PORTABLE_LANES);
+  const units = threads / (subgroups ? subgroupMinSize : PORTABLE_LANES); // of one workgroup
   const pitch = padTo4(size);
+
+  const gates = r.temp([batch, steps, GATES * size], 'lstm gates');
+  const projection = { inChannels: size, outChannels: GATES * size, kernelSize: 1, stride: 1, dilation: 1 };
+  conv1d(r, gates, x, { weight: w.input, bias: w.bias, ...projection });
+
+  // Hidden state and step number alternate between two buffers, so two bind groups take turns. Dispatch
+  // t computes step t − l of layer l, so the last layer ends layers − 1 dispatches after the first.
   const even = r.temp([batch * layers * pitch + 4], 'lstm h');
   const odd = r.temp(even.shape, 'lstm h');
   const c = r.temp([batch, layers, pitch], 'lstm c');
+  const flags = [options.skip ? 1 : 0, options.activate ? 1 : 0];
   const step = (before: Tensor, after: Tensor, first = false): void =>
     r.dispatch(shader(subgroups ? 'lstm_subgroup' : 'lstm'), {
       overrides: { WG: threads, UNITS: units },
       bind: {
-        p: [first ? 1 : 0, steps, size, pitch / 4, layers, batch, options.skip ? 1 : 0, options.activate ? 1 : 0],
+        p: [first ? 1 : 0, steps, size, pitch / 4, layers, batch, ...flags],
         x: reshape(gates, [batch, steps, size, GATES]),
         w: w.recurrent,
         skip: x,
