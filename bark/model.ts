@@ -13,6 +13,7 @@ import { whileCompiling } from '../runtime/compute/residency.ts';
 import { type ModelSourceLike } from '../runtime/sources/open_source.ts';
 import { walkWeights, type Weights } from '../runtime/formats/weights.ts';
 import { RawAudio } from './audio.ts';
+import { joinOutputs, rowVoices, sliceRows } from './batch.ts';
 import { BarkCoarseModel } from './coarse.ts';
 import type { BarkConfig } from './config/config.ts';
 import { BarkFineModel } from './fine.ts';
@@ -26,9 +27,10 @@ import {
 } from './options.ts';
 import { openPretrained, type OpenPretrainedOptions } from './pretrained/pretrained.ts';
 import type { BarkInputs } from './processor/processor.ts';
-import type { Stage } from './gpt/stage.ts';
+import type { Stage, StageHooks } from './gpt/stage.ts';
 import { BarkSemanticModel } from './semantic.ts';
-import { VoicePreset } from './processor/voice_preset.ts';
+import { rowVoice, type GenerateOutput, type RowTokens } from './output.ts';
+import type { VoicePreset } from './processor/voice_preset.ts';
 import { checkGeneration } from './config/check_generation.ts';
 
 export interface LoadOptions extends OpenPretrainedOptions {
@@ -41,33 +43,6 @@ export interface LoadOptions extends OpenPretrainedOptions {
   device?: Device | undefined;
   /** Load no weights now, and later only those of the running stage. See `enableCpuOffload`. */
   offload?: boolean | undefined;
-}
-
-/** Tokens of one row (one sentence). S semantic tokens, T frames of codes. */
-export interface RowTokens {
-  semantic: Int32Array; // (S)
-  coarse: Int32Array; //   (n_coarse_codebooks, T) codes, row-major; 2 in Bark
-  fine: Int32Array; //     (n_fine_codebooks, T) codes, row-major; 8 in suno's
-}
-
-export interface GenerateOutput {
-  audio: RawAudio[];
-  tokens: RowTokens[];
-  /**
-   * Milliseconds of each stage, uploads of offloaded weights included, and of all stages together.
-   * `firstToken` is the time from the start of the semantic stage until the host has read back
-   * every row's first token (with more than 16 rows: that of the first 16). Waiting for an earlier
-   * call of `generate` is not counted.
-   */
-  timings: { semantic: number; coarse: number; fine: number; codec: number; total: number; firstToken: number };
-  /** The seed of each row; passed as `seed`, it gives the same tokens again. */
-  seeds: number[];
-  /**
-   * What did not go as one would expect, for example a sentence that was cut; for people to read.
-   */
-  warnings: string[];
-  /** The row's tokens as a voice preset: a sentence spoken with it continues this one. */
-  voice(row: number): VoicePreset;
 }
 
 const SILENCE = 0.25; // seconds of audio for a row without any speech tokens
@@ -211,7 +186,7 @@ export class BarkModel {
   async generate(inputs: BarkInputs, options: GenerateOptions = {}): Promise<GenerateOutput> {
     if (this.#disposed) throw new InputError('BarkModel: it was disposed, expected a live one. Load the model again.');
     const resolved = resolveOptions(options, this.generation_config, inputs.shape[0], this.semantic.maxNewTokens);
-    const histories = this.#histories(inputs);
+    const histories = rowVoices(inputs, this.generation_config);
     const before = this.#last;
     const mine = (async () => {
       await before.catch(() => {});
@@ -221,14 +196,14 @@ export class BarkModel {
         const rows = [from, Math.min(from + MAX_BATCH, inputs.shape[0])] as const;
         outputs.push(
           await this.#speak(
-            slice(inputs, ...rows),
+            sliceRows(inputs, ...rows),
             histories.slice(...rows),
             { ...resolved, seeds: resolved.seeds.slice(...rows) },
             options,
           ),
         );
       }
-      return outputs.length === 1 ? outputs[0]! : join(outputs);
+      return outputs.length === 1 ? outputs[0]! : joinOutputs(outputs);
     })();
     this.#last = mine;
     return mine;
@@ -242,7 +217,6 @@ export class BarkModel {
     { signal, onProgress }: GenerateOptions,
   ): Promise<GenerateOutput> {
     const { seeds } = options;
-    const warnings: string[] = [];
     const timings = { semantic: 0, coarse: 0, fine: 0, codec: 0, total: 0, firstToken: 0 };
     const hooks = (stage: ProgressEvent['stage']) => ({
       signal,
@@ -260,18 +234,6 @@ export class BarkModel {
       ),
     );
     timings.firstToken = firstToken;
-    for (const [b, tokens] of semantic.entries()) {
-      const row = semantic.length === 1 ? 'The text' : `Text ${b + 1} of ${semantic.length}`;
-      if (this.coarse_acoustics.outputLength(tokens.length) === 0)
-        warnings.push(
-          `${row}: the model ended before it said anything; the audio is ${SILENCE} s of silence. Try another seed or voice, or write more.`,
-        );
-      else if (!ended[b])
-        warnings.push(
-          `${row}: the model did not end by itself and was cut at ${tokens.length} semantic tokens. Split the text, or raise semantic.maxNewTokens up to ${this.semantic.maxNewTokens}.`,
-        );
-    }
-
     // Rows without speech skip the later stages; `rows` are the others.
     const rows = semantic.flatMap((tokens, b) => (this.coarse_acoustics.outputLength(tokens.length) > 0 ? [b] : []));
     const coarse = await this.#stage('coarse', timings, this.coarse_acoustics, async () =>
@@ -283,30 +245,11 @@ export class BarkModel {
           ),
     );
 
-    const { n_coarse_codebooks } = this.generation_config.coarse_acoustics_config;
     const codes = coarse.map((ids) => this.coarse_acoustics.codes(ids));
-    const fine = await this.#stage('fine', timings, this.fine_acoustics, async () => {
-      const all: Int32Array[] = [];
-      const passes = rows.map((b, i) =>
-        this.fine_acoustics.passes(codes[i]!.length / n_coarse_codebooks, voices[b]?.shapes.fine_prompt[1] ?? 0),
-      );
-      const sum = (counts: number[]): number => counts.reduce((x, y) => x + y, 0);
-      for (const [i, b] of rows.entries()) {
-        const progress = {
-          signal,
-          onProgress: (done: number) =>
-            onProgress?.({ stage: 'fine', done: sum(passes.slice(0, i)) + done, total: sum(passes) }),
-        };
-        all.push(
-          await this.fine_acoustics.generate(codes[i]!, voices[b]?.fine_prompt ?? null, {
-            ...options.fine,
-            ...progress,
-            seed: stageSeed(seeds[b]!, 'fine'),
-          }),
-        );
-      }
-      return all;
-    });
+    const speaking = rows.map((b, i) => ({ codes: codes[i]!, voice: voices[b] ?? null, seed: seeds[b]! }));
+    const fine = await this.#stage('fine', timings, this.fine_acoustics, () =>
+      this.#fine(speaking, options.fine, hooks('fine')),
+    );
 
     const { n_fine_codebooks } = this.generation_config.fine_acoustics_config;
     const waves = await this.#stage('codec', timings, this.codec_model, async () => {
@@ -324,7 +267,53 @@ export class BarkModel {
       coarse: codes[rows.indexOf(b)] ?? none,
       fine: fine[rows.indexOf(b)] ?? none,
     }));
-    return { audio, tokens, timings, seeds, warnings, voice: (row) => this.#voice(tokens, row) };
+    return {
+      audio,
+      tokens,
+      timings,
+      seeds,
+      warnings: this.#speechWarnings(semantic, ended),
+      voice: (row) => rowVoice(tokens, row, this.generation_config),
+    };
+  }
+
+  /** The fine stage, one row after the other; `onProgress` counts the passes of all rows. */
+  async #fine(
+    rows: readonly { codes: Int32Array; voice: VoicePreset | null; seed: number }[],
+    options: ResolvedOptions['fine'],
+    { signal, onProgress }: StageHooks,
+  ): Promise<Int32Array<ArrayBuffer>[]> {
+    const { n_coarse_codebooks } = this.generation_config.coarse_acoustics_config;
+    const passes = rows.map(({ codes, voice }) =>
+      this.fine_acoustics.passes(codes.length / n_coarse_codebooks, voice?.shapes.fine_prompt[1] ?? 0),
+    );
+    const total = passes.reduce((sum, count) => sum + count, 0);
+    const results: Int32Array<ArrayBuffer>[] = [];
+    let before = 0; // passes of earlier rows
+    for (const [i, { codes, voice, seed }] of rows.entries()) {
+      const done = before;
+      results.push(
+        await this.fine_acoustics.generate(codes, voice?.fine_prompt ?? null, {
+          ...options,
+          seed: stageSeed(seed, 'fine'),
+          signal,
+          onProgress: (pass) => onProgress?.(done + pass, total),
+        }),
+      );
+      before += passes[i]!;
+    }
+    return results;
+  }
+
+  /** What to tell about rows that said nothing or were cut. */
+  #speechWarnings(semantic: readonly Int32Array[], ended: readonly boolean[]): string[] {
+    return semantic.flatMap((tokens, b) => {
+      const row = semantic.length === 1 ? 'The text' : `Text ${b + 1} of ${semantic.length}`;
+      if (this.coarse_acoustics.outputLength(tokens.length) === 0)
+        return `${row}: the model ended before it said anything; the audio is ${SILENCE} s of silence. Try another seed or voice, or write more.`;
+      if (ended[b]) return [];
+      return `${row}: the model did not end by itself and was cut at ${tokens.length} semantic tokens. Split the text, or raise semantic.maxNewTokens up to ${this.semantic.maxNewTokens}.`;
+    });
   }
 
   /** Runs one stage and takes its time; with offloading, frees its weights afterwards. */
@@ -378,78 +367,4 @@ export class BarkModel {
     }
     signal?.throwIfAborted();
   }
-
-  #histories({ historyPrompt, shape, inputIds, attentionMask }: BarkInputs): (VoicePreset | null)[] {
-    const [batch, width] = shape;
-    if (batch < 1 || inputIds.length !== batch * width || attentionMask?.length !== batch * width) {
-      throw new InputError(
-        `inputs: got ${inputIds.length} ids and ${attentionMask?.length ?? 'no'} mask values for shape (${shape}), expected ${batch * width} of each. Use BarkProcessor.encode().`,
-      );
-    }
-    const rows = Array.isArray(historyPrompt)
-      ? historyPrompt
-      : Array.from({ length: batch }, () => historyPrompt ?? null);
-    if (rows.length !== batch)
-      throw new InputError(`inputs: got ${rows.length} voices for ${batch} rows, expected one, or one for each row.`);
-    const presets = rows.map((voice) => (voice ? VoicePreset.from(voice) : null));
-    // The processor has already checked the lengths of its own voices.
-    for (const voice of new Set(presets)) voice?.validate(this.generation_config, { lengths: false });
-    return presets;
-  }
-
-  #voice(tokens: readonly RowTokens[], row: number): VoicePreset {
-    const own = tokens[row];
-    if (!own) throw new InputError(`voice: got row ${row}, expected one from 0 to ${tokens.length - 1}.`);
-    const { n_coarse_codebooks } = this.generation_config.coarse_acoustics_config;
-    const { n_fine_codebooks } = this.generation_config.fine_acoustics_config;
-    const frames = own.fine.length / n_fine_codebooks;
-    if (frames === 0)
-      throw new InputError(
-        `voice: row ${row} is silent, expected one that speaks. Generate it again with another seed.`,
-      );
-    return VoicePreset.from({
-      semantic_prompt: own.semantic,
-      coarse_prompt: { data: own.coarse, shape: [n_coarse_codebooks, frames] },
-      fine_prompt: { data: own.fine, shape: [n_fine_codebooks, frames] },
-    });
-  }
-}
-
-function slice(
-  { inputIds, attentionMask, shape: [, width] }: BarkInputs,
-  from: number,
-  to: number,
-): Pick<BarkInputs, 'inputIds' | 'attentionMask' | 'shape'> {
-  return {
-    inputIds: inputIds.slice(from * width, to * width),
-    attentionMask: attentionMask.slice(from * width, to * width),
-    shape: [to - from, width],
-  };
-}
-
-/** One output for a batch that had to be generated in groups of MAX_BATCH rows. */
-function join(outputs: readonly GenerateOutput[]): GenerateOutput {
-  const all = <T>(of: (output: GenerateOutput) => readonly T[]): T[] => outputs.flatMap((output) => [...of(output)]);
-  const sum = (stage: keyof GenerateOutput['timings']): number =>
-    outputs.reduce((total, output) => total + output.timings[stage], 0);
-  return {
-    audio: all((o) => o.audio),
-    tokens: all((o) => o.tokens),
-    seeds: all((o) => o.seeds),
-    warnings: all((o) => o.warnings),
-    timings: {
-      semantic: sum('semantic'),
-      coarse: sum('coarse'),
-      fine: sum('fine'),
-      codec: sum('codec'),
-      total: sum('total'),
-      firstToken: outputs[0]!.timings.firstToken,
-    },
-    voice: (row) => {
-      const output = outputs[Math.floor(row / MAX_BATCH)];
-      if (!output?.tokens[row % MAX_BATCH])
-        throw new InputError(`voice: got row ${row}, expected one from 0 to ${all((o) => o.audio).length - 1}.`);
-      return output.voice(row % MAX_BATCH);
-    },
-  };
 }

@@ -1,6 +1,6 @@
-// Tests the subgroup-matrix (tensor core) kernels once per device, before a model relies on them. The
-// WGSL extension is experimental, drivers differ, and a wrong product raises no error. On failure the
-// kernels are disabled for that device, and the reason is returned as a warning.
+// Tests the subgroup-matrix (tensor core) kernels once per device, before a model relies on them.
+// The WGSL extension is experimental, drivers differ, and a wrong product raises no error. On
+// failure the kernels are disabled for that device, and the reason is returned as a warning.
 
 import type { Device } from '../runtime/compute/device.ts';
 import { UnsupportedError } from '../runtime/base/errors.ts';
@@ -14,17 +14,17 @@ import { linear } from './linear/linear.ts';
 import { linear as referenceLinear } from './linear/reference.ts';
 import { createUniform, writeCall } from './state.ts';
 
-// Sizes at which rows, columns and queries end in the middle of every tile, and K in the middle of a
-// step of the inner loop.
+// Sizes at which rows, columns and queries end in the middle of every tile, and K in the middle of
+// a step of the inner loop.
 const [M, N, K] = [150, 280, 264];
 const [HEADS, HEAD_DIM] = [2, 64];
 const NEVER = 1 << 30; // as `largeTileFrom`: more workgroups than there are, so the small tile
 
 /**
  * Compares the subgroup-matrix kernels that `choices()` selects on this device with f64 references.
- * If one does not compile or gives a wrong value, `device.tuning` selects other kernels from then on,
- * and the reason is returned for a warning, on this call and on every later one. The check runs once
- * per device; where `choices()` selects none of these kernels, it does nothing.
+ * If one does not compile or gives a wrong value, `device.tuning` selects other kernels from then
+ * on, and the reason is returned for a warning, on this call and on every later one. The check runs
+ * once per device; where `choices()` selects none of these kernels, it does nothing.
  */
 export function checkSubgroupMatrix(device: Device): Promise<string | undefined> {
   const known = checks.get(device);
@@ -62,8 +62,8 @@ const wholes = (count: number, seed: number): Float32Array =>
   Float32Array.from({ length: count }, (_, i) => (Math.imul(i + seed, 0x9e3779b1) ^ Math.imul(i, i)) >>> 28);
 
 /**
- * A product with the large tile and with the small one. Whole numbers this small have no rounding in
- * f32 sums, and would have in f16 sums, so any difference is an error.
+ * A product with the large tile and with the small one. Whole numbers this small have no rounding
+ * in f32 sums, and would have in f16 sums, so any difference is an error.
  */
 function checkProducts(device: Device): Promise<string | undefined>[] {
   const [xs, ws] = [wholes(M * K, 1), wholes(N * K, 2)];
@@ -75,7 +75,9 @@ function checkProducts(device: Device): Promise<string | undefined>[] {
   );
 }
 
-/** The scores have no rounding. Probabilities are rounded to f16, which the bound 2^-9 allows for. */
+/**
+ * The scores have no rounding. Probabilities are rounded to f16, which the bound 2^-9 allows for.
+ */
 function checkAttention(device: Device, causal: boolean): Promise<string | undefined> {
   const hidden = HEADS * HEAD_DIM;
   const [q, keys, values] = [1, 2, 3].map((seed) => wholes(M * hidden, seed).map((v) => v / 8 - 1)) as [

@@ -3,7 +3,8 @@
 // the peer's output of the stage before, so that one different token does not spoil the later
 // stages.
 
-import { BarkModel, type GenerateOutput } from '../../bark/model.ts';
+import { BarkModel } from '../../bark/model.ts';
+import type { GenerateOutput } from '../../bark/output.ts';
 import { answerCalls, type DType } from './work.ts';
 
 export interface GenerateInput {

@@ -4,7 +4,8 @@
 // except in a quick run, which generates one sentence only, the same seed gives the same audio
 // again.
 
-import { BarkModel, type GenerateOutput } from '../../bark/model.ts';
+import { BarkModel } from '../../bark/model.ts';
+import type { GenerateOutput } from '../../bark/output.ts';
 import type { BarkInputs } from '../../bark/processor/processor.ts';
 import { Device, type Counters } from '../../runtime/compute/device.ts';
 import { checkAudio } from '../cases/codec_reference.ts';

@@ -1,7 +1,7 @@
 // y = conv(act(x)) + bias over channel-last (B, T, C) f32 activations. HF: EncodecConv1d with
 // reflected padding, causal or on both sides. torch: nn.Conv1d (groups 1). An ELU before the
-// convolution is its prologue; the sum with the other branch of a residual block and an ELU after it
-// are epilogues. conv_transpose1d.ts shares the checks, the parameters and the dispatch.
+// convolution is its prologue; the sum with the other branch of a residual block and an ELU after
+// it are epilogues. conv_transpose1d.ts shares the checks, the parameters and the dispatch.
 
 import { ShapeError } from '../../runtime/base/errors.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
@@ -48,8 +48,8 @@ export interface Conv1dOptions extends ConvOptions {
   /** Adds the result to y instead of overwriting it. */
   residual?: boolean;
   /**
-   * Drops the first `skip` frames of the result and writes the next `count` frames to y, beginning at
-   * frame `start` of y.
+   * Drops the first `skip` frames of the result and writes the next `count` frames to y, beginning
+   * at frame `start` of y.
    */
   into?: Slice & { readonly skip: number };
 }
@@ -100,9 +100,9 @@ export interface Padding {
 }
 
 /**
- * The padding that HF's EncodecConv1d gives `length` frames, including the extra frames on the right
- * that complete the last stride. Throws ShapeError for no frames, or a kernel that spans less than
- * its stride.
+ * The padding that HF's EncodecConv1d gives `length` frames, including the extra frames on the
+ * right that complete the last stride. Throws ShapeError for no frames, or a kernel that spans less
+ * than its stride.
  */
 export function conv1dPadding(
   length: number,
@@ -163,8 +163,8 @@ export function conv1d(r: Recorder, y: Tensor, x: Tensor, conv: Conv1d, options:
 }
 
 /**
- * Checks the tensors of either convolution and returns the slice of x that it reads. The convolution
- * is a product with `k` terms for each output and `n` columns. Throws ShapeError.
+ * Checks the tensors of either convolution and returns the slice of x that it reads. The
+ * convolution is a product with `k` terms for each output and `n` columns. Throws ShapeError.
  */
 export function checkConv(
   op: string,
@@ -208,7 +208,9 @@ interface ConvCall {
   mirror: number;
   stride: number;
   dilation: number;
-  /** Frames of y, the first frame that is written, and the frames of the result dropped before it. */
+  /**
+   * Frames of y, the first frame that is written, and the frames of the result dropped before it.
+   */
   yRows: number;
   yStart: number;
   skip: number;

@@ -1,7 +1,8 @@
-// y = convTranspose(act(x)) + bias over channel-last (B, T, C) f32 activations, trimmed to T · stride
-// frames as in HF's EncodecConvTranspose1d. torch: nn.ConvTranspose1d (groups 1, no output padding).
-// Each `stride` consecutive output frames depend on the same few input frames (taps), so the whole is
-// a convolution over these taps with stride · outChannels outputs.
+// y = convTranspose(act(x)) + bias over channel-last (B, T, C) f32 activations, trimmed to T ·
+// stride frames as in HF's EncodecConvTranspose1d. torch: nn.ConvTranspose1d (groups 1, no output
+// padding).
+// Each `stride` consecutive output frames depend on the same few input frames (taps), so the whole
+// is a convolution over these taps with stride · outChannels outputs.
 
 import { ShapeError } from '../../runtime/base/errors.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
@@ -31,8 +32,8 @@ export function convTranspose1dTrim(kernelSize: number, stride: number, causal =
 }
 
 /**
- * Output frames q · stride … (q + 1) · stride − 1 depend on input frames q + first … q + first + taps
- * − 1.
+ * Output frames q · stride … (q + 1) · stride − 1 depend on input frames q + first … q + first +
+ * taps − 1.
  */
 function reach({ kernelSize, stride, trimLeft }: Pick<ConvTranspose1d, 'kernelSize' | 'stride' | 'trimLeft'>): {
   first: number;

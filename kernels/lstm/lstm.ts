@@ -1,8 +1,8 @@
 // A unidirectional LSTM over (B, T, H) f32 activations, starting from zero state, with an optional
 // skip connection around all layers and an ELU after it. torch: nn.LSTM with equal input and hidden
-// sizes; HF: EncodecLSTM. The input product of the first layer does not depend on time, so it is one
-// product over all steps (a conv1d with kernel size 1). Then the layers advance as a wavefront, one
-// dispatch for each step (lstm/step.wgsl), so that no workgroup waits for another.
+// sizes; HF: EncodecLSTM. The input product of the first layer does not depend on time, so it is
+// one product over all steps (a conv1d with kernel size 1). Then the layers advance as a wavefront,
+// one dispatch for each step (lstm/step.wgsl), so that no workgroup waits for another.
 
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectDType, expectShape, reshape, type Tensor } from '../../runtime/compute/tensor.ts';
@@ -93,8 +93,9 @@ export function lstm(
   const projection = { inChannels: size, outChannels: GATES * size, kernelSize: 1, stride: 1, dilation: 1 };
   conv1d(r, gates, x, { weight: w.input, bias: w.bias, ...projection });
 
-  // Hidden state and step number alternate between two buffers, so two bind groups take turns. Dispatch
-  // t computes step t − l of layer l, so the last layer ends layers − 1 dispatches after the first.
+  // Hidden state and step number alternate between two buffers, so two bind groups take turns.
+  // Dispatch t computes step t − l of layer l, so the last layer ends layers − 1 dispatches after
+  // the first.
   const even = r.temp([batch * layers * pitch + 4], 'lstm h');
   const odd = r.temp(even.shape, 'lstm h');
   const c = r.temp([batch, layers, pitch], 'lstm c');

@@ -5,7 +5,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { GenerateOutput, RowTokens } from '../../bark/model.ts';
+import type { GenerateOutput, RowTokens } from '../../bark/output.ts';
 import type { GenerateOptions } from '../../bark/options.ts';
 import { testDevice } from '../device.ts';
 import { GREEDY, openFixture, type Opened } from './models.ts';
