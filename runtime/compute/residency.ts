@@ -1,6 +1,6 @@
-// Weights that come to the GPU when they are needed and go when they may: loaded once however many
-// ask at the same time, and freed only when nobody uses them any more, because WebGPU refuses work
-// over a buffer that is gone. It knows no tensors; `load` says what to bring.
+// Ref-counted weights: uploaded on first use, and freed once they are unloaded and idle. Callers
+// that ask at the same time share one upload. Weights in use are never freed, because WebGPU
+// rejects work over a destroyed buffer. Which tensors there are is up to the `load` callback.
 
 import type { Device } from './device.ts';
 import type { Owner } from './ledger.ts';

@@ -1,6 +1,6 @@
-// Tensors without memory. Which pipelines a program needs hangs on shapes alone, so they can be
-// compiled while weights are still on their way, or before any are asked for. Recording looks at
-// shapes; nothing that is made of these can run.
+// Shape-only tensors, to compile pipelines before the weights exist. Which pipelines a program
+// needs depends on shapes alone, so recording it over these tensors compiles all of them while the
+// weights are still being read. A program over them can never run.
 
 import type { Device } from './device.ts';
 

@@ -1,4 +1,5 @@
-// Trying again: which failures pass by themselves, how long to wait, and waits that a signal ends.
+// Retries of requests: which failures are temporary, and how long to wait before the next try.
+// Bytes received in between are progress, and progress resets the failure count.
 // Knows no Hub and no files.
 // Reference: RFC 9110, section 10.2.3 (Retry-After).
 

@@ -16,10 +16,9 @@ import { type BlobJob, type Partial, partials, takeUp, newHash, isWhole, restart
 const REPORT_EVERY = 100; // ms
 
 /**
- * Fetches the blob unless someone else does or did. False when it was there in the end without our
- * doing.
- * Throws `DownloadError`; what was fetched so far is kept for the next try. Rejects with the
- * signal's reason when that aborts.
+ * Fetches the blob, unless another process is doing so or has done so. Returns false if another
+ * process completed the file. Throws `DownloadError`; what was fetched so far is kept for the next
+ * try. Rejects with the signal's reason when that aborts.
  */
 export async function fetchBlob(job: BlobJob, { signal, onDownload }: OpenOptions): Promise<boolean> {
   const { cache, file } = job;
