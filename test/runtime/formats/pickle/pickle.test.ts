@@ -1,5 +1,5 @@
 // The restricted unpickler: what Python's own pickles hold, and that nothing in a pickle is called,
-// believed or let grow. test/fixtures/torch/make.py made the attacks.
+// believed or let grow. test/fixtures/torch/make_attacks.py made the attacks.
 // Needs: no GPU.
 
 import { suite } from 'uvu';
