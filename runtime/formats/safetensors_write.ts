@@ -8,6 +8,7 @@
 import { itemBytes, type StoredDType } from './checkpoint.ts';
 import { InputError, UnsupportedError, WeightsError } from '../base/errors.ts';
 import { host } from '../host/platform.ts';
+import { replaceFile } from '../host/write_file.ts';
 
 export interface TensorToWrite {
   readonly name: string;
@@ -76,7 +77,6 @@ export async function writeSafetensors(
     throw new UnsupportedError(`${path}: got a path, expected none: a browser cannot write files.`);
   const { header, order, size } = safetensorsLayout(tensors, metadata);
   const fs = await import('node:fs/promises');
-  const { basename, dirname, join } = await import('node:path');
   const failed = (cause: unknown): never => {
     const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
     throw new InputError(
@@ -84,37 +84,36 @@ export async function writeSafetensors(
       { cause },
     );
   };
-  const temporary = join(dirname(path), `.${basename(path).slice(0, 100)}.${crypto.randomUUID()}.tmp`);
-  const file = await fs.open(temporary, 'wx').catch(failed);
-  try {
-    let done = 0;
-    const put = async (bytes: Uint8Array) => {
+  await replaceFile(path, async (temporary) => {
+    const file = await fs.open(temporary, 'wx').catch(failed);
+    try {
+      let done = 0;
+      const put = async (bytes: Uint8Array) => {
+        signal?.throwIfAborted();
+        for (let from = 0; from < bytes.length;) {
+          const { bytesWritten } = await file.write(bytes, from, bytes.length - from).catch(failed);
+          from += bytesWritten;
+        }
+        done += bytes.length;
+        onBytes?.(done, size);
+      };
+      await put(header);
+      for (const tensor of order) {
+        const end = done + byteCount(tensor);
+        for await (const bytes of tensor.data()) {
+          if (done + bytes.length > end) throw wrongLength(path, tensor);
+          await put(bytes);
+        }
+        if (done !== end) throw wrongLength(path, tensor);
+      }
       signal?.throwIfAborted();
-      for (let from = 0; from < bytes.length;) {
-        const { bytesWritten } = await file.write(bytes, from, bytes.length - from).catch(failed);
-        from += bytesWritten;
-      }
-      done += bytes.length;
-      onBytes?.(done, size);
-    };
-    await put(header);
-    for (const tensor of order) {
-      const end = done + byteCount(tensor);
-      for await (const bytes of tensor.data()) {
-        if (done + bytes.length > end) throw wrongLength(path, tensor);
-        await put(bytes);
-      }
-      if (done !== end) throw wrongLength(path, tensor);
+      await file.sync().catch(failed);
+    } finally {
+      await file.close().catch(failed);
     }
-    signal?.throwIfAborted();
-    await file.sync().catch(failed);
-    await file.close().catch(failed);
-    await fs.rename(temporary, path).catch(failed);
-  } catch (error) {
-    await file.close().catch(() => {});
-    await fs.rm(temporary, { force: true }).catch(() => {});
-    throw error;
-  }
+  }).catch((error: unknown) => {
+    throw (error as NodeJS.ErrnoException).syscall === 'rename' ? failed(error) : error;
+  });
   return size;
 }
 

@@ -1,9 +1,26 @@
-// Writing a file whole or not at all, in Node and Deno. A browser has no files: there this says so,
-// and loads nothing.
-// Reading lies in open_source.ts.
+// Writing a file whole or not at all, in Node and Deno. A browser has no files: there `writeFile`
+// says so, and nothing of Node is loaded. Reading is in open_source.ts.
 
 import { InputError, UnsupportedError } from '../base/errors.ts';
 import { host } from './platform.ts';
+
+/**
+ * Has `make` write a file under a temporary name beside `path`, then renames it: readers see the
+ * old file or the new one, never a part. Where either fails the temporary file is removed and the
+ * error is thrown as it came. Node and Deno.
+ */
+export async function replaceFile(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
+  const fs = await import('node:fs/promises');
+  const { basename, dirname, join } = await import('node:path');
+  const temporary = join(dirname(path), `.${basename(path).slice(0, 100)}.${crypto.randomUUID()}.tmp`);
+  try {
+    await make(temporary);
+    await fs.rename(temporary, path);
+  } catch (cause) {
+    await fs.rm(temporary, { force: true }).catch(() => {});
+    throw cause;
+  }
+}
 
 /**
  * Writes bytes to a path under a temporary name next to it, then renames: readers see the old file
@@ -17,7 +34,7 @@ export async function writeFile(path: string | URL, bytes: Uint8Array): Promise<
       `${path}: got a path, expected none: a browser cannot write files. Use toBlob() and offer it as a download.`,
     );
   const fs = await import('node:fs/promises');
-  const { basename, dirname, join } = await import('node:path');
+  const { dirname } = await import('node:path');
   const asked = typeof path === 'string' ? path : (await import('node:url')).fileURLToPath(path);
   if (asked === '') throw new InputError('save: got an empty path, expected a file name.');
 
@@ -28,14 +45,7 @@ export async function writeFile(path: string | URL, bytes: Uint8Array): Promise<
     // Devices and pipes have nothing to rename over.
     if (found && !found.isFile()) return await fs.writeFile(asked, bytes);
     const target = found ? await fs.realpath(asked) : asked;
-    const temporary = join(dirname(target), `.${basename(target).slice(0, 100)}.${crypto.randomUUID()}.tmp`);
-    try {
-      await fs.writeFile(temporary, bytes, { flag: 'wx' });
-      await fs.rename(temporary, target);
-    } catch (cause) {
-      await fs.rm(temporary, { force: true }).catch(() => {});
-      throw cause;
-    }
+    await replaceFile(target, (temporary) => fs.writeFile(temporary, bytes, { flag: 'wx' }));
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
     if (code === 'ENOENT' || code === 'ENOTDIR') {

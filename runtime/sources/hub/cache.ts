@@ -3,6 +3,7 @@
 // refs/<revision>, .no_exist/<commit>/<path>}.
 // Fetches nothing and deletes nothing of value. Reference: huggingface_hub/file_download.py.
 
+import { replaceFile } from '../../host/write_file.ts';
 import { DownloadError } from '../../base/errors.ts';
 import { cacheFolder, commitPattern, isTrue } from './settings.ts';
 
@@ -39,24 +40,12 @@ export async function openHubCache(id: string, cacheDir?: string): Promise<HubCa
   const name = `models--${id.replace('/', '--')}`;
   const folder = join(root, name);
   const blobs = join(folder, 'blobs');
-  const temporary = (path: string) => `${path}.${crypto.randomUUID().slice(0, 8)}.tmp`;
 
   const stat = (path: string) =>
     fs.stat(path).catch((cause: NodeJS.ErrnoException) => {
       if (cause.code === 'ENOENT' || cause.code === 'ENOTDIR') return undefined;
       throw cacheError(path, cause);
     });
-
-  async function replace(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
-    const next = temporary(path);
-    try {
-      await make(next);
-      await fs.rename(next, path);
-    } catch (cause) {
-      await fs.rm(next, { force: true }).catch(() => {});
-      throw cause;
-    }
-  }
 
   async function commitOf(revision: string): Promise<string | undefined> {
     const text = await fs.readFile(join(folder, 'refs', ...revision.split('/')), 'utf8').catch(() => '');
@@ -72,7 +61,7 @@ export async function openHubCache(id: string, cacheDir?: string): Promise<HubCa
       if (revision === commit || (await commitOf(revision)) === commit) return;
       const path = join(folder, 'refs', ...revision.split('/'));
       await fs.mkdir(dirname(path), { recursive: true }).catch(() => {});
-      await replace(path, (next) => fs.writeFile(next, commit)).catch(() => {});
+      await replaceFile(path, (next) => fs.writeFile(next, commit)).catch(() => {});
     },
     hasSnapshot: async (commit) => (await stat(join(folder, 'snapshots', commit)))?.isDirectory() === true,
     async find(commit, parts) {
@@ -98,11 +87,11 @@ export async function openHubCache(id: string, cacheDir?: string): Promise<HubCa
         await fs.writeFile(join(root, 'CACHEDIR.TAG'), CACHE_TAG, { flag: 'wx' }).catch(() => {});
         try {
           if (isTrue('HF_HUB_DISABLE_SYMLINKS')) throw new Error('links are not wanted');
-          await replace(path, (next) => fs.symlink(relative(dirname(path), blob), next, 'file'));
+          await replaceFile(path, (next) => fs.symlink(relative(dirname(path), blob), next, 'file'));
         } catch {
           // Windows without developer mode, and some network folders, know no symbolic links.
           if (fresh) await fs.rename(blob, path);
-          else await replace(path, (next) => fs.copyFile(blob, next));
+          else await replaceFile(path, (next) => fs.copyFile(blob, next));
         }
       } catch (cause) {
         // Two processes may get here at once, and one of them move the blob; the file is what
