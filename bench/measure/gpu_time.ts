@@ -104,18 +104,27 @@ export async function measure(device: Device, run: (times: number) => void, opti
     await device.settle();
     times = Math.max(1, Math.min(10_000, Math.ceil(20 / Math.max(0.001, performance.now() - begin))));
   }
-  const samples: { ms: number; cpuMs: number }[] = [];
-  const stamped: number[] = [];
+  const samples: Timing[] = [];
   do {
     const { value, gpuMs } = await gpuTimed(device, () => clocked(device, () => run(times)));
-    samples.push({ ms: value.ms / times, cpuMs: value.cpuMs / times });
-    if (gpuMs !== null) stamped.push(gpuMs / times);
+    samples.push({
+      ms: value.ms / times,
+      cpuMs: value.cpuMs / times,
+      gpuMs: gpuMs === null ? null : gpuMs / times,
+      runs: 1,
+    });
   } while (samples.length < repeats && performance.now() - begin < budgetMs);
+  return medianTiming(samples);
+}
+
+/** The medians of several measurements; of `gpuMs` over those that have it. */
+export function medianTiming(times: readonly Timing[]): Timing {
+  const gpu = times.flatMap(({ gpuMs }) => (gpuMs === null ? [] : [gpuMs]));
   return {
-    ms: median(samples.map((s) => s.ms)),
-    cpuMs: median(samples.map((s) => s.cpuMs)),
-    gpuMs: stamped.length > 0 ? median(stamped) : null,
-    runs: samples.length,
+    ms: median(times.map((t) => t.ms)),
+    cpuMs: median(times.map((t) => t.cpuMs)),
+    gpuMs: gpu.length > 0 ? median(gpu) : null,
+    runs: times.length,
   };
 }
 

@@ -7,7 +7,7 @@
 import { rounded, type Result } from '../measure/harness.ts';
 import { isModelName } from '../model/inventory.ts';
 import { cachedCheckpoint } from '../model/make_checkpoint.ts';
-import { worker, type Checked, type DType, type Timed, type Worker } from './work.ts';
+import { sides, worker, type Checked, type DType, type Timed, type Worker } from './work.ts';
 
 export interface Sentences {
   readonly model: string;
@@ -102,12 +102,7 @@ export async function compareSentences(
           dtype,
           variant: name,
           operation: 'generate',
-          oursMs: rounded(timed.ours.ms, 2),
-          peerMs: rounded(timed.peer.ms, 2),
-          ratio: rounded(timed.peer.ms / timed.ours.ms, 2),
-          oursCpuMs: rounded(timed.ours.cpuMs, 2),
-          peerCpuMs: rounded(timed.peer.cpuMs, 2),
-          cpuRatio: rounded(timed.peer.cpuMs / timed.ours.cpuMs, 2),
+          ...sides(timed),
           runs: timed.runs,
           peerDtype,
           peerDevice,

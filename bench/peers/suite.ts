@@ -10,6 +10,7 @@ import { compareSentences, type TorchVariant } from './generate.ts';
 import { installPython } from './install.ts';
 import { closing, targetOf } from './targets.ts';
 import {
+  sides,
   TASKS,
   TOLERANCE,
   worker,
@@ -198,12 +199,7 @@ async function compareOperations(
             dtype,
             variant: best.candidate.name,
             operation,
-            oursMs: rounded(timed.ours.ms, 2),
-            peerMs: rounded(timed.peer.ms, 2),
-            ratio: rounded(timed.peer.ms / timed.ours.ms, 2),
-            oursCpuMs: rounded(timed.ours.cpuMs, 2),
-            peerCpuMs: rounded(timed.peer.cpuMs, 2),
-            cpuRatio: rounded(timed.peer.cpuMs / timed.ours.cpuMs, 2),
+            ...sides(timed),
             runs: repeats,
             peerDtype: best.candidate.dtype,
             peerDevice: best.checked.device,

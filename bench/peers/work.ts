@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
 import { openModelSource } from '../../runtime/sources/open_source.ts';
 import { readFloat32, walkWeights } from '../../runtime/formats/weights.ts';
+import { rounded } from '../measure/harness.ts';
 
 /**
  * `decode`: one token after PAST others. `prefill…`: a prompt of that many tokens and its last
@@ -93,6 +94,16 @@ export interface Timed {
   readonly ms: number;
   readonly cpuMs: number;
 }
+
+/** The columns of a row that compares both sides; a ratio above 1 is in our favour. */
+export const sides = ({ ours, peer }: { readonly ours: Timed; readonly peer: Timed }) => ({
+  oursMs: rounded(ours.ms, 2),
+  peerMs: rounded(peer.ms, 2),
+  ratio: rounded(peer.ms / ours.ms, 2),
+  oursCpuMs: rounded(ours.cpuMs, 2),
+  peerCpuMs: rounded(peer.cpuMs, 2),
+  cpuRatio: rounded(peer.cpuMs / ours.cpuMs, 2),
+});
 
 export interface Worker {
   /** Runs an operation and compares its result with the reference, or with what is `given`. */

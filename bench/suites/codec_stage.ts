@@ -3,8 +3,8 @@
 import { EncodecModel } from '../../encodec/model.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import { checkAudio, flopsPerFrame } from '../cases/codec_reference.ts';
-import { basisMs, cpuMs, gpuTimed, type Timing, numbers } from '../measure/gpu_time.ts';
-import { median, rounded, type BenchOptions } from '../measure/harness.ts';
+import { basisMs, cpuMs, gpuTimed, medianTiming, numbers, type Timing } from '../measure/gpu_time.ts';
+import { rounded, type BenchOptions } from '../measure/harness.ts';
 import type { BenchModel } from '../model/synthetic.ts';
 
 const SECONDS = [1, 5, 13];
@@ -42,13 +42,7 @@ export async function codec(
         times.push({ ...times.pop()!, gpuMs });
         if (time === 0) worst = await checkAudio(weights, config, value, codes.data, Q);
       }
-      const gpu = times.flatMap(({ gpuMs }) => (gpuMs === null ? [] : [gpuMs]));
-      const time: Timing = {
-        ms: median(times.map((t) => t.ms)),
-        cpuMs: median(times.map((t) => t.cpuMs)),
-        gpuMs: gpu.length > 0 ? median(gpu) : null,
-        runs: times.length,
-      };
+      const time = medianTiming(times);
       const flops = 75 * seconds * flopsPerFrame(config);
       emit({
         stage: `codec ${seconds} s`,

@@ -9,8 +9,17 @@ import type { CausalGpt, KvCache } from '../../bark/gpt/gpt.ts';
 import { writeRow } from '../../kernels/state.ts';
 import { Device } from '../../runtime/compute/device.ts';
 import { float16ToFloat32 } from '../../runtime/base/half.ts';
-import { basisMs, cpuMs, gpuTimed, measure, variantOf, type Timing, numbers } from '../measure/gpu_time.ts';
-import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
+import {
+  basisMs,
+  cpuMs,
+  gpuTimed,
+  measure,
+  medianTiming,
+  numbers,
+  variantOf,
+  type Timing,
+} from '../measure/gpu_time.ts';
+import { rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
 import { openBenchModel, type BenchModel } from '../model/synthetic.ts';
 import { promptIds, sessionOf, stagesOf, type Stage } from './decode_check.ts';
 import { codec } from './codec_stage.ts';
@@ -155,13 +164,7 @@ async function finePass(
       if (time === 0) await checkFine(fine, codes!, C, M, codebook_size);
     }
     const counted = times.length > 1 ? times.slice(1) : times;
-    const gpu = counted.flatMap(({ gpuMs }) => (gpuMs === null ? [] : [gpuMs]));
-    const time: Timing = {
-      ms: median(counted.map((t) => t.ms)),
-      cpuMs: median(counted.map((t) => t.cpuMs)),
-      gpuMs: gpu.length > 0 ? median(gpu) : null,
-      runs: counted.length,
-    };
+    const time = medianTiming(counted);
     const { hidden_size: H, num_layers } = model.config.fine_acoustics_config;
     const flops = num_layers * (24 * M * H * H + 4 * M * M * H) + 2 * M * codebook_size * H;
     return {

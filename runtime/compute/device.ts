@@ -10,7 +10,7 @@ import { bindGroupLayout, compile, type Overrides, type Shader } from './shader.
 import { byteSize, type DType, type Tensor } from './tensor.ts';
 import { dumpOf, type TensorDump } from './inside/dump.ts';
 import { Trace } from './inside/trace.ts';
-import { keepTraceFile, tracePath } from './inside/trace_file.ts';
+import { traceFile, type TraceFile } from './inside/trace_file.ts';
 import { rememberedTuning, type Tuning } from './tuning_file.ts';
 import { type DeviceOptions, WANTED_LIMITS, requestAdapter, adapterName, isSoftware } from './adapter.ts';
 
@@ -63,7 +63,7 @@ export class Device {
   #fault: Error | undefined; // for ever: what the device was told is wrong, or it is lost
   #outOfMemory: Error | undefined; // told once: with less to hold the device goes on
   #disposed = false;
-  #writeTrace: (() => void) | undefined;
+  #traceFile: TraceFile | undefined;
 
   private constructor(gpu: GPUDevice, info: GPUAdapterInfo, subgroupId: boolean, tuning: Tuning, traced: boolean) {
     this.gpu = gpu;
@@ -96,6 +96,7 @@ export class Device {
   }
 
   static async request(options: DeviceOptions = {}): Promise<Device> {
+    const file = await traceFile();
     const adapter = await requestAdapter(options);
     const portable = options.portable ?? false;
     const gpu = await adapter.requestDevice({
@@ -104,10 +105,10 @@ export class Device {
     });
     const tuning = options.tuning ?? (portable ? {} : await rememberedTuning(adapter.info));
     const { wgslLanguageFeatures } = await webgpu();
-    const path = tracePath();
     const subgroupId = wgslLanguageFeatures?.has('subgroup_id') ?? false;
-    const device = new Device(gpu, adapter.info, subgroupId, tuning, options.trace ?? path !== undefined);
-    if (device.trace && path) device.#writeTrace = await keepTraceFile(device.trace, path);
+    const device = new Device(gpu, adapter.info, subgroupId, tuning, options.trace ?? file !== undefined);
+    device.#traceFile = file;
+    if (device.trace) file?.traces.push(device.trace);
     return device;
   }
 
@@ -266,7 +267,7 @@ export class Device {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#writeTrace?.();
+    this.#traceFile?.write();
     for (const buffer of [...this.#owners.keys()]) this.destroyBuffer(buffer);
     this.#staging = [];
     this.gpu.destroy();

@@ -26,8 +26,7 @@ export class Recorder {
     shader: Shader;
     given: Dispatch;
     pipeline: Promise<GPUComputePipeline>;
-    bind: (Tensor | number)[];
-    grid: readonly [number, number?, number?];
+    entries: (Tensor | number)[];
   }[] = [];
   #order: number[] = []; // what is encoded: indices of #recorded, one several times where it is repeated
   readonly #params: number[] = []; // 32-bit words; each params block starts at a multiple of 64 words (256 bytes)
@@ -73,8 +72,7 @@ export class Recorder {
         shader,
         given: { overrides, bind, grid },
         pipeline: this.device.pipeline(shader, overrides),
-        bind: entries,
-        grid,
+        entries,
       }) - 1,
     );
   }
@@ -132,9 +130,10 @@ export class Recorder {
       params = device.createBuffer(words.byteLength, USAGE.UNIFORM | USAGE.COPY_DST, 'params', `${label} params`);
       device.gpu.queue.writeBuffer(params, 0, words);
     }
-    const steps = this.#recorded.map(({ shader, given, bind, grid: [x, y = 1, z = 1] }, i): Step => {
+    const steps = this.#recorded.map(({ shader, given, entries: bound }, i): Step => {
       device.counters.bindGroups++;
-      const entries = bind.map((b, binding) => ({
+      const [x, y = 1, z = 1] = given.grid;
+      const entries = bound.map((b, binding) => ({
         binding,
         resource: typeof b === 'number' ? { buffer: params!, offset: 4 * b, size: 256 } : range(b),
       }));
@@ -194,8 +193,10 @@ export class Program {
   encode(encoder: GPUCommandEncoder, times = 1): void {
     const { counters, trace } = this.device;
     counters.dispatches += times * this.#steps.length;
-    if (trace) {
-      for (let i = 0; i < times; i++) counters.passes += trace.encode(encoder, this.#steps, this.label);
+    trace?.begin(encoder, this.label);
+    if (trace?.stamped) {
+      for (let i = 0; i < times; i++) trace.encode(encoder, this.#steps, this.label);
+      counters.passes += times * this.#steps.length;
       return;
     }
     const pass = encoder.beginComputePass({ label: this.label });
@@ -221,8 +222,7 @@ export class Program {
 
   /**
    * Runs it once and says how long each dispatch took on the GPU, in order. Throws
-   * `UnsupportedError`
-   * on a device without timestamps.
+   * `UnsupportedError` on a device without timestamps.
    */
   async profile(): Promise<DispatchProfile[]> {
     this.device.check();

@@ -108,8 +108,10 @@ export async function writeSafetensors(
       }
       signal?.throwIfAborted();
       await file.sync().catch(failed);
-    } finally {
       await file.close().catch(failed);
+    } catch (error) {
+      await file.close().catch(() => {}); // what went wrong first is thrown
+      throw error;
     }
   }).catch((error: unknown) => {
     throw (error as NodeJS.ErrnoException).syscall === 'rename' ? failed(error) : error;

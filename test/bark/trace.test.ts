@@ -2,6 +2,7 @@
 // that Perfetto opens.
 // Needs: a GPU.
 
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -76,6 +77,25 @@ test('the command writes the file that BARK_TRACE names, also where it is interr
     watch: (text, kill) => text.includes('semantic') && kill('SIGINT'),
   });
   assert.ok(of((JSON.parse(readFileSync(half, 'utf8')) as { traceEvents: Event[] }).traceEvents, 'submit').length > 0);
+});
+
+test('devices of one process share the file', () => {
+  const file = join(folder, 'two.json');
+  const module = (path: string): string => JSON.stringify(new URL(`../../${path}`, import.meta.url).href);
+  const script = `import { Device } from ${module('runtime/index.ts')};
+    for (const label of ['first', 'second']) {
+      const device = await Device.request();
+      await device.read(device.createTensor([4], 'f32', 'test', label));
+      device.dispose();
+    }`;
+  const args = ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', script];
+  const child = spawnSync(process.execPath, args, { env: { ...process.env, BARK_TRACE: file }, encoding: 'utf8' });
+  assert.is(child.status, 0, child.stderr);
+  const { traceEvents } = JSON.parse(readFileSync(file, 'utf8')) as { traceEvents: Event[] };
+  assert.equal(
+    of(traceEvents, 'submit').map(({ name }) => name),
+    ['read first', 'read second'],
+  );
 });
 
 test('a file that cannot be written is told before any work', async () => {

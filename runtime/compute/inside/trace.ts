@@ -3,9 +3,9 @@
 //
 // BARK_TRACE=file.json turns it on for a process; `Device.request({ trace: true })` for one device,
 // as in a page, where stages and submits also appear in the browser's own profiler
-// (performance.measure)
-// and `device.trace.toJSON()` gives the events. It is off otherwise, and costs nothing then. While
-// it is on, every dispatch has a pass of its own (stamps.ts), so that a sentence takes longer.
+// (performance.measure) and `device.trace.toJSON()` gives the events. It is off otherwise, and costs
+// nothing then. While it is on, every dispatch on a device with timestamps has a pass of its own
+// (stamps.ts), so that a sentence takes longer.
 // Format: "Trace Event Format", the document of the Chromium project's Catapult.
 
 import { Stamps, type StampedStep } from './stamps.ts';
@@ -43,8 +43,9 @@ interface Open {
 const microseconds = (): number => 1000 * performance.now();
 
 export class Trace {
+  /** Whether dispatches are to be encoded by `encode`, one by one. */
+  readonly stamped: boolean;
   readonly #gpu: GPUDevice;
-  readonly #stamped: boolean;
   readonly #host: TraceEvent[] = [];
   /** Dispatches of each submit, and when the host heard that they were done. */
   readonly #dispatches: { readonly steps: readonly StampedStep[]; readonly label: string; readonly done: number }[] =
@@ -55,18 +56,18 @@ export class Trace {
   /** `stamped`: whether the device has timestamps; without them there is no track of dispatches. */
   constructor(gpu: GPUDevice, stamped: boolean) {
     this.#gpu = gpu;
-    this.#stamped = stamped;
+    this.stamped = stamped;
   }
 
-  /** Encodes a program's dispatches, each with its times. Returns how many passes that took. */
-  encode(encoder: GPUCommandEncoder, steps: readonly Step[], label: string): number {
-    const open = this.#of(encoder);
-    open.label ??= label;
-    for (const step of steps) {
-      if (this.#stamped) open.stamps.dispatch(encoder, step, label);
-      else encodeAlone(encoder, step, label);
-    }
-    return steps.length;
+  /** A program is about to be encoded; the first one gives its encoder's submit its name. */
+  begin(encoder: GPUCommandEncoder, label: string): void {
+    this.#of(encoder).label ??= label;
+  }
+
+  /** Encodes a program's dispatches, each in a pass of its own with its times. */
+  encode(encoder: GPUCommandEncoder, steps: readonly Step[], label: string): void {
+    const { stamps } = this.#of(encoder);
+    for (const step of steps) stamps.dispatch(encoder, step, label);
   }
 
   /** Before `queue.submit`: the encoder is about to be finished. */
@@ -101,7 +102,7 @@ export class Trace {
   toJSON(): { traceEvents: readonly object[]; displayTimeUnit: 'ms' } {
     const names = [
       { name: 'process_name', ph: 'M', pid: HOST, args: { name: 'host' } },
-      { name: 'process_name', ph: 'M', pid: GPU, args: { name: this.#stamped ? 'GPU' : 'GPU: no timestamp-query' } },
+      { name: 'process_name', ph: 'M', pid: GPU, args: { name: this.stamped ? 'GPU' : 'GPU: no timestamp-query' } },
       ...TRACKS.map(([pid, tid, , name]) => ({ name: 'thread_name', ph: 'M', pid, tid, args: { name } })),
     ];
     return { traceEvents: [...names, ...this.#host, ...this.#gpuEvents()], displayTimeUnit: 'ms' };
@@ -114,7 +115,10 @@ export class Trace {
    */
   #gpuEvents(): TraceEvent[] {
     const us = (ns: bigint): number => Number(ns) / 1000;
-    const shift = Math.min(...this.#dispatches.map(({ steps, done }) => done - us(steps.at(-1)!.end)));
+    const shift = this.#dispatches.reduce(
+      (least, { steps, done }) => Math.min(least, done - us(steps.at(-1)!.end)),
+      Infinity,
+    );
     return this.#dispatches.flatMap(({ steps, label }) =>
       steps.map(({ step: { shader, overrides, x, y, z }, begin, end }): TraceEvent => {
         const args = { program: label, grid: [x, y, z], overrides };
@@ -136,12 +140,4 @@ export class Trace {
     this.#host.push({ name, cat, ph: 'X', ts, dur: end - ts, pid, tid });
     performance.measure(`bark ${cat}: ${name}`, { start: ts / 1000, end: end / 1000 });
   }
-}
-
-function encodeAlone(encoder: GPUCommandEncoder, step: Step, label: string): void {
-  const pass = encoder.beginComputePass({ label: `${label} ${step.shader.name}` });
-  pass.setPipeline(step.pipeline);
-  pass.setBindGroup(0, step.bindGroup);
-  pass.dispatchWorkgroups(step.x, step.y, step.z);
-  pass.end();
 }

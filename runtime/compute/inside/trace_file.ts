@@ -5,17 +5,30 @@ import { UnsupportedError } from '../../base/errors.ts';
 import { env, host } from '../../host/platform.ts';
 import type { Trace } from './trace.ts';
 
-/** The path that BARK_TRACE names; undefined where it is not set, and in a browser. */
-export const tracePath = (): string | undefined => (host === 'browser' ? undefined : env('BARK_TRACE') || undefined);
+/** The file of a process; all its devices share it. */
+export interface TraceFile {
+  readonly traces: Trace[];
+  write(): void;
+}
+
+let opened: Promise<TraceFile> | undefined;
 
 /**
- * Writes `trace` to `path` when the function that it returns is called, and when the process ends.
+ * The file that BARK_TRACE names; undefined where it is not set, and in a browser. Throws
+ * `UnsupportedError` for a path that cannot be written, before any work.
  */
-export async function keepTraceFile(trace: Trace, path: string): Promise<() => void> {
+export async function traceFile(): Promise<TraceFile | undefined> {
+  const path = host === 'browser' ? undefined : env('BARK_TRACE');
+  return path ? (opened ??= open(path)) : undefined;
+}
+
+async function open(path: string): Promise<TraceFile> {
   const { writeFileSync } = await import('node:fs');
+  const traces: Trace[] = [];
   const write = (): void => {
+    const traceEvents = traces.flatMap((trace) => trace.toJSON().traceEvents);
     try {
-      writeFileSync(path, JSON.stringify(trace));
+      writeFileSync(path, JSON.stringify({ traceEvents, displayTimeUnit: 'ms' }));
     } catch (cause) {
       const { code } = cause as { code?: string };
       throw new UnsupportedError(`BARK_TRACE: got ${code} for ${path}, expected a file that can be written.`, {
@@ -23,7 +36,7 @@ export async function keepTraceFile(trace: Trace, path: string): Promise<() => v
       });
     }
   };
-  write(); // a path that cannot be written is told before any work
+  write();
   process.on('exit', write);
-  return write;
+  return { traces, write };
 }

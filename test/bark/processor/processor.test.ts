@@ -3,6 +3,7 @@
 // Needs: no GPU.
 
 import { suite } from 'uvu';
+import { rejects } from './voices.ts';
 import * as assert from 'uvu/assert';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,14 +19,6 @@ import type { ModelSource } from '../../../runtime/files/model_source.ts';
 const test = suite('processor');
 const shared = new URL('../../../../shared/', import.meta.url);
 const demoFolder = new URL('../../../bark/demo_voice/', import.meta.url);
-
-async function rejects(promise: Promise<unknown>, type: typeof WeightsError | typeof InputError, message: RegExp) {
-  const error = await promise.then(
-    () => undefined,
-    (caught: Error) => caught,
-  );
-  assert.ok(error instanceof type && message.test(error.message), `expected ${type.name} ${message}, got ${error}`);
-}
 
 /**
  * A model's folder with the real vocabulary and nothing else: suno's constants are the defaults.
