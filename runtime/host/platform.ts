@@ -21,7 +21,24 @@ export function env(name: string): string | undefined {
 
 // Dawn refuses f16 on NVIDIA's Vulkan driver and hides subgroup matrices unless asked. The same
 // toggles do nothing elsewhere.
-const DAWN_FEATURES = 'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia';
+const DAWN_TOGGLES = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];
+
+/**
+ * The options that Dawn is made with. BARK_DAWN_TOGGLES adds toggles for measuring, for example
+ * `disable_robustness,skip_validation`; one with a `-` before it is turned off.
+ */
+function dawnOptions(): string[] {
+  const asked = (env('BARK_DAWN_TOGGLES') ?? '').split(',').filter((name) => name !== '');
+  const off = asked.filter((name) => name.startsWith('-')).map((name) => name.slice(1));
+  // Dawn rounds timestamps to 65.5 µs against timing attacks between pages; a trace wants them as
+  // they are.
+  if (env('BARK_TRACE')) off.push('timestamp_quantization');
+  const on = [...DAWN_TOGGLES, ...asked.filter((name) => !name.startsWith('-'))];
+  return [
+    `enable-dawn-features=${on.join(',')}`,
+    ...(off.length > 0 ? [`disable-dawn-features=${off.join(',')}`] : []),
+  ];
+}
 
 let provider: Promise<GPU> | undefined;
 
@@ -52,9 +69,7 @@ async function findWebgpu(): Promise<GPU> {
   try {
     const name = 'webgpu'; // a variable, so that bundlers for the browser leave it alone
     const { create } = (await import(name)) as typeof import('webgpu');
-    // Dawn rounds timestamps to 65.5 µs against timing attacks between pages; a trace wants them as
-    // they are.
-    return create([DAWN_FEATURES, ...(env('BARK_TRACE') ? ['disable-dawn-features=timestamp_quantization'] : [])]);
+    return create(dawnOptions());
   } catch (cause) {
     throw new UnsupportedError(
       `WebGPU: npm package 'webgpu' could not be loaded (${(cause as Error).message.split('\n')[0]}). ` +
