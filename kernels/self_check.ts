@@ -9,7 +9,7 @@ import { record, type Recorder } from '../runtime/compute/program.ts';
 import type { Tensor } from '../runtime/compute/tensor.ts';
 import { attention } from './attention/attention.ts';
 import { attend } from './attention/reference.ts';
-import { choices, variantWithoutSubgroupMatrix } from './common/choices.ts';
+import { choices, NEVER, variantWithoutSubgroupMatrix } from './common/choices.ts';
 import { linear } from './linear/linear.ts';
 import { linear as referenceLinear } from './linear/reference.ts';
 import { createUniform, writeCall } from './state.ts';
@@ -18,7 +18,6 @@ import { createUniform, writeCall } from './state.ts';
 // a step of the inner loop.
 const [M, N, K] = [150, 280, 264];
 const [HEADS, HEAD_DIM] = [2, 64];
-const NEVER = 1 << 30; // as `largeTileFrom`: more workgroups than there are, so the small tile
 
 /**
  * Compares the subgroup-matrix kernels that `choices()` selects on this device with f64 references.
@@ -62,15 +61,20 @@ const wholes = (count: number, seed: number): Float32Array =>
   Float32Array.from({ length: count }, (_, i) => (Math.imul(i + seed, 0x9e3779b1) ^ Math.imul(i, i)) >>> 28);
 
 /**
- * A product with the large tile and with the small one. Whole numbers this small have no rounding
+ * A product with each tile that this device may get. Whole numbers this small have no rounding
  * in f32 sums, and would have in f16 sums, so any difference is an error.
  */
 function checkProducts(device: Device): Promise<string | undefined>[] {
   const [xs, ws] = [wholes(M * K, 1), wholes(N * K, 2)];
   const { values } = referenceLinear(xs, ws, null, [M, N, K]);
-  return [0, NEVER].map((largeTileFrom) =>
+  const tiles = [
+    { hugeTileFrom: NEVER, largeTileFrom: NEVER },
+    { hugeTileFrom: NEVER, largeTileFrom: 0 },
+    ...(choices(device).hugeTileFrom < NEVER ? [{ hugeTileFrom: 0, largeTileFrom: 0 }] : []),
+  ];
+  return tiles.map((tile) =>
     compare(device, 'a product', [M, N], values, 0, { x: [[M, K], xs], w: [[N, K], ws] }, (r, y, { x, w }, call) =>
-      linear(r, y, x!, { weight: w!, bias: null }, call, { variant: 'subgroup_matrix', largeTileFrom }),
+      linear(r, y, x!, { weight: w!, bias: null }, call, { variant: 'subgroup_matrix', ...tile }),
     ),
   );
 }

@@ -209,6 +209,7 @@ const CASES: Readonly<Record<keyof Choices, (software: boolean) => readonly Make
   gemvThreads: () => decode,
   attentionDecodeThreads: () => WIDTHS.map(oneQuery),
   gemm: layer,
+  hugeTileFrom: layer,
   largeTileFrom: layer,
   attention: (software) =>
     software

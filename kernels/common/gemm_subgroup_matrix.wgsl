@@ -1,7 +1,7 @@
 // GEMM as common/gemm.wgsl on the subgroup's matrix unit (common/subgroup_matrix.wgsl says which
 // adapters): out[m, n] = Σ_k a[m, k] · W[n, k], a rounded to f16, W stored as f16, sums in f32.
 //
-// - A workgroup is SUBGROUPS_M × SUBGROUPS_N subgroups, each with 2 × ACROSS matrices of sums in
+// - A workgroup is SUBGROUPS_M × SUBGROUPS_N subgroups, each with DOWN × ACROSS matrices of sums in
 //   registers.
 // - Operands pass through workgroup memory, a tile of 32 columns at a time. The next tile is loaded
 //   into registers before this one is multiplied, and stored in workgroup memory after that, in the
@@ -18,12 +18,13 @@
 // Replaced in the text, like those of common/subgroup_matrix.wgsl.
 const SUBGROUPS_M = 2u; // subgroups one below the other
 const SUBGROUPS_N = 4u; // subgroups beside each other
-const ACROSS = 2u;      // matrices of sums of a subgroup beside each other: 2 or 4
+const DOWN = 2u;        // matrices of sums of a subgroup one below the other: 2 or 4
+const ACROSS = 2u;      // the same beside each other: 2 or 4
 const BUFFERS = 2u;     // tiles in workgroup memory: 1 or 2
 
 const SUBGROUPS = SUBGROUPS_M * SUBGROUPS_N;
 const THREADS = SUBGROUP * SUBGROUPS;
-const TILE_M = SUBGROUPS_M * 2u * MATRIX_M;          // rows of a, of a workgroup
+const TILE_M = SUBGROUPS_M * DOWN * MATRIX_M;        // rows of a, of a workgroup
 const TILE_N = SUBGROUPS_N * ACROSS * MATRIX_N;      // rows of W, of a workgroup
 const EIGHTS = 4u;                                   // vec4s of eight halves of a row in a tile: 32 columns
 const ROW = EIGHTS + 1u;                             // vec4s from one row of a tile to the next
@@ -85,16 +86,12 @@ fn put_down(l: Load, at: u32, thread: u32) {
 fn gemm(tile_m: u32, tile_n: u32, subgroup: u32, thread: u32) {
   let eights = sizes.k / 8u;
   // This subgroup's first row of a and first row of W within the tile.
-  let rows = subgroup / SUBGROUPS_N * 2u * MATRIX_M;
+  let rows = subgroup / SUBGROUPS_N * DOWN * MATRIX_M;
   let columns = subgroup % SUBGROUPS_N * ACROSS * MATRIX_N;
-  var c00 = Sum();
-  var c01 = Sum();
-  var c02 = Sum();
-  var c03 = Sum();
-  var c10 = Sum();
-  var c11 = Sum();
-  var c12 = Sum();
-  var c13 = Sum();
+  var c00 = Sum(); var c01 = Sum(); var c02 = Sum(); var c03 = Sum();
+  var c10 = Sum(); var c11 = Sum(); var c12 = Sum(); var c13 = Sum();
+  var c20 = Sum(); var c21 = Sum(); var c22 = Sum(); var c23 = Sum();
+  var c30 = Sum(); var c31 = Sum(); var c32 = Sum(); var c33 = Sum();
   var at = 0u;
   put_down(load(tile_m, tile_n, 0u, thread), at, thread);
   workgroupBarrier();
@@ -107,19 +104,25 @@ fn gemm(tile_m: u32, tile_n: u32, subgroup: u32, thread: u32) {
       let b = at + (TILE_M + columns) * ROW + k;
       let a0 = left(a, ROW);
       let a1 = left(a + MATRIX_M * ROW, ROW);
+      var a2 = Left();
+      var a3 = Left();
+      if (DOWN == 4u) {
+        a2 = left(a + 2u * MATRIX_M * ROW, ROW);
+        a3 = left(a + 3u * MATRIX_M * ROW, ROW);
+      }
       let b0 = right(b, ROW);
+      c00 = multiply(a0, b0, c00); c10 = multiply(a1, b0, c10);
+      if (DOWN == 4u) { c20 = multiply(a2, b0, c20); c30 = multiply(a3, b0, c30); }
       let b1 = right(b + MATRIX_N * ROW, ROW);
-      c00 = multiply(a0, b0, c00);
-      c01 = multiply(a0, b1, c01);
-      c10 = multiply(a1, b0, c10);
-      c11 = multiply(a1, b1, c11);
+      c01 = multiply(a0, b1, c01); c11 = multiply(a1, b1, c11);
+      if (DOWN == 4u) { c21 = multiply(a2, b1, c21); c31 = multiply(a3, b1, c31); }
       if (ACROSS == 4u) {
         let b2 = right(b + 2u * MATRIX_N * ROW, ROW);
+        c02 = multiply(a0, b2, c02); c12 = multiply(a1, b2, c12);
+        if (DOWN == 4u) { c22 = multiply(a2, b2, c22); c32 = multiply(a3, b2, c32); }
         let b3 = right(b + 3u * MATRIX_N * ROW, ROW);
-        c02 = multiply(a0, b2, c02);
-        c03 = multiply(a0, b3, c03);
-        c12 = multiply(a1, b2, c12);
-        c13 = multiply(a1, b3, c13);
+        c03 = multiply(a0, b3, c03); c13 = multiply(a1, b3, c13);
+        if (DOWN == 4u) { c23 = multiply(a2, b3, c23); c33 = multiply(a3, b3, c33); }
       }
     }
     // Store the next tile, in the other buffer if there are two.
@@ -128,28 +131,36 @@ fn gemm(tile_m: u32, tile_n: u32, subgroup: u32, thread: u32) {
     workgroupBarrier();
   }
   // Epilogue. Sums pass through workgroup memory, one matrix of each subgroup at a time, so that
-  // `store` stands in the code once. The bound is a runtime value (2 · ACROSS ≤ K always) so that
+  // `store` stands in the code once. The bound is a runtime value (DOWN · ACROSS ≤ K always) so that
   // the driver cannot unroll the loop.
-  let end = min(2u * ACROSS, sizes.k);
+  let end = min(DOWN * ACROSS, sizes.k);
   for (var i = 0u; i < end; i++) {
     let out = subgroup * OUT;
-    switch (i) {
+    switch (4u * (i % DOWN) + i / DOWN) {
       case 0u: { put(out, c00, QUAD_ROW); }
-      case 1u: { put(out, c10, QUAD_ROW); }
-      case 2u: { put(out, c01, QUAD_ROW); }
-      case 3u: { put(out, c11, QUAD_ROW); }
-      case 4u: { put(out, c02, QUAD_ROW); }
-      case 5u: { put(out, c12, QUAD_ROW); }
-      case 6u: { put(out, c03, QUAD_ROW); }
-      default: { put(out, c13, QUAD_ROW); }
+      case 1u: { put(out, c01, QUAD_ROW); }
+      case 2u: { put(out, c02, QUAD_ROW); }
+      case 3u: { put(out, c03, QUAD_ROW); }
+      case 4u: { put(out, c10, QUAD_ROW); }
+      case 5u: { put(out, c11, QUAD_ROW); }
+      case 6u: { put(out, c12, QUAD_ROW); }
+      case 7u: { put(out, c13, QUAD_ROW); }
+      case 8u: { put(out, c20, QUAD_ROW); }
+      case 9u: { put(out, c21, QUAD_ROW); }
+      case 10u: { put(out, c22, QUAD_ROW); }
+      case 11u: { put(out, c23, QUAD_ROW); }
+      case 12u: { put(out, c30, QUAD_ROW); }
+      case 13u: { put(out, c31, QUAD_ROW); }
+      case 14u: { put(out, c32, QUAD_ROW); }
+      default: { put(out, c33, QUAD_ROW); }
     }
     workgroupBarrier();
     for (var j = thread; j < SUBGROUPS * MATRIX_M * QUADS; j += THREADS) {
       let source = j / (MATRIX_M * QUADS); // the subgroup whose matrix this is
       let row = j / QUADS % MATRIX_M;
       let quad = j % QUADS;
-      let m = tile_m * TILE_M + (source / SUBGROUPS_N * 2u + i % 2u) * MATRIX_M + row;
-      let n = tile_n * TILE_N + (source % SUBGROUPS_N * ACROSS + i / 2u) * MATRIX_N + 4u * quad;
+      let m = tile_m * TILE_M + (source / SUBGROUPS_N * DOWN + i % DOWN) * MATRIX_M + row;
+      let n = tile_n * TILE_N + (source % SUBGROUPS_N * ACROSS + i / DOWN) * MATRIX_N + 4u * quad;
       store(m, n, bitcast<vec4<f32>>(staged[source * OUT + row * QUAD_ROW + quad]));
     }
     workgroupBarrier();

@@ -4,6 +4,7 @@
 // sentence) serves decode steps.
 
 import { ShapeError } from '../../runtime/base/errors.ts';
+import { isSoftware } from '../../runtime/compute/adapter.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
 import type { Overrides, Shader } from '../../runtime/compute/shader.ts';
 import { expectDType, expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
@@ -55,7 +56,8 @@ export function matrixShape(op: string, w: Pick<Linear, 'weight' | 'bias'>): [n:
 /** GEMM parameters. Tests and the self check set them; everyone else uses `choices()`. */
 export interface GemmOptions {
   variant?: Variant;
-  /** The subgroup-matrix variant uses its large tile from this number of workgroups on. */
+  /** The subgroup-matrix variant uses its larger tiles from these numbers of workgroups on. */
+  hugeTileFrom?: number;
   largeTileFrom?: number;
 }
 
@@ -71,11 +73,10 @@ export function gemmVariant(
   m: number,
   options: GemmOptions,
 ): { shader: Shader; overrides: Overrides; rows: number; columns: number } {
-  const { gemm, largeTileFrom } = choices(r.device);
-  const wanted = options.variant ?? gemm;
+  const chosen = choices(r.device);
+  const wanted = options.variant ?? chosen.gemm;
   if (wanted === 'subgroup_matrix' && weight.dtype === 'f16') {
-    const from = options.largeTileFrom ?? largeTileFrom;
-    const tiled = subgroupMatrixGemm(r.device, base, m, weight.shape[0]!, from);
+    const tiled = subgroupMatrixGemm(r.device, base, m, weight.shape[0]!, { ...chosen, ...options });
     if (tiled) return { ...tiled, overrides: {} };
   }
   const variant = wanted === 'subgroup_matrix' ? variantWithoutSubgroupMatrix(r.device) : wanted;
@@ -143,6 +144,7 @@ export function gemvVariant(
       COMPACT: (options.ahead ?? chosen.gemvAhead) ? 0 : 1,
       NORM: w.norm ? 1 : 0,
       EPS: LAYER_NORM_EPS,
+      K: isSoftware(r.device.info) ? 0 : k,
       WEIGHTS_F32: isF32(w.weight),
     },
     rows: (rows * threads) / lanes / split,

@@ -68,19 +68,28 @@ function withConstants(base: Shader, constants: Readonly<Record<string, number>>
 }
 
 /**
- * The tile of a workgroup: `down` × `beside` subgroups, each of which sums 2 × `across` matrices of
- * the output.
+ * The tile of a workgroup: `below` × `beside` subgroups, each of which sums `down` × `across`
+ * matrices of the output.
  */
 interface Tile {
-  readonly down: number;
+  readonly below: number;
   readonly beside: number;
+  readonly down: 2 | 4;
   readonly across: 2 | 4;
 }
 
-// With the 16 × 16 × 16 unit, LARGE is 128 × 128 outputs, which needs the fewest loads, and SMALL
-// is 64 × 128, for products that would give too few large tiles to occupy the whole GPU.
-const LARGE: Tile = { down: 4, beside: 2, across: 4 };
-const SMALL: Tile = { down: 2, beside: 4, across: 2 };
+// With the 16 × 16 × 16 unit, HUGE is 128 × 256 outputs, which needs the fewest loads and the most
+// registers; LARGE is 128 × 128, and SMALL is 64 × 128, for products that would give too few of the
+// larger tiles to occupy the whole GPU.
+const HUGE: Tile = { below: 2, beside: 4, down: 4, across: 4 };
+const LARGE: Tile = { below: 4, beside: 2, down: 2, across: 4 };
+const SMALL: Tile = { below: 2, beside: 4, down: 2, across: 2 };
+
+/** The numbers of workgroups from which on the two larger tiles are used. */
+export interface TileThresholds {
+  readonly hugeTileFrom: number;
+  readonly largeTileFrom: number;
+}
 
 /** A GEMM shader and the output tile of one of its workgroups. */
 export interface SubgroupMatrixGemm {
@@ -90,23 +99,27 @@ export interface SubgroupMatrixGemm {
 }
 
 /**
- * The subgroup-matrix shader of `base` (linear or qkv) for an (m, n) output. The large tile is used
- * when it gives at least `largeFrom` workgroups. Undefined where the device has no unit or too
- * little workgroup memory, or where n is not a multiple of 4, because outputs are stored as vec4s.
+ * The subgroup-matrix shader of `base` (linear or qkv) for an (m, n) output, with the largest tile
+ * that gives enough workgroups. Undefined where the device has no unit or too little workgroup
+ * memory, or where n is not a multiple of 4, because outputs are stored as vec4s.
  */
 export function subgroupMatrixGemm(
   device: Device,
   base: string,
   m: number,
   n: number,
-  largeFrom: number,
+  { hugeTileFrom, largeTileFrom }: TileThresholds,
 ): SubgroupMatrixGemm | undefined {
   const unit = subgroupMatrixUnit(device);
   if (!unit || n % 4 !== 0) return undefined;
-  const large = fit(device, base, unit, LARGE);
-  return large && Math.ceil(m / large.rows) * Math.ceil(n / large.columns) >= largeFrom
-    ? large
-    : fit(device, base, unit, SMALL);
+  for (const [tile, from] of [
+    [HUGE, hugeTileFrom],
+    [LARGE, largeTileFrom],
+  ] as const) {
+    const fitting = fit(device, base, unit, tile);
+    if (fitting && Math.ceil(m / fitting.rows) * Math.ceil(n / fitting.columns) >= from) return fitting;
+  }
+  return fit(device, base, unit, SMALL);
 }
 
 /** The shader with this tile, double-buffered if both buffers fit; undefined if none fits. */
@@ -114,13 +127,13 @@ function fit(
   { limits }: Device,
   base: string,
   unit: SubgroupMatrixUnit,
-  { down, beside, across }: Tile,
+  { below, beside, down, across }: Tile,
 ): SubgroupMatrixGemm | undefined {
-  const rows = down * 2 * unit.M;
+  const rows = below * down * unit.M;
   const columns = beside * across * unit.N;
-  const threads = down * beside * unit.lanes;
+  const threads = below * beside * unit.lanes;
   const bytes = (buffers: number): number =>
-    16 * Math.max(buffers * 5 * (rows + columns), down * beside * unit.M * (unit.N / 4 + 1)); // array `staged`
+    16 * Math.max(buffers * 5 * (rows + columns), below * beside * unit.M * (unit.N / 4 + 1)); // array `staged`
   const buffers = bytes(2) <= limits.maxComputeWorkgroupStorageSize ? 2 : 1;
   if (
     bytes(buffers) > limits.maxComputeWorkgroupStorageSize ||
@@ -129,8 +142,9 @@ function fit(
     return undefined;
   return {
     shader: subgroupMatrixShader(`${base}_subgroup_matrix`, unit, {
-      SUBGROUPS_M: down,
+      SUBGROUPS_M: below,
       SUBGROUPS_N: beside,
+      DOWN: down,
       ACROSS: across,
       BUFFERS: buffers,
     }),

@@ -88,17 +88,27 @@ test("the unit is the largest of the adapter's list that the kernels know, with 
 
 test('products are dealt out to as many workgroups as go round', () => {
   const h200 = fake('NVIDIA H200', [32, 32], nvidia);
-  const { largeTileFrom } = choices(h200);
+  const thresholds = choices(h200);
   const tile = (device: Device, m: number, n: number): unknown => {
-    const made = subgroupMatrixGemm(device, 'linear', m, n, largeTileFrom);
+    const made = subgroupMatrixGemm(device, 'linear', m, n, thresholds);
     return made && [made.rows, made.columns];
   };
   assert.equal(tile(h200, 1024, 1024), [64, 128]);
   assert.equal(tile(h200, 1024, 3072), [128, 128]);
   assert.equal(tile(h200, 887, 4096), [128, 128]);
   assert.equal(tile(h200, 257, 4096), [64, 128]);
+  // NVIDIA's row of the table: 128 × 256 where that gives 80 workgroups.
+  const nvidiaRow = choices({ ...h200, info: { ...h200.info, vendor: 'nvidia' } } as Device);
+  const huge = (m: number, n: number): unknown => {
+    const made = subgroupMatrixGemm(h200, 'linear', m, n, nvidiaRow)!;
+    return [made.rows, made.columns];
+  };
+  assert.equal(huge(1024, 4096), [128, 256]);
+  assert.equal(huge(887, 3072), [128, 256]);
+  assert.equal(huge(512, 4096), [64, 128]);
+  assert.equal(huge(1024, 1024), [64, 128]);
   const buffers = (device: Device, n: number): string | undefined =>
-    /const BUFFERS = \d+u/.exec(subgroupMatrixGemm(device, 'qkv', 1024, n, largeTileFrom)!.shader.code)?.[0];
+    /const BUFFERS = \d+u/.exec(subgroupMatrixGemm(device, 'qkv', 1024, n, thresholds)!.shader.code)?.[0];
   assert.is(buffers(h200, 4096), 'const BUFFERS = 2u');
   const less = (storage: number, invocations = 1024): Device =>
     fake(
@@ -132,8 +142,9 @@ test('constants are replaced, lines stay, and a name that is not there is told',
 
 /** Each unit with the lanes it may have, and a tile. */
 const TILES = [
-  { SUBGROUPS_M: 4, SUBGROUPS_N: 2, ACROSS: 4 },
-  { SUBGROUPS_M: 2, SUBGROUPS_N: 4, ACROSS: 2 },
+  { SUBGROUPS_M: 4, SUBGROUPS_N: 2, DOWN: 2, ACROSS: 4 },
+  { SUBGROUPS_M: 2, SUBGROUPS_N: 4, DOWN: 2, ACROSS: 2 },
+  { SUBGROUPS_M: 2, SUBGROUPS_N: 4, DOWN: 4, ACROSS: 4 },
 ];
 
 const variants = [...UNITS, { ...UNITS[0]!, lanes: 64 }, { ...UNITS[1]!, lanes: 32 }].flatMap((unit) =>
@@ -157,9 +168,11 @@ test('every unit and tile makes a pipeline, as far as a driver of nothing can te
   });
   for (const base of ['linear', 'qkv']) {
     for (const { unit, tile } of variants) {
-      // Its workgroup memory is 16 KiB: half the columns at a time, and one buffer.
+      // Its workgroup memory is 16 KiB: half the columns at a time, and one buffer. Where that is
+      // still too little, only the module is made.
       const made = subgroupMatrixShader(`${base}_subgroup_matrix`, unit, { ...tile, BUFFERS: 1, EIGHTS: 2 });
-      if (tile.SUBGROUPS_M * tile.SUBGROUPS_N * unit.lanes <= 256)
+      const sides = tile.SUBGROUPS_M * tile.DOWN * unit.M + tile.SUBGROUPS_N * tile.ACROSS * unit.N;
+      if (tile.SUBGROUPS_M * tile.SUBGROUPS_N * unit.lanes <= 256 && 16 * 3 * sides <= 16_384)
         await compile(device, made, bindGroupLayout(device, made), {});
       // With what an H200 has room for, the module.
       const real = subgroupMatrixShader(`${base}_subgroup_matrix`, unit, { ...tile, BUFFERS: 2 });
@@ -221,7 +234,7 @@ for (const { unit, tile } of [variants[1]!, ...onlyFull(variants[0]!, ...variant
     if (!device.capabilities.f16) return;
     const [m, n, k] = [150, 148, 72];
     const count = 131; // ends in the middle of a tile
-    const rows = tile.SUBGROUPS_M * 2 * unit.M;
+    const rows = tile.SUBGROUPS_M * tile.DOWN * unit.M;
     const columns = tile.SUBGROUPS_N * tile.ACROSS * unit.N;
     const threads = tile.SUBGROUPS_M * tile.SUBGROUPS_N * unit.lanes;
     const BUFFERS = 160 * (rows + columns) <= device.limits.maxComputeWorkgroupStorageSize ? 2 : 1;
