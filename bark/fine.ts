@@ -87,13 +87,13 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
     }
     return this.#onWindow(T, 0, 'fine_acoustics.forward', {}, async (window) => {
       const data = new Float32Array(B * T * V);
-      const { program, logits } = await window.logits(codebookIdx, V);
+      const { run, logits } = await window.logits(codebookIdx, V);
       for (let b = 0; b < B; b++) {
         this.#device.write(
           window.codes,
           Uint32Array.from({ length: T * C }, (_, i) => codes.data[b * T * C + i]!),
         );
-        program.run();
+        run();
         data.set(await this.#device.readFloat32(logits), b * T * V);
       }
       return { logits: { data, shape: [B, T, V] } };
@@ -150,7 +150,7 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
         pass!.settings,
         samplingCodesParams({ temperature: null, start: M, column: given, count: 1, seed: [0, 0], window: 0 }),
       );
-      pass!.program.run();
+      pass!.run();
     });
   }
 
@@ -203,12 +203,12 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
       const drawn = temperature === 1 ? null : temperature;
       for (const [w, { start, from }] of windows.entries()) {
         this.#device.write(window.codes, frames.subarray(start * pitch, (start + M) * pitch));
-        for (const [i, { column, program, settings }] of passes.entries()) {
+        for (const [i, { column, run, settings }] of passes.entries()) {
           this.#device.write(
             settings,
             samplingCodesParams({ temperature: drawn, start: from, column, count: codebook_size, seed, window: w }),
           );
-          program.run();
+          run();
           await pacer.submitted();
           onProgress?.(w * passes.length + i + 1, windows.length * passes.length);
         }

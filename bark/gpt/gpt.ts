@@ -207,7 +207,7 @@ export interface RunOptions {
  * call.slot of the cache, from position call.start on. With M positions at once the products are
  * matrix products, and LayerNorm pays as a kernel of its own.
  */
-function runBlocks(
+export function runBlocks(
   r: Recorder,
   gpt: Trunk,
   x: Tensor,

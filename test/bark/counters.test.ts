@@ -196,7 +196,7 @@ test('behind a voice the last layer and the head of a fine pass are computed for
   const voice = VoicePreset.from(run.history!);
   const columns = run.expected.fine[0]!.length - 2;
   const coarse = Int32Array.from(run.expected.fine[0]!.slice(0, 2).flat());
-  const rows: number[] = []; // of each product of a whole pass; the tiles' height says how many there are
+  const rows: number[] = []; // of each product that is recorded; the tiles' height says how many there are
   const { dispatch } = Recorder.prototype;
   await fine.upload(); // its products are recorded too
   Recorder.prototype.dispatch = function (shader, options) {
@@ -212,12 +212,12 @@ test('behind a voice the last layer and the head of a fine pass are computed for
       rows.length = 0;
       await fine.generate(coarse, history, { temperature: null, seed: SEED });
       const layer = (m: number) => [m, m, m];
-      const pass = [
+      // The blocks are recorded once for all codebooks, and a head for each.
+      assert.equal(rows, [
         ...Array.from({ length: fine.config.num_layers - 1 }, () => layer(M)).flat(),
         ...layer(drawn),
-        drawn,
-      ];
-      assert.equal(rows, Array.from({ length: columns }, () => pass).flat());
+        ...Array.from({ length: columns }, () => drawn),
+      ]);
     }
   } finally {
     Recorder.prototype.dispatch = dispatch;
