@@ -2,7 +2,8 @@
 // Reference: the RIFF/WAVE format, 16-bit PCM.
 
 import { InputError } from '../runtime/base/errors.ts';
-import { writeFile } from '../runtime/host/write_file.ts';
+import { shown } from '../runtime/base/messages.ts';
+import { checkPath, writeFile } from '../runtime/host/write_file.ts';
 
 const HEADER_BYTES = 44;
 const BYTES_PER_SAMPLE = 2;
@@ -14,11 +15,16 @@ export class RawAudio {
   /** Hz. */
   readonly sampling_rate: number;
 
-  /** Throws `InputError` for a sampling rate that is no positive whole number. */
+  /**
+   * Throws `InputError` for samples that are no Float32Array, and for a sampling rate that is no
+   * positive whole number.
+   */
   constructor(data: Float32Array, sampling_rate: number) {
-    if (!Number.isInteger(sampling_rate) || sampling_rate <= 0) {
+    if (!(data instanceof Float32Array))
+      throw new InputError(`RawAudio: got ${shown(data, 'setting')}, expected the samples as a Float32Array.`);
+    if (!Number.isInteger(sampling_rate) || sampling_rate <= 0 || sampling_rate >= 2 ** 32) {
       throw new InputError(
-        `RawAudio: got the sampling rate ${sampling_rate}, expected a positive whole number of samples a second.`,
+        `RawAudio: got the sampling rate ${shown(sampling_rate, 'setting')}, expected a positive whole number of samples a second.`,
       );
     }
     this.data = data;
@@ -74,6 +80,7 @@ export class RawAudio {
    * cannot be written.
    */
   async save(path: string | URL): Promise<void> {
+    checkPath('audio.save', path);
     await writeFile(path, this.toWav());
   }
 }

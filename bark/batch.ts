@@ -3,10 +3,35 @@
 
 import { MAX_BATCH } from '../kernels/state.ts';
 import { InputError } from '../runtime/base/errors.ts';
+import { shown } from '../runtime/base/messages.ts';
+import { checkOptions, isBag, isPromise, isWholeList } from '../runtime/base/options.ts';
 import type { BarkGenerationConfig } from './config/generation_config.ts';
 import type { GenerateOutput } from './output.ts';
 import type { BarkInputs } from './processor/processor.ts';
 import { VoicePreset } from './processor/voice_preset.ts';
+
+const DOOR = 'model.generate';
+const INPUT_KEYS = ['inputIds', 'attentionMask', 'shape', 'historyPrompt', 'warnings'];
+
+/** Throws `InputError` for what is not of the kind that `BarkProcessor.encode` gives. */
+export function checkInputs(inputs: BarkInputs): void {
+  const usual = 'what processor.encode gives: model.generate(await processor.encode(text), options)';
+  if (!isBag(inputs))
+    throw new InputError(
+      `${DOOR}: got ${shown(inputs, 'setting')} for its inputs, expected ${usual}.${isPromise(inputs) ? ' Write await before it.' : ''}`,
+    );
+  checkOptions(DOOR, inputs, INPUT_KEYS, { of: 'inputs' });
+  const { shape } = inputs;
+  if (!isWholeList(shape) || shape.length !== 2 || shape[0] < 1 || shape[1] < 1)
+    throw new InputError(
+      `${DOOR}: got ${shown(shape, 'setting')} for inputs.shape, expected [texts, tokens a row]. Pass ${usual}.`,
+    );
+  for (const key of ['inputIds', 'attentionMask'] as const)
+    if (!isWholeList(inputs[key]))
+      throw new InputError(
+        `${DOOR}: got ${shown(inputs[key], 'setting')} for inputs.${key}, expected an Int32Array of whole numbers. Pass ${usual}.`,
+      );
+}
 
 /**
  * The voice of each row, or null. Throws `InputError` for inputs whose sizes do not fit together,
@@ -27,7 +52,7 @@ export function rowVoices(
     : Array.from({ length: batch }, () => historyPrompt ?? null);
   if (rows.length !== batch)
     throw new InputError(`inputs: got ${rows.length} voices for ${batch} rows, expected one, or one for each row.`);
-  const presets = rows.map((voice) => (voice ? VoicePreset.from(voice) : null));
+  const presets = rows.map((voice) => ((voice ?? null) === null ? null : VoicePreset.from(voice!)));
   // The processor has already checked the lengths of its own voices.
   for (const voice of new Set(presets)) voice?.validate(generation, { lengths: false });
   return presets;

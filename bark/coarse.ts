@@ -13,7 +13,7 @@ import type { BarkCoarseGenerationConfig, BarkGenerationConfig } from './config/
 import type { CausalGpt } from './gpt/gpt.ts';
 import { createSession, Pacer, type Session, type SessionOptions } from './gpt/session.ts';
 import { UnsupportedError } from '../runtime/base/errors.ts';
-import type { Draw, StageHooks, StageOptions } from './gpt/stage.ts';
+import { checkGiven, type Draw, type StageHooks, type StageOptions } from './gpt/stage.ts';
 
 /** The part of a voice that this stage continues. S semantic tokens, F frames. */
 export interface CoarseHistory {
@@ -78,6 +78,8 @@ export class BarkCoarseModel extends CausalStage {
 
   /** Coarse ids of each row b, (2 · T_b), interleaved: codebook c of frame t is at [2t + c]. */
   async generate(inputs: CoarseInputs, options: CoarseOptions): Promise<Int32Array[]> {
+    checkGiven('coarse_acoustics.generate', inputs, ['semantic', 'history']);
+    checkGiven('coarse_acoustics.generate', options, ['seeds']);
     const rows = inputs.semantic.map((semantic, b) => this.#row(semantic, inputs.history[b] ?? null));
     this.#checkPositions(rows);
     return this.use((gpt) => this.#slide(gpt, rows, options), { signal: options.signal });

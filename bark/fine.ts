@@ -11,6 +11,8 @@ import { withStaging } from '../kernels/upload/cast.ts';
 import { toDevice, toShapes } from '../kernels/upload/destination.ts';
 import type { WeightDType } from '../kernels/upload/upload.ts';
 import { InputError } from '../runtime/base/errors.ts';
+import { shown } from '../runtime/base/messages.ts';
+import { isBag } from '../runtime/base/options.ts';
 import type { Device } from '../runtime/compute/device.ts';
 import type { Owner } from '../runtime/compute/ledger.ts';
 import { compileAll } from '../runtime/compute/program.ts';
@@ -23,9 +25,9 @@ import type { BarkGenerationConfig } from './config/generation_config.ts';
 import { loadFineGpt, type FineGpt } from './gpt/fine_gpt.ts';
 import { createWindowTensors, FineWindow, recordPass } from './gpt/fine_window.ts';
 import { trunkTensors } from './gpt/gpt.ts';
-import { hostTensor, type HostTensor, type TensorLike } from './gpt/host_tensor.ts';
+import { hostTensor, refuseMask, type HostTensor, type TensorLike } from './gpt/host_tensor.ts';
 import { Pacer } from './gpt/session.ts';
-import type { Stage, StageHooks, StageOptions } from './gpt/stage.ts';
+import { checkGiven, noStageAlone, type Stage, type StageHooks, type StageOptions } from './gpt/stage.ts';
 
 export interface FineOptions extends StageHooks {
   /** null takes the likeliest code, and so does exactly 1, as in transformers. */
@@ -49,6 +51,11 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
     this.generation_config = generation;
   }
 
+  /** Always throws `UnsupportedError`: a stage is part of a model. */
+  static fromPretrained(..._: unknown[]): Promise<never> {
+    return noStageAlone('BarkFineModel', 'fine_acoustics');
+  }
+
   /** Number of times `upload` calls `onTensor`. */
   get tensors(): number {
     return trunkTensors(this.config) + this.config.n_codes_total;
@@ -64,12 +71,23 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
    * n_codes_total). The model reads this codebook and those before it, none after it. Throws
    * `InputError` for a codebook without a head and for ids outside the tables.
    */
-  async forward(codebookIdx: number, given: TensorLike): Promise<{ logits: HostTensor<Float32Array> }> {
+  async forward(
+    codebookIdx: number,
+    given: TensorLike,
+    none: Record<string, never> = {},
+  ): Promise<{ logits: HostTensor<Float32Array> }> {
+    const door = 'fine_acoustics.forward';
+    for (const options of [codebookIdx, none]) refuseMask(door, options);
+    const wrong = isBag(codebookIdx) ? codebookIdx : none;
+    if (!isBag(wrong) || Object.keys(wrong).length > 0)
+      throw new InputError(
+        `${door}: got ${shown(wrong, 'setting')}, expected forward(codebookIdx, codes) and no options.`,
+      );
     const { n_codes_total, n_codes_given, output_vocab_size: V, block_size, input_vocab_size } = this.config;
-    const codes = hostTensor(given, 'fine_acoustics.forward');
+    const codes = hostTensor(given, door);
     if (!Number.isInteger(codebookIdx) || codebookIdx < n_codes_given || codebookIdx >= n_codes_total) {
       throw new InputError(
-        `fine_acoustics.forward: got codebook ${codebookIdx}, expected one from ${n_codes_given} to ${n_codes_total - 1}. Those before come from the coarse model.`,
+        `fine_acoustics.forward: got codebook ${shown(codebookIdx, 'setting')}, expected one from ${n_codes_given} to ${n_codes_total - 1}. Those before come from the coarse model.`,
       );
     }
     const [B = 0, T = 0, C] = codes.shape;
@@ -176,8 +194,10 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
   async generate(
     coarse: Int32Array,
     history: Int32Array | null,
-    { temperature, seed, signal, onProgress }: FineOptions,
+    options: FineOptions,
   ): Promise<Int32Array<ArrayBuffer>> {
+    checkGiven('fine_acoustics.generate', { coarse, ...options }, ['coarse', 'seed']);
+    const { temperature, seed, signal, onProgress } = options;
     const { fine_acoustics_config, coarse_acoustics_config, codebook_size } = this.generation_config;
     const { max_fine_input_length: M, max_fine_history_length: longest, n_fine_codebooks: C } = fine_acoustics_config;
     const given = coarse_acoustics_config.n_coarse_codebooks;

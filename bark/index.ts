@@ -19,7 +19,8 @@ export {
 } from './config/config.ts';
 export { BarkFineModel } from './fine.ts';
 export { BarkGenerationConfig } from './config/generation_config.ts';
-export { BarkModel, type LoadOptions } from './model.ts';
+export type { DTypeName, LoadOptions } from './load_options.ts';
+export { BarkModel } from './model.ts';
 export type { GenerateOutput, RowTokens } from './output.ts';
 export type { GenerateOptions, ProgressEvent, SamplingOptions } from './options.ts';
 export {

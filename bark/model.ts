@@ -8,16 +8,18 @@ import { MAX_BATCH } from '../kernels/state.ts';
 import type { WeightDType } from '../kernels/upload/upload.ts';
 import { Device } from '../runtime/compute/device.ts';
 import { InputError } from '../runtime/base/errors.ts';
+import { shown } from '../runtime/base/messages.ts';
 import type { MemoryReport } from '../runtime/compute/ledger.ts';
 import { whileCompiling } from '../runtime/compute/residency.ts';
 import { type ModelSourceLike } from '../runtime/sources/open_source.ts';
 import { walkWeights, type Weights } from '../runtime/formats/weights.ts';
 import { RawAudio } from './audio.ts';
-import { joinOutputs, rowVoices, sliceRows } from './batch.ts';
+import { checkInputs, joinOutputs, rowVoices, sliceRows } from './batch.ts';
 import { BarkCoarseModel } from './coarse.ts';
 import type { BarkConfig } from './config/config.ts';
 import { BarkFineModel } from './fine.ts';
 import type { BarkGenerationConfig } from './config/generation_config.ts';
+import { checkLoadOptions, type LoadOptions } from './load_options.ts';
 import {
   resolveOptions,
   stageSeed,
@@ -25,25 +27,13 @@ import {
   type ProgressEvent,
   type ResolvedOptions,
 } from './options.ts';
-import { openPretrained, type OpenPretrainedOptions } from './pretrained/pretrained.ts';
+import { openPretrained } from './pretrained/pretrained.ts';
 import type { BarkInputs } from './processor/processor.ts';
 import type { Stage, StageHooks } from './gpt/stage.ts';
 import { BarkSemanticModel } from './semantic.ts';
 import { rowVoice, type GenerateOutput, type RowTokens } from './output.ts';
 import type { VoicePreset } from './processor/voice_preset.ts';
 import { checkGeneration } from './config/check_generation.ts';
-
-export interface LoadOptions extends OpenPretrainedOptions {
-  /**
-   * How weights and KV caches are stored on the GPU. Kernels accumulate in f32 either way, and the
-   * codec is always f32. Default 'float16'.
-   */
-  dtype?: 'float16' | 'float32' | undefined;
-  /** Default: the model requests a device of its own, and frees it in `dispose`. */
-  device?: Device | undefined;
-  /** Load no weights now, and later only those of the running stage. See `enableCpuOffload`. */
-  offload?: boolean | undefined;
-}
 
 const SILENCE = 0.25; // seconds of audio for a row without any speech tokens
 
@@ -99,32 +89,23 @@ export class BarkModel {
    */
   static async fromPretrained(source?: ModelSourceLike, options: LoadOptions = {}): Promise<BarkModel> {
     const start = performance.now();
-    const { dtype = 'float16', signal, onProgress } = options;
-    if (dtype !== 'float16' && dtype !== 'float32')
-      throw new InputError(`dtype: got ${JSON.stringify(dtype)}, expected 'float16' or 'float32'.`);
+    const dtype = checkLoadOptions('BarkModel.fromPretrained', options);
+    const { signal, onProgress } = options;
     const { config, generation_config, generationLabel, openWeights, close } = await openPretrained(source, options);
     let device: Device | undefined;
-    let weights: Weights;
-    let warnings: string[];
+    let weights: Weights | undefined;
+    let model: BarkModel;
     try {
-      warnings = checkGeneration(config, generation_config, generationLabel);
+      const warnings = checkGeneration(config, generation_config, generationLabel);
       // The device comes first: without a GPU, downloading weights would be in vain.
       device = options.device ?? (await Device.request());
       weights = walkWeights(await openWeights());
+      model = new BarkModel(device, !options.device, weights, config, generation_config, dtype, warnings);
     } catch (error) {
       if (!options.device) device?.dispose();
-      await close();
+      await (weights?.checkpoint.close() ?? close());
       throw error;
     }
-    const model = new BarkModel(
-      device,
-      !options.device,
-      weights,
-      config,
-      generation_config,
-      dtype === 'float16' ? 'f16' : 'f32',
-      warnings,
-    );
     try {
       if (options.offload) model.enableCpuOffload();
       await whileCompiling(model.#compile(), signal, async (either) => {
@@ -134,6 +115,7 @@ export class BarkModel {
       if (!options.offload) await model.#warmUp(signal);
     } catch (error) {
       model.dispose();
+      await weights.checkpoint.close(); // begun by dispose(), which does not wait for it
       throw error;
     }
     device.trace?.span('stage', 'load', start);
@@ -144,7 +126,12 @@ export class BarkModel {
    * From now on, only the weights of the running stage are on the GPU. They are read when the stage
    * starts and not ahead of time: two stages at once would be the memory peak that this avoids.
    */
-  enableCpuOffload(): void {
+  enableCpuOffload(...none: []): void {
+    const [given] = none as readonly unknown[];
+    if (given !== undefined)
+      throw new InputError(
+        `model.enableCpuOffload: got ${shown(given, 'setting')}, expected no argument: it turns offloading on, for the model's own GPU. The GPU is chosen when the model is loaded.`,
+      );
     this.#offload = true;
     for (const stage of this.#stages) stage.unload();
   }
@@ -185,6 +172,7 @@ export class BarkModel {
    */
   async generate(inputs: BarkInputs, options: GenerateOptions = {}): Promise<GenerateOutput> {
     if (this.#disposed) throw new InputError('BarkModel: it was disposed, expected a live one. Load the model again.');
+    checkInputs(inputs);
     const resolved = resolveOptions(options, this.generation_config, inputs.shape[0], this.semantic.maxNewTokens);
     const histories = rowVoices(inputs, this.generation_config);
     const before = this.#last;

@@ -4,6 +4,8 @@
 
 import { threefry2x32, type Words } from '../kernels/sample/random.ts';
 import { InputError } from '../runtime/base/errors.ts';
+import { shown } from '../runtime/base/messages.ts';
+import { checkOptions } from '../runtime/base/options.ts';
 import type { BarkGenerationConfig, SamplingConfig } from './config/generation_config.ts';
 import type { Draw } from './gpt/stage.ts';
 
@@ -77,7 +79,7 @@ export function resolveOptions(
   batch: number,
   mostNewTokens: number,
 ): ResolvedOptions {
-  refuseUnknown(options);
+  checkGiven(options);
   const { semantic = {}, coarse = {}, fine = {} } = options;
   const config = generation.semantic_config;
   const minEosP = first(semantic.minEosP, options.minEosP, config.min_eos_p ?? MIN_EOS_P);
@@ -91,22 +93,15 @@ export function resolveOptions(
     );
   }
   const temperature = first(fine.temperature, options.temperature, generation.fine_acoustics_config.temperature);
-  if (temperature !== null)
-    check(
-      'fine.temperature',
-      temperature,
-      (t) => t > 0 && Number.isFinite(t),
-      'a number above 0, or null for the likeliest code',
-    );
   return {
     seeds: seeds(options.seed, batch),
     semantic: {
-      ...draw('semantic', semantic, options, config),
+      ...draw(semantic, options, config),
       minEosP,
       maxNewTokens: semantic.maxNewTokens ?? Math.min(config.max_new_tokens, mostNewTokens),
     },
     coarse: {
-      ...draw('coarse', coarse, options, generation.coarse_acoustics_config),
+      ...draw(coarse, options, generation.coarse_acoustics_config),
       strictMask:
         coarse.strictMask ?? first(coarse.doSample, options.doSample, generation.coarse_acoustics_config.do_sample),
     },
@@ -121,26 +116,11 @@ export function stageSeed(seed: number, stage: keyof typeof STAGES): Words {
   return threefry2x32([seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0], [STAGES[stage], 0]);
 }
 
-function draw(stage: string, own: SamplingOptions, bare: SamplingOptions, config: SamplingConfig): Draw {
+function draw(own: SamplingOptions, bare: SamplingOptions, config: SamplingConfig): Draw {
   if (!first(own.doSample, bare.doSample, config.do_sample)) return { temperature: null, topK: null, topP: null };
   const temperature = first(own.temperature, bare.temperature, config.temperature) ?? 1;
   const topK = first(own.topK, bare.topK, config.top_k) || null;
   const topP = first(own.topP, bare.topP, config.top_p);
-  check(
-    `${stage}.temperature`,
-    temperature,
-    (t) => t > 0 && Number.isFinite(t),
-    'a number above 0 (for the likeliest tokens set doSample to false)',
-  );
-  if (topK !== null)
-    check(`${stage}.topK`, topK, (k) => Number.isInteger(k) && k >= 1 && k < 2 ** 31, 'a whole number from 1, or null');
-  if (topP !== null)
-    check(
-      `${stage}.topP`,
-      topP,
-      (p) => p >= 0 && p <= 1,
-      'a probability from 0 (the likeliest token alone) to 1, or null',
-    );
   return { temperature, topK, topP };
 }
 
@@ -154,13 +134,11 @@ function check(name: string, value: number, allowed: (value: number) => boolean,
 }
 
 function wrong(name: string, value: unknown, expected: string): InputError {
-  return new InputError(
-    `${name}: got ${typeof value === 'number' ? value : JSON.stringify(value)}, expected ${expected}.`,
-  );
+  return new InputError(`${name}: got ${shown(value, 'setting')}, expected ${expected}.`);
 }
 
 function seeds(seed: GenerateOptions['seed'], batch: number): number[] {
-  const given = typeof seed === 'object' ? [...seed] : Array.from({ length: batch }, () => seed);
+  const given = isList(seed) ? Array.from(seed) : Array.from({ length: batch }, () => seed);
   if (given.length !== batch)
     throw new InputError(`seed: got ${given.length} seeds for ${batch} rows, expected one, or one for each row.`);
   for (const s of given)
@@ -169,6 +147,11 @@ function seeds(seed: GenerateOptions['seed'], batch: number): number[] {
   const random = crypto.getRandomValues(new Uint32Array(batch));
   return given.map((s, b) => s ?? random[b]!);
 }
+
+/** Typed arrays, too: the seeds of an output that went through a Worker may be one. */
+const isList = (value: unknown): value is ArrayLike<number> => Array.isArray(value) || ArrayBuffer.isView(value);
+
+const DOOR = 'model.generate';
 
 const KEYS = {
   '': [
@@ -189,21 +172,32 @@ const KEYS = {
   fine: ['temperature'],
 } as const;
 
-/** Throws `InputError` for unknown names: a mistyped option must not be ignored silently. */
-function refuseUnknown(options: GenerateOptions): void {
+type Rule = readonly [expected: string, allowed: (value: number) => boolean];
+
+/** What numbers may be, wherever they are given. null is always allowed. */
+const NUMBERS: Readonly<Record<string, Rule>> = {
+  temperature: [
+    'a number above 0 (for the likeliest tokens set doSample to false)',
+    (t) => t > 0 && Number.isFinite(t),
+  ],
+  topK: ['a whole number from 1, or null', (k) => Number.isInteger(k) && k >= 0 && k < 2 ** 31],
+  topP: ['a probability from 0 (the likeliest token alone) to 1, or null', (p) => p >= 0 && p <= 1],
+  minEosP: ['a probability above 0 up to 1, or null', (p) => p > 0 && p <= 1],
+};
+const FINE_TEMPERATURE: Rule = ['a number above 0, or null for the likeliest code', NUMBERS.temperature![1]];
+
+/**
+ * Throws `InputError` for unknown names and for values that cannot be, each named where it was
+ * given, also where another option makes it unused.
+ */
+function checkGiven(options: GenerateOptions): void {
   for (const [stage, keys] of Object.entries(KEYS)) {
     const given: unknown = stage === '' ? options : options[stage as 'semantic'];
-    if (given === undefined) continue;
-    const at = stage && `${stage}.`;
-    if (typeof given !== 'object' || given === null) throw wrong(stage || 'options', given, 'an object of options');
-    for (const [key, value] of Object.entries(given)) {
-      if (!(keys as readonly string[]).includes(key))
-        throw new InputError(`generate: got the option ${at}${key}, expected one of ${keys.join(', ')}.`);
-      if ((key === 'doSample' || key === 'strictMask') && value !== undefined && typeof value !== 'boolean')
-        throw wrong(`${at}${key}`, value, 'true or false');
+    checkOptions(DOOR, given, keys, stage === '' ? {} : { at: stage });
+    for (const [key, value] of Object.entries(given ?? {}) as [string, number | null | undefined][]) {
+      const rule = stage === 'fine' ? FINE_TEMPERATURE : Object.hasOwn(NUMBERS, key) ? NUMBERS[key] : undefined;
+      if (rule && value !== undefined && value !== null)
+        check(stage === '' ? key : `${stage}.${key}`, value, rule[1], rule[0]);
     }
   }
-  const { signal, onProgress } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', signal, 'an AbortSignal');
-  if (onProgress !== undefined && typeof onProgress !== 'function') throw wrong('onProgress', onProgress, 'a function');
 }

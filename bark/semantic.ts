@@ -13,7 +13,7 @@ import type { BarkSemanticGenerationConfig } from './config/generation_config.ts
 import { createSession, Pacer, type SessionOptions } from './gpt/session.ts';
 import type { CausalGpt } from './gpt/gpt.ts';
 import type { Sampling } from '../kernels/sample/sample.ts';
-import type { Draw, StageHooks, StageOptions } from './gpt/stage.ts';
+import { checkGiven, type Draw, type StageHooks, type StageOptions } from './gpt/stage.ts';
 
 export interface SemanticInputs {
   /** Text ids of the tokenizer, (B, W); of W the first max_input_semantic_length are used. */
@@ -78,6 +78,8 @@ export class BarkSemanticModel extends CausalStage {
   /** Semantic tokens of each row. Throws `InputError` for ids outside the vocabulary. */
   async generate(inputs: SemanticInputs, options: SemanticOptions): Promise<SemanticOutput> {
     const start = performance.now();
+    checkGiven('semantic.generate', inputs, ['inputIds', 'attentionMask', 'shape', 'history']);
+    checkGiven('semantic.generate', options, ['seeds', 'maxNewTokens']);
     const prompts = await Promise.all(Array.from({ length: inputs.shape[0] }, (_, b) => this.#promptRows(inputs, b)));
     return this.use((gpt) => this.#speak(gpt, prompts, options, start), { signal: options.signal });
   }

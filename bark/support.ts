@@ -15,7 +15,7 @@ export interface Support {
 /** Never throws: what stands in the way is in `reasons`. */
 export async function checkSupport(options: DeviceOptions = {}): Promise<Support> {
   try {
-    const adapter = await requestAdapter(options);
+    const adapter = await requestAdapter(options, 'checkSupport');
     return { supported: true, reasons: [], adapter: adapterName(adapter.info), features: [...adapter.features].sort() };
   } catch (error) {
     return {

@@ -5,7 +5,7 @@
 // Reference: HF EncodecConfig; facebookresearch/encodec, arXiv 2210.13438.
 
 import { UnsupportedError } from '../runtime/base/errors.ts';
-import { bad, boolean, integer, isNull, jsonObject, number, numbers, show, text } from '../runtime/base/json.ts';
+import { bad, boolean, integer, isNull, number, numbers, parsedJson, show, text } from '../runtime/base/json.ts';
 
 export type PadMode = 'reflect';
 
@@ -52,8 +52,9 @@ export const EncodecConfig = {
    * Throws `WeightsError` for an impossible value, and `UnsupportedError` for a value that this
    * library does not support.
    */
-  fromJSON(json: unknown, label = 'config.json', path = ''): EncodecConfig {
-    const from = jsonObject(json, label, path);
+  fromJSON(json: unknown, given?: string, path = ''): EncodecConfig {
+    const from = parsedJson('EncodecConfig.fromJSON', json, given, 'config.json', path);
+    const { label } = from;
     const size = (key: string, fallback: number, min = 1) =>
       integer(from, key, { default: fallback, min, max: SIZE_LIMIT });
     const only = <T>(key: string, value: unknown, supported: T): T => {

@@ -7,6 +7,9 @@ import { toDevice, toShapes } from '../kernels/upload/destination.ts';
 import type { Checkpoint } from '../runtime/formats/checkpoint.ts';
 import { Device } from '../runtime/compute/device.ts';
 import { InputError } from '../runtime/base/errors.ts';
+import { shown } from '../runtime/base/messages.ts';
+import { checkOptions } from '../runtime/base/options.ts';
+import { checkDevice } from '../runtime/compute/given_device.ts';
 import { SHAPE_ONLY } from '../runtime/compute/shape_only.ts';
 import { compileAll, record, type Recorder } from '../runtime/compute/program.ts';
 import type { Owner } from '../runtime/compute/ledger.ts';
@@ -15,17 +18,12 @@ import { ResidentModel } from '../runtime/compute/resident_model.ts';
 import { openModelSource, type ModelSourceLike } from '../runtime/sources/open_source.ts';
 import type { Tensor } from '../runtime/compute/tensor.ts';
 import { walkWeights, type Weights } from '../runtime/formats/weights.ts';
+import { listClips, type Clip, type Codes } from './codes.ts';
 import { openCodecCheckpoint, readCodecConfig } from './checkpoint.ts';
 import { hopLength, numQuantizers, type EncodecConfig } from './config.ts';
 import { decode, decoderTensors, loadDecoder, widest, type Decoder } from './decoder.ts';
 import type { OpenOptions } from '../runtime/files/model_source.ts';
-import type { HubOptions } from '../runtime/sources/hub/settings.ts';
-
-/**
- * Codes as one array of shape [Q, T] or [B, Q, T], or as the Q rows of one clip. Ids are below
- * codebook_size.
- */
-export type Codes = { readonly data: Int32Array; readonly shape: readonly number[] } | readonly ArrayLike<number>[];
+import { HUB_OPTIONS, hubOptions, type HubOptions } from '../runtime/sources/hub/settings.ts';
 
 export interface EncodecOptions extends HubOptions, OpenOptions {
   /** Default: the model requests a device of its own, which `dispose()` frees. */
@@ -38,12 +36,6 @@ export interface CodecDecodeOptions {
   signal?: AbortSignal | undefined;
   /** Clips done, of `total`. */
   onProgress?: ((done: number, total: number) => void) | undefined;
-}
-
-interface Clip {
-  readonly data: Int32Array; // (Q, T)
-  readonly codebooks: number;
-  readonly frames: number;
 }
 
 /** What a model that contains a codec, such as Bark, passes to the constructor. */
@@ -68,8 +60,7 @@ export class EncodecModel extends ResidentModel<Decoder> {
   /** Nothing is read before `upload()` or `decode()`. */
   constructor({ device, config, weights, codebooks = numQuantizers(config) }: EncodecParts) {
     super(device, 'codec.weights');
-    if (!Number.isInteger(codebooks) || codebooks < 1)
-      throw new InputError(`EncodecModel: got ${codebooks} codebooks, expected a whole number of at least 1.`);
+    checkCodebooks(codebooks);
     this.device = device;
     this.config = config;
     this.codebooks = codebooks;
@@ -81,9 +72,12 @@ export class EncodecModel extends ResidentModel<Decoder> {
    * `WeightsError` for files that are missing or damaged.
    */
   static async fromPretrained(source: ModelSourceLike, options: EncodecOptions = {}): Promise<EncodecModel> {
+    checkOptions(`${DOOR}.fromPretrained`, options, CODEC_OPTIONS);
+    checkDevice(`${DOOR}.fromPretrained`, options.device);
     const { signal, codebooks } = options;
+    if (codebooks !== undefined) checkCodebooks(codebooks);
     signal?.throwIfAborted();
-    const folder = await openModelSource(source, options);
+    const folder = await openModelSource(source, hubOptions(options));
     const config = await readCodecConfig(folder, options);
     const checkpoint = await openCodecCheckpoint(folder, options);
     const owned: { device?: Device; checkpoint: Checkpoint } = { checkpoint };
@@ -152,6 +146,7 @@ export class EncodecModel extends ResidentModel<Decoder> {
     codes: Codes | readonly Codes[],
     options: CodecDecodeOptions = {},
   ): Promise<Float32Array<ArrayBuffer>[]> {
+    checkOptions('codec.decode', options, ['signal', 'onProgress']);
     const { signal } = options;
     this.#expectLive();
     signal?.throwIfAborted();
@@ -248,40 +243,21 @@ export class EncodecModel extends ResidentModel<Decoder> {
   }
 }
 
+const DOOR = 'EncodecModel';
+const CODEC_OPTIONS: readonly (keyof EncodecOptions)[] = [
+  'device',
+  'codebooks',
+  ...HUB_OPTIONS,
+  'signal',
+  'onDownload',
+];
+
+function checkCodebooks(codebooks: unknown): void {
+  if (!Number.isInteger(codebooks) || (codebooks as number) < 1)
+    throw new InputError(
+      `${DOOR}: got ${shown(codebooks, 'setting')} codebooks, expected a whole number of at least 1.`,
+    );
+}
+
 // Clips in one pass. More do not fill a GPU better, and make the slices of time short.
 const MOST_CLIPS = 16;
-
-/** The clips that codes hold, as [Q, T] each. */
-function listClips(codes: Codes | readonly Codes[]): Clip[] {
-  if (!Array.isArray(codes)) return splitBatch(codes as Exclude<Codes, readonly ArrayLike<number>[]>);
-  if (codes.length > 0 && typeof (codes[0] as ArrayLike<unknown>)[0] === 'number')
-    return [joinRows(codes as readonly ArrayLike<number>[])];
-  return (codes as readonly Codes[]).flatMap((clip) => listClips(clip));
-}
-
-function splitBatch({ data, shape }: { data: Int32Array; shape: readonly number[] }): Clip[] {
-  const [batch, codebooks, frames] =
-    shape.length === 2 ? [1, shape[0]!, shape[1]!] : (shape as readonly [number, number, number]);
-  if (shape.length < 2 || shape.length > 3 || data.length !== batch * codebooks * frames) {
-    throw new InputError(
-      `Codes: got ${data.length} ids of shape (${shape.join(', ')}), expected as many as a shape (Q, T) or (B, Q, T) says.`,
-    );
-  }
-  const size = codebooks * frames;
-  return Array.from({ length: batch }, (_, b) => ({
-    data: data.subarray(b * size, (b + 1) * size),
-    codebooks,
-    frames,
-  }));
-}
-
-function joinRows(rows: readonly ArrayLike<number>[]): Clip {
-  const frames = rows[0]!.length;
-  if (rows.some((row) => row.length !== frames))
-    throw new InputError(
-      `Codes: got rows of ${rows.map((row) => row.length).join(', ')} ids, expected the same number in each.`,
-    );
-  const data = new Int32Array(rows.length * frames);
-  rows.forEach((row, q) => data.set(row, q * frames));
-  return { data, codebooks: rows.length, frames };
-}

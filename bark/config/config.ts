@@ -6,7 +6,7 @@
 
 import { EncodecConfig } from '../../encodec/config.ts';
 import { UnsupportedError } from '../../runtime/base/errors.ts';
-import { bad, boolean, integer, jsonObject, objectAt, pathOf, text, type JsonObject } from '../../runtime/base/json.ts';
+import { bad, boolean, integer, objectAt, parsedJson, pathOf, text, type JsonObject } from '../../runtime/base/json.ts';
 
 /** Sizes of one GPT. */
 export interface BarkSubModelConfig {
@@ -40,6 +40,7 @@ export interface BarkConfig {
   codec_config: EncodecConfig;
 }
 
+const FILE = 'config.json';
 const HEAD_SIZE_MULTIPLE = 8; // eight halves are one vec4<u32> load
 const MAX_HEAD_SIZE = 128;
 const SIZE_LIMIT = 2 ** 24; // far above any Bark; keeps a mistyped size from becoming an allocation
@@ -49,22 +50,22 @@ export const BarkSemanticConfig = {
    * Throws `WeightsError` for a value that cannot be, `UnsupportedError` for a size that the
    * kernels cannot do.
    */
-  fromJSON(json: unknown, label = 'config.json', path = ''): BarkSemanticConfig {
-    return subModel(jsonObject(json, label, path), 'semantic');
+  fromJSON(json: unknown, label?: string, path = ''): BarkSemanticConfig {
+    return subModel(parsedJson('BarkSemanticConfig.fromJSON', json, label, FILE, path), 'semantic');
   },
 };
 
 export const BarkCoarseConfig = {
   /** As `BarkSemanticConfig.fromJSON`. */
-  fromJSON(json: unknown, label = 'config.json', path = ''): BarkCoarseConfig {
-    return subModel(jsonObject(json, label, path), 'coarse_acoustics');
+  fromJSON(json: unknown, label?: string, path = ''): BarkCoarseConfig {
+    return subModel(parsedJson('BarkCoarseConfig.fromJSON', json, label, FILE, path), 'coarse_acoustics');
   },
 };
 
 export const BarkFineConfig = {
   /** As `BarkSemanticConfig.fromJSON`. */
-  fromJSON(json: unknown, label = 'config.json', path = ''): BarkFineConfig {
-    const from = jsonObject(json, label, path);
+  fromJSON(json: unknown, label?: string, path = ''): BarkFineConfig {
+    const from = parsedJson('BarkFineConfig.fromJSON', json, label, FILE, path);
     const n_codes_total = integer(from, 'n_codes_total', { default: 8, min: 1, max: 1024 });
     const n_codes_given = integer(from, 'n_codes_given', { default: 1, min: 1, max: n_codes_total });
     const tie_word_embeddings = boolean(from, 'tie_word_embeddings', { default: true });
@@ -77,11 +78,11 @@ export const BarkConfig = {
    * Reads a parsed config.json. The four sub-models' objects must be there. Errors as in
    * `BarkSemanticConfig.fromJSON`.
    */
-  fromJSON(json: unknown, label = 'config.json'): BarkConfig {
-    const from = jsonObject(json, label);
+  fromJSON(json: unknown, label?: string): BarkConfig {
+    const from = parsedJson('BarkConfig.fromJSON', json, label, FILE);
     text(from, 'model_type', { default: 'bark', among: ['bark'] });
     const part = <T>(key: string, reader: { fromJSON(json: unknown, label: string, path: string): T }) =>
-      reader.fromJSON(objectAt(from, key).values, label, key);
+      reader.fromJSON(objectAt(from, key).values, from.label, key);
     return {
       semantic_config: part('semantic_config', BarkSemanticConfig),
       coarse_acoustics_config: part('coarse_acoustics_config', BarkCoarseConfig),

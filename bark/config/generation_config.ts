@@ -8,9 +8,9 @@ import {
   boolean,
   integer,
   isNull,
-  jsonObject,
   number,
   optionalObjectAt,
+  parsedJson,
   text,
   type JsonObject,
 } from '../../runtime/base/json.ts';
@@ -81,8 +81,8 @@ export const BarkGenerationConfig = {
    * Reads a parsed generation_config.json. Throws `WeightsError` for a value that cannot be,
    * `UnsupportedError` for a feature that is not here.
    */
-  fromJSON(json: unknown, label = 'generation_config.json'): BarkGenerationConfig {
-    const from = jsonObject(json, label);
+  fromJSON(json: unknown, label?: string): BarkGenerationConfig {
+    const from = parsedJson('BarkGenerationConfig.fromJSON', json, label, 'generation_config.json');
     text(from, 'model_type', { default: 'bark', among: ['bark'] });
     return {
       semantic_config: semantic(optionalObjectAt(from, 'semantic_config')),

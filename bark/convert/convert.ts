@@ -11,6 +11,7 @@ import { safetensorsLayout, writeSafetensors } from '../../runtime/formats/safet
 import { pathParts, type ModelSourceLike } from '../../runtime/sources/open_source.ts';
 import { convertedConfig, convertedGenerationConfig } from './config.ts';
 import { planTensors } from './tensors.ts';
+import { fullDType, type DTypeName } from '../load_options.ts';
 import { openOptions, openPretrained, type OpenPretrainedOptions } from '../pretrained/pretrained.ts';
 import { findTokenizer } from '../processor/tokenizer.ts';
 import { readVoiceList, VOICE_LIST } from '../processor/voice_list.ts';
@@ -20,7 +21,7 @@ import { checkGeneration } from '../config/check_generation.ts';
 
 export interface ConvertOptions extends OpenPretrainedOptions {
   /** How the weights are stored, the codec's too. Default 'float16'. */
-  dtype?: 'float32' | 'float16' | undefined;
+  dtype?: DTypeName | undefined;
   /**
    * Replace a model folder that is already there. A folder that holds anything but a model is never
    * touched. Default false.
@@ -54,9 +55,8 @@ const SPARE = 2 ** 24; // bytes of disk space for everything but the weights
  * signal's reason when it is aborted. After an error `to` is as it was before.
  */
 export async function convert(from: ModelSourceLike, to: string, options: ConvertOptions = {}): Promise<ConvertReport> {
-  const { dtype = 'float16', force = false, signal, onProgress } = options;
-  if (dtype !== 'float16' && dtype !== 'float32')
-    throw new InputError(`dtype: got ${JSON.stringify(dtype)}, expected 'float16' or 'float32'.`);
+  const { force = false, signal, onProgress } = options;
+  const dtype = fullDType('convert', options.dtype);
   if (host === 'browser')
     throw new UnsupportedError('convert: got a browser, expected Node or Deno: a browser cannot write folders.');
   const place = await openPlace(to, force);

@@ -8,6 +8,7 @@ import { uploadMatrix, type WeightDType } from '../../kernels/upload/upload.ts';
 import { createUniform, writeCall } from '../../kernels/state.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import { InputError } from '../../runtime/base/errors.ts';
+import { checkOptions, wrongOption } from '../../runtime/base/options.ts';
 import type { Owner } from '../../runtime/compute/ledger.ts';
 import { record } from '../../runtime/compute/program.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
@@ -15,7 +16,7 @@ import type { LoadProgress } from '../../runtime/compute/residency.ts';
 import { ResidentModel } from '../../runtime/compute/resident_model.ts';
 import { readRows, type TensorRef, type Weights } from '../../runtime/formats/weights.ts';
 import type { BarkSubModelConfig } from '../config/config.ts';
-import { hostTensor, type HostTensor, type TensorLike } from './host_tensor.ts';
+import { hostTensor, refuseMask, type HostTensor, type TensorLike } from './host_tensor.ts';
 import {
   createCache,
   destroyCache,
@@ -27,7 +28,7 @@ import {
   type KvCache,
   type Rows,
 } from './gpt.ts';
-import type { StageOptions } from './stage.ts';
+import { noStageAlone, type StageOptions } from './stage.ts';
 import type { Linear } from '../../kernels/common/products.ts';
 
 /**
@@ -69,6 +70,13 @@ export interface CausalForwardInputs {
   useCache?: boolean;
 }
 
+const FORWARD_INPUTS: readonly (keyof CausalForwardInputs)[] = [
+  'inputIds',
+  'inputsEmbeds',
+  'pastKeyValues',
+  'useCache',
+];
+
 export interface CausalForwardOutputs {
   /** (B, T, V) with V = output_vocab_size. */
   logits: HostTensor<Float32Array>;
@@ -99,6 +107,11 @@ export class BarkCausalModel extends ResidentModel<Loaded> {
     this.#weights = weights;
     this.#dtype = dtype;
     this.#rows = rows;
+  }
+
+  /** Always throws `UnsupportedError`: a stage is part of a model. */
+  static fromPretrained(..._: unknown[]): Promise<never> {
+    return noStageAlone(this.name, 'semantic and coarse_acoustics');
   }
 
   /** Number of times `upload` calls `onTensor`. */
@@ -141,12 +154,18 @@ export class BarkCausalModel extends ResidentModel<Loaded> {
    * computes most of them. The first call uploads the whole head, which stays until `unload()`.
    * Throws `InputError` for shapes that do not fit.
    */
-  async forward({
-    inputIds,
-    inputsEmbeds,
-    pastKeyValues,
-    useCache = false,
-  }: CausalForwardInputs): Promise<CausalForwardOutputs> {
+  async forward(inputs: CausalForwardInputs): Promise<CausalForwardOutputs> {
+    const door = `${this.stage}.forward`;
+    refuseMask(door, inputs);
+    checkOptions(door, inputs, FORWARD_INPUTS, { of: 'inputs' });
+    const { inputIds, inputsEmbeds, pastKeyValues, useCache = false } = inputs ?? {};
+    if (pastKeyValues !== undefined && !(pastKeyValues instanceof PastKeyValues))
+      throw wrongOption(
+        door,
+        'pastKeyValues',
+        pastKeyValues,
+        'what forward({ …, useCache: true }) returned under that name',
+      );
     const { hidden_size: H, block_size } = this.config;
     if (!inputIds === !inputsEmbeds)
       throw new InputError(

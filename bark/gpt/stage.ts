@@ -1,6 +1,9 @@
 // What Bark's stages have in common: where a stage gets its weights from, how it draws tokens, and
 // how it reports to its caller.
 
+import { InputError, UnsupportedError } from '../../runtime/base/errors.ts';
+import { shown } from '../../runtime/base/messages.ts';
+import { isBag } from '../../runtime/base/options.ts';
 import type { WeightDType } from '../../kernels/upload/upload.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import type { LoadProgress } from '../../runtime/compute/residency.ts';
@@ -48,4 +51,20 @@ export interface StageHooks {
   signal?: AbortSignal | undefined;
   /** Tokens (fine stage: passes) done, of at most `total`. */
   onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+/** Throws `InputError` for what one stage's own `generate` needs and was not given. */
+export function checkGiven(door: string, given: unknown, keys: readonly string[]): void {
+  const missing = isBag(given) ? keys.find((key) => (given as Record<string, unknown>)[key] === undefined) : keys[0];
+  if (missing !== undefined)
+    throw new InputError(
+      `${door}: got ${isBag(given) ? `no ${missing}` : shown(given, 'setting')}, expected { ${keys.join(', ')} }. model.generate(inputs, options) runs all stages and fills them in.`,
+    );
+}
+
+/** The answer to `fromPretrained` of a single stage, which transformers has. */
+export async function noStageAlone(name: string, members: string): Promise<never> {
+  throw new UnsupportedError(
+    `${name}.fromPretrained: got one stage, expected the whole model: BarkModel.fromPretrained(source, { offload: true }) brings only the weights of the stage that runs to the GPU. Use its ${members}.`,
+  );
 }

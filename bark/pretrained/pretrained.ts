@@ -13,13 +13,13 @@ import { findCheckpoint, openCheckpoint } from '../../runtime/formats/open_check
 import { openHub } from '../../runtime/sources/hub/hub.ts';
 import { packageRoot } from '../../runtime/host/package_root.ts';
 import { readJson, whyMissing } from '../../runtime/files/read.ts';
-import { openModelSource, type ModelSourceLike } from '../../runtime/sources/open_source.ts';
+import { openModelSource, refuseRevision, type ModelSourceLike } from '../../runtime/sources/open_source.ts';
 import { BarkConfig } from '../config/config.ts';
 import { BarkGenerationConfig } from '../config/generation_config.ts';
 import type { ProgressEvent } from '../options.ts';
 import { findSunoFiles, openSuno } from './suno.ts';
 import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';
-import type { HubOptions } from '../../runtime/sources/hub/settings.ts';
+import { HUB_OPTIONS, hubOptions, type HubOptions } from '../../runtime/sources/hub/settings.ts';
 
 const CODEC_REPOSITORY = 'facebook/encodec_24khz';
 const CODEC = 'codec_model.';
@@ -29,6 +29,9 @@ export interface PretrainedOptions extends HubOptions {
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: ProgressEvent) => void) | undefined;
 }
+
+/** The keys of `PretrainedOptions`. */
+export const PRETRAINED_OPTIONS: readonly (keyof PretrainedOptions)[] = [...HUB_OPTIONS, 'signal', 'onProgress'];
 
 export interface OpenPretrainedOptions extends PretrainedOptions {
   /**
@@ -67,7 +70,7 @@ export function openOptions({ signal, onProgress }: PretrainedOptions): OpenOpti
  * `openModelSource`.
  */
 export async function resolveSource(source?: ModelSourceLike, options: HubOptions = {}): Promise<ModelSource> {
-  return source === undefined ? openDemoVoice() : openModelSource(source, options);
+  return source === undefined ? openDemoVoice(options) : openModelSource(source, hubOptions(options));
 }
 
 /**
@@ -240,8 +243,8 @@ async function findCodec(
 }
 
 /** A revision is the model's own, not that of other repositories. */
-export function otherHub({ revision: _, ...options }: HubOptions): HubOptions {
-  return options;
+export function otherHub(options: HubOptions): HubOptions {
+  return { ...hubOptions(options), revision: undefined };
 }
 
 async function withCodec(gpts: Checkpoint, codec: Codec): Promise<Checkpoint> {
@@ -259,7 +262,8 @@ function barkName(name: string): string {
   return name.startsWith(CODEC) ? CODEC + codecName(name.slice(CODEC.length)) : name;
 }
 
-async function openDemoVoice(): Promise<ModelSource> {
+async function openDemoVoice(hub: HubOptions): Promise<ModelSource> {
+  refuseRevision('the built-in voice', hub);
   const root = await packageRoot();
   const folder = root && new URL('bark/demo_voice/', root);
   const opened = folder && (await openModelSource(folder).catch(() => undefined));

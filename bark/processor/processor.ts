@@ -4,10 +4,12 @@
 // with the result.
 // Reference: HF processing_bark.py.
 import { InputError } from '../../runtime/base/errors.ts';
+import { shown } from '../../runtime/base/messages.ts';
+import { checkOptions, isPromise, wrongOption } from '../../runtime/base/options.ts';
 import { readJson } from '../../runtime/files/read.ts';
 import type { ModelSourceLike } from '../../runtime/sources/open_source.ts';
 import { BarkGenerationConfig } from '../config/generation_config.ts';
-import { openOptions, resolveSource, type PretrainedOptions } from '../pretrained/pretrained.ts';
+import { openOptions, PRETRAINED_OPTIONS, resolveSource, type PretrainedOptions } from '../pretrained/pretrained.ts';
 import { normalizeText } from './normalize_text.ts';
 import { findTokenizer, loadTokenizer, type BarkTokenizer } from './tokenizer.ts';
 import { findModelVoices, nearVoices, type ModelVoices } from './voice_list.ts';
@@ -56,6 +58,21 @@ export interface EncodeOptions {
   signal?: AbortSignal | undefined;
 }
 
+const DOOR = 'processor.encode';
+const MOST_TOKENS = 2 ** 16; // of a row; far above what a model reads
+
+/** transformers' processor takes the voice second; that and every unknown name is told here. */
+function checkEncodeOptions(options: EncodeOptions): void {
+  if (typeof options === 'string' || options instanceof VoicePreset)
+    throw new InputError(
+      `${DOOR}: got ${shown(options, 'setting')} for its options, expected an object. A voice is { voicePreset: … }.`,
+    );
+  checkOptions(DOOR, options, ['voicePreset', 'maxLength', 'normalizeText', 'signal']);
+  const { maxLength } = options;
+  if (maxLength !== undefined && !(Number.isInteger(maxLength) && maxLength >= 1 && maxLength <= MOST_TOKENS))
+    throw wrongOption(DOOR, 'maxLength', maxLength, `a whole number from 1 to ${MOST_TOKENS}`);
+}
+
 const NAMED_WORDS = 8; // in a warning
 const NAMED_TAIL = 80; // characters
 
@@ -84,6 +101,7 @@ export class BarkProcessor {
    * Throws `WeightsError` where a file is missing or damaged.
    */
   static async fromPretrained(source?: ModelSourceLike, options: ProcessorOptions = {}): Promise<BarkProcessor> {
+    checkOptions('BarkProcessor.fromPretrained', options, ['tokenizer', 'onWarning', ...PRETRAINED_OPTIONS]);
     const opened = await resolveSource(source, options);
     const opening = openOptions(options);
     const settings = 'generation_config.json';
@@ -108,17 +126,18 @@ export class BarkProcessor {
    * list of voices of another length, `WeightsError` for a voice that this model cannot have made.
    */
   async encode(text: string | readonly string[], options: EncodeOptions = {}): Promise<BarkInputs> {
+    checkEncodeOptions(options);
     const texts = typeof text === 'string' ? [text] : text;
     if (!Array.isArray(texts) || texts.length === 0)
-      throw new InputError('BarkProcessor: got no text, expected a string or a list of them.');
+      throw new InputError(
+        `${DOOR}: got no text but ${shown(text, 'setting')}, expected a string or a list of them.${isPromise(text) ? ' Write await before it.' : ''}`,
+      );
     const width = options.maxLength ?? this.generation_config.semantic_config.max_input_semantic_length;
-    if (!Number.isInteger(width) || width <= 0)
-      throw new InputError(`BarkProcessor: got maxLength ${width}, expected a positive whole number.`);
 
     const warnings: string[] = [];
     const inputIds = new Int32Array(texts.length * width).fill(this.#tokenizer.padId);
     const attentionMask = new Int32Array(texts.length * width);
-    texts.forEach((row: unknown, i) => {
+    Array.from(texts, (row: unknown, i) => {
       const name = texts.length === 1 ? 'Text' : `Text ${i + 1} of ${texts.length}`;
       const ids = this.#encodeRow(row, name, width, options.normalizeText ?? true, warnings);
       inputIds.set(ids, i * width);
@@ -133,7 +152,9 @@ export class BarkProcessor {
 
   #encodeRow(given: unknown, name: string, width: number, normalize: boolean, warnings: string[]): number[] {
     if (typeof given !== 'string')
-      throw new InputError(`${name}: got ${given === null ? 'null' : typeof given}, expected a string.`);
+      throw new InputError(
+        `${name}: got ${shown(given, 'setting')}, expected a string.${isPromise(given) ? ' Write await before it.' : ''}`,
+      );
     const tokenizer = this.#tokenizer;
     const text = normalize ? normalizeText(given, tokenizer.knows) : given;
     const ids = tokenizer.encode(text);
@@ -190,7 +211,7 @@ export class BarkProcessor {
     if (typeof voice === 'object' && voice !== null) return VoicePreset.from(voice);
     if (typeof voice !== 'string' || voice === '')
       throw new InputError(
-        `BarkProcessor: got the voice ${JSON.stringify(voice)}, expected a name, a path or a VoicePreset.`,
+        `${DOOR}: got ${shown(voice, 'setting')} for voicePreset, expected a name, a path or a VoicePreset.`,
       );
     const own = await this.#ownVoice(voice, signal);
     if (own) return own;

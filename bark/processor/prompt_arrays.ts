@@ -2,6 +2,7 @@
 // typed or plain.
 
 import { InputError, WeightsError } from '../../runtime/base/errors.ts';
+import { shown } from '../../runtime/base/messages.ts';
 import type { IntegerArray } from '../../runtime/formats/npy.ts';
 
 export const PROMPTS = ['semantic_prompt', 'coarse_prompt', 'fine_prompt'] as const;
@@ -22,9 +23,16 @@ export function isFlat(value: PromptLike): value is ArrayLike<number> {
   return 'length' in value && (value.length === 0 || typeof value[0] !== 'object');
 }
 
+const isList = (value: unknown): boolean => Array.isArray(value) || ArrayBuffer.isView(value);
+
 export function toArray(value: PromptLike, label: string): IntegerArray {
   let flat: ArrayLike<number>;
   let shape: number[];
+  const { length, data: own, shape: sizes } = value as Partial<ArrayLike<number> & { data: unknown; shape: unknown }>;
+  if (length === undefined && !(isList(own) && isList(sizes)))
+    throw new InputError(
+      `${label}: got ${shown(value, 'setting')}, expected a list of whole numbers or { data, shape }.`,
+    );
   if ('data' in value && 'shape' in value) {
     flat = value.data;
     shape = [...value.shape];

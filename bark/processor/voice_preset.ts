@@ -5,7 +5,9 @@
 // Does not record, clone or play. Reference: suno-ai/bark generation.py (the rules), HF
 // processing_bark.py (the files).
 import { InputError, WeightsError } from '../../runtime/base/errors.ts';
-import { writeFile } from '../../runtime/host/write_file.ts';
+import { shown } from '../../runtime/base/messages.ts';
+import { isBag, isPromise } from '../../runtime/base/options.ts';
+import { checkPath, writeFile } from '../../runtime/host/write_file.ts';
 import { parseNpy, parseNpz, writeNpz, type IntegerArray } from '../../runtime/formats/npy.ts';
 import { readBytes } from '../../runtime/files/read.ts';
 import { blobBytes, openModelSource } from '../../runtime/sources/open_source.ts';
@@ -79,6 +81,10 @@ export class VoicePreset {
    */
   static from(arrays: VoicePresetLike, label = 'voice'): VoicePreset {
     if (arrays instanceof VoicePreset) return arrays;
+    if (!isBag(arrays))
+      throw new InputError(
+        `${label}: got ${shown(arrays, 'setting')}, expected semantic_prompt, coarse_prompt and fine_prompt. ${isPromise(arrays) ? 'Write await before it.' : 'A name goes to processor.encode(text, { voicePreset }), a file to VoicePreset.load.'}`,
+      );
     const given = (prompt: Prompt): IntegerArray => {
       const value = arrays[prompt];
       if (typeof value !== 'object' || value === null)
@@ -102,6 +108,7 @@ export class VoicePreset {
    * without it.
    */
   async save(path: string | URL): Promise<void> {
+    checkPath('voice.save', path);
     const named = String(path).endsWith('.npz')
       ? path
       : typeof path === 'string'
@@ -243,6 +250,10 @@ function threePaths(prefix: string): Record<Prompt, string> {
 
 /** A path or URL as the folder it lies in and its name there. */
 function split(from: string | URL): { folder: string | URL; name: string; label: string } {
+  if (typeof from !== 'string' && !(from instanceof URL))
+    throw new InputError(
+      `Voice: got ${shown(from, 'setting')}, expected the path or URL of a .npz file, or a Blob of one. Arrays go to VoicePreset.from.`,
+    );
   if (from instanceof URL || /^(https?|file):/i.test(from)) {
     if (!URL.canParse(from))
       throw new InputError(`Voice: got ${JSON.stringify(from)}, expected a URL of a .npz file. Check the spelling.`);

@@ -2,8 +2,9 @@
 // throws a `WeightsError` that names it when its value is wrong. No schema and no model is known
 // here; keys that no getter reads are ignored.
 
-import { WeightsError } from './errors.ts';
+import { InputError, WeightsError } from './errors.ts';
 import { shown } from './messages.ts';
+import { isPromise, wrongOption } from './options.ts';
 
 /** A JSON object and its place for error messages: the file, and the dotted path of keys in it. */
 export interface JsonObject {
@@ -37,6 +38,20 @@ export function jsonObject(value: unknown, label: string, path = ''): JsonObject
     throw new WeightsError(`${what}, expected an object of keys and values. ${ADVICE}`);
   }
   return { label, path, values: value };
+}
+
+/** What a public `fromJSON` was given; its errors blame the file, `label`. */
+export function parsedJson(
+  door: string,
+  value: unknown,
+  label: string | undefined,
+  usual: string,
+  path = '',
+): JsonObject {
+  if (label !== undefined && typeof label !== 'string') throw wrongOption(door, 'label', label, 'a string');
+  if (isPromise(value))
+    throw new InputError(`${door}: got a Promise, expected the object that JSON.parse gives. Write await before it.`);
+  return jsonObject(value, label ?? usual, path);
 }
 
 /** The object under a key; the key must be there. */

@@ -11,11 +11,33 @@ const STYLES = {
   setting: { quote: "'", limit: 60, absent: 'undefined' },
 };
 
-/** A value from a file as JSON, cut to a length that fits a message. */
+/**
+ * A value from a file or a caller as JSON, cut to a length that fits a message; what JSON has no
+ * words for by its kind, such as 'a function' or 'an Int32Array'. Never throws.
+ */
 export function shown(value: unknown, style: keyof typeof STYLES = 'file'): string {
   const { quote, limit, absent } = STYLES[style];
-  const json = typeof value === 'string' && quote === "'" ? `'${value}'` : (JSON.stringify(value) ?? absent);
+  const json = typeof value === 'string' && quote === "'" ? `'${value}'` : (notJson(value) ?? jsonOf(value) ?? absent);
   return json.length > limit ? `${json.slice(0, limit - 3)}...` : json;
+}
+
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return 'an object'; // one that holds itself, or a bigint
+  }
+}
+
+/** What JSON.stringify would throw for, or call null or {}. */
+function notJson(value: unknown): string | undefined {
+  if (typeof value === 'number') return String(value);
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`;
+  const kind = Object.prototype.toString.call(value).slice('[object '.length, -1);
+  if (typeof value !== 'object' || value === null || ['Object', 'Array', 'URL', 'Date'].includes(kind))
+    return undefined;
+  return `${/^[AEIO]/.test(kind) ? 'an' : 'a'} ${kind}`;
 }
 
 /** '2.31 GB', '612 MB', '9.6 kB': powers of 1000 with three digits, as the Hub's pages count. */

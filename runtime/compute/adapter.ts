@@ -1,6 +1,7 @@
 // Which GPU is used: options, the adapter that answers to them, and what kind it is.
 
 import { InputError, UnsupportedError } from '../base/errors.ts';
+import { checkOptions, isBag, wrongOption } from '../base/options.ts';
 import { env, noAdapterAdvice, webgpu } from '../host/platform.ts';
 import type { Tuning } from './tuning_file.ts';
 
@@ -22,6 +23,8 @@ export interface DeviceOptions {
   trace?: boolean;
 }
 
+const DEVICE_OPTIONS: readonly (keyof DeviceOptions)[] = ['adapter', 'powerPreference', 'portable', 'tuning', 'trace'];
+
 export const WANTED_LIMITS = [
   'maxBufferSize',
   'maxStorageBufferBindingSize',
@@ -32,11 +35,14 @@ export const WANTED_LIMITS = [
 ] as const;
 
 /** The adapter that `options` select, or an error that says what to install. */
-export async function requestAdapter(options: DeviceOptions = {}): Promise<GPUAdapter> {
+export async function requestAdapter(options: DeviceOptions = {}, door = 'requestAdapter'): Promise<GPUAdapter> {
+  checkOptions(door, options, DEVICE_OPTIONS);
+  const { powerPreference, tuning } = options;
+  if (powerPreference !== undefined && !['low-power', 'high-performance'].includes(powerPreference))
+    throw wrongOption(door, 'powerPreference', powerPreference, "'low-power' or 'high-performance'");
+  if (tuning !== undefined && !isBag(tuning)) throw wrongOption(door, 'tuning', tuning, 'an object of choices by name');
   const gpu = await webgpu();
-  const adapter = await gpu.requestAdapter(
-    options.powerPreference ? { powerPreference: options.powerPreference } : { powerPreference: 'high-performance' },
-  );
+  const adapter = await gpu.requestAdapter({ powerPreference: powerPreference ?? 'high-performance' });
   if (!adapter)
     throw new UnsupportedError(`WebGPU: got no adapter, expected a GPU or a software driver. ${noAdapterAdvice()}`);
   const wanted = options.adapter ?? env('BARK_ADAPTER');

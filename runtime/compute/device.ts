@@ -96,8 +96,8 @@ export class Device {
   }
 
   static async request(options: DeviceOptions = {}): Promise<Device> {
+    const adapter = await requestAdapter(options, 'Device.request');
     const file = await traceFile();
-    const adapter = await requestAdapter(options);
     const portable = options.portable ?? false;
     const gpu = await adapter.requestDevice({
       requiredFeatures: wantedFeatures(portable).filter((f) => adapter.features.has(f)) as GPUFeatureName[],

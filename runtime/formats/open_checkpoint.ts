@@ -1,7 +1,9 @@
 // The weights of a model folder, whatever format they are in: the one table of formats.
 
 import type { Checkpoint } from './checkpoint.ts';
-import { WeightsError } from '../base/errors.ts';
+import { InputError, WeightsError } from '../base/errors.ts';
+import { shown } from '../base/messages.ts';
+import { checkOptions } from '../base/options.ts';
 import { readJson, whyMissing } from '../files/read.ts';
 import { openSafetensors } from './safetensors.ts';
 import { openSharded } from './sharded.ts';
@@ -50,6 +52,11 @@ export async function findCheckpoint(
  * here.
  */
 export async function openCheckpoint(source: ModelSource, options?: OpenOptions): Promise<Checkpoint> {
+  checkOptions('openCheckpoint', options, ['signal', 'onDownload']);
+  if (typeof source?.open !== 'function')
+    throw new InputError(
+      `openCheckpoint: got ${shown(source, 'setting')}, expected an opened folder: openCheckpoint(await openModelSource(folder)).`,
+    );
   const open = await findCheckpoint(source, options);
   if (open) return open();
   const needed = formats.map(({ file }) => file).join(' or ');

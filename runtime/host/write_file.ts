@@ -2,6 +2,7 @@
 // says so, and nothing of Node is loaded. Reading is in open_source.ts.
 
 import { InputError, UnsupportedError } from '../base/errors.ts';
+import { shown } from '../base/messages.ts';
 import { host } from './platform.ts';
 
 /**
@@ -20,6 +21,13 @@ export async function replaceFile(path: string, make: (temporary: string) => Pro
     await fs.rm(temporary, { force: true }).catch(() => {});
     throw cause;
   }
+}
+
+/** Throws `InputError` for what is no path; `door` is the method that was called. */
+export function checkPath(door: string, path: unknown): void {
+  if ((typeof path === 'string' && path !== '') || path instanceof URL) return;
+  const got = path === '' ? 'an empty path' : shown(path, 'setting');
+  throw new InputError(`${door}: got ${got}, expected the path of a file, as a string or a file: URL.`);
 }
 
 /**

@@ -4,9 +4,11 @@
 
 import { blobBytes, checkedRanges, missingFile, openFile, pathParts, unreadable } from '../files/bytes.ts';
 import { InputError, UnsupportedError, WeightsError } from '../base/errors.ts';
+import { shown } from '../base/messages.ts';
+import { checkOptions, isPromise } from '../base/options.ts';
 import { hasHttpFile, openHttpFile } from '../files/http_file.ts';
 import { openHub } from './hub/hub.ts';
-import { hubId, type HubOptions } from './hub/settings.ts';
+import { HUB_OPTIONS, hubId, type HubOptions } from './hub/settings.ts';
 import { host } from '../host/platform.ts';
 import type { ModelSource } from '../files/model_source.ts';
 
@@ -23,23 +25,35 @@ export type ModelSourceLike = string | URL | ModelSource | ReadonlyMap<string, B
  * Throws `WeightsError` for a folder that is not there, `InputError` for what is none of these.
  */
 export async function openModelSource(source: ModelSourceLike, hub: HubOptions = {}): Promise<ModelSource> {
-  if (source instanceof URL) return openUrl(source);
+  checkOptions('openModelSource', hub, HUB_OPTIONS);
+  if (source instanceof URL) return openUrl(source, hub);
   if (typeof source === 'string') {
-    if (/^(https?|file):/i.test(source)) return openUrl(parseUrl(source));
+    if (/^(https?|file):/i.test(source)) return openUrl(parseUrl(source), hub);
     if (source.trim() === '')
       throw new InputError('Model: got an empty string, expected a folder or a URL. Pass the path of a model folder.');
     if (host !== 'browser') return openFolder(source, hub);
-    if (/^\.{0,2}\//.test(source)) return openUrl(parseUrl(source, globalThis.location?.href));
+    if (/^\.{0,2}\//.test(source)) return openUrl(parseUrl(source, globalThis.location?.href), hub);
     if (hubId.test(source)) return openHub(source, hub);
     throw new InputError(
       `Model: got ${JSON.stringify(source)}, expected a URL. In a browser a served folder starts with https:, / or ./.`,
     );
   }
-  if (source && 'open' in source && typeof source.open === 'function') return source;
+  const { open, has, length } = (source ?? {}) as Partial<ModelSource & ArrayLike<File>>;
+  if (typeof open === 'function' && typeof has === 'function') return source as ModelSource;
   if (source instanceof Map) return blobSource(source);
-  if (source && typeof (source as ArrayLike<File>).length === 'number')
+  if (typeof source === 'object' && typeof length === 'number')
     return blobSource(blobsByPath(source as ArrayLike<File>));
-  throw new InputError('Model: got no folder, URL, Map of Blobs or list of files. Pass the path of a model folder.');
+  throw new InputError(
+    `Model: got ${shown(source, 'setting')}, expected a folder's path, a URL, org/name of the Hub, a Map of Blobs or a list of files.${isPromise(source) ? ' Write await before it.' : ' The model comes first, its options second.'}`,
+  );
+}
+
+/** Throws `InputError` for a revision of what has none: it would be ignored, and other files read. */
+export function refuseRevision(label: string, { revision }: HubOptions): void {
+  if (revision !== undefined)
+    throw new InputError(
+      `${label}: got the revision ${shown(revision, 'setting')}, expected none: only a model of the Hub has revisions. Leave it out, or name the model as org/name.`,
+    );
 }
 
 // A folder on disk.
@@ -55,6 +69,7 @@ async function openFolder(folder: string, hub?: HubOptions): Promise<ModelSource
       `${folder}: got no such folder, expected one with a model's files. Check the path${hub ? '; a model of the Hub is written org/name, such as suno/bark-small' : ''}.`,
     );
   }
+  refuseRevision(folder, hub ?? {});
   if (!stat.isDirectory())
     throw new WeightsError(`${folder}: got a file, expected the folder it lies in. Pass that folder.`);
   const label = folder.replace(/(?<=.)[/\\]+$/, '');
@@ -87,7 +102,8 @@ function parseUrl(text: string, base?: string): URL {
   }
 }
 
-async function openUrl(url: URL): Promise<ModelSource> {
+async function openUrl(url: URL, hub: HubOptions): Promise<ModelSource> {
+  refuseRevision(url.href, hub);
   if (url.protocol === 'file:' && host !== 'browser') return openFolder((await import('node:url')).fileURLToPath(url));
   if (!/^https?:$/.test(url.protocol)) {
     throw new UnsupportedError(`${url.href}: got ${url.protocol}, expected http:, https: or (in Node and Deno) file:.`);
@@ -112,7 +128,7 @@ function blobsByPath(files: ArrayLike<File>): Map<string, Blob> {
   // paths.
   return new Map(
     Array.from(files, (file) => [
-      file.webkitRelativePath ? file.webkitRelativePath.replace(/^[^/]*\//, '') : file.name,
+      file?.webkitRelativePath ? file.webkitRelativePath.replace(/^[^/]*\//, '') : (file?.name ?? 'a file'),
       file,
     ]),
   );
@@ -120,6 +136,11 @@ function blobsByPath(files: ArrayLike<File>): Map<string, Blob> {
 
 function blobSource(blobs: ReadonlyMap<string, Blob>): ModelSource {
   const label = 'files';
+  for (const [path, blob] of blobs)
+    if (typeof path !== 'string' || !(blob instanceof Blob))
+      throw new InputError(
+        `Model: got ${shown(blob, 'setting')} for ${shown(path, 'setting')}, expected a Blob or File for each path.`,
+      );
   const find = (path: string) => blobs.get(pathParts(label, path).join('/'));
   return {
     label,

@@ -5,7 +5,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { LoadOptions } from '../../bark/model.ts';
+import type { LoadOptions } from '../../bark/load_options.ts';
 import type { ProgressEvent } from '../../bark/options.ts';
 import { Device } from '../../runtime/compute/device.ts';
 import type { MemoryReport } from '../../runtime/compute/ledger.ts';

@@ -169,7 +169,10 @@ test('inputs that cannot be are refused before any work', async () => {
     () => undefined,
     (caught: Error) => caught,
   );
-  assert.ok(error instanceof InputError && /^dtype: got "int8", expected 'float16' or 'float32'/.test(error.message));
+  assert.ok(
+    error instanceof InputError &&
+      /got 'int8' for dtype, expected 'float16' \('fp16'\) or 'float32'/.test(error.message),
+  );
   model.dispose();
 });
 

@@ -5,7 +5,8 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { BarkModel, type LoadOptions } from '../../bark/model.ts';
+import type { LoadOptions } from '../../bark/load_options.ts';
+import { BarkModel } from '../../bark/model.ts';
 import type { ProgressEvent } from '../../bark/options.ts';
 import { BarkProcessor } from '../../bark/processor/processor.ts';
 import { checkSubgroupMatrix } from '../../kernels/self_check.ts';

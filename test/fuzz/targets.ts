@@ -124,12 +124,12 @@ export const targets: Readonly<Record<string, Target>> = {
   legacy: (bytes) => checkpointTarget(bytes, openTorchCheckpoint),
   async config(bytes) {
     const { BarkConfig } = await import('../../bark/config/config.ts');
-    BarkConfig.fromJSON(await jsonFile('config.json', bytes));
+    BarkConfig.fromJSON(await jsonFile('config.json', bytes), 'config.json');
     return undefined;
   },
   async generation(bytes) {
     const { BarkGenerationConfig } = await import('../../bark/config/generation_config.ts');
-    BarkGenerationConfig.fromJSON(await jsonFile('generation_config.json', bytes));
+    BarkGenerationConfig.fromJSON(await jsonFile('generation_config.json', bytes), 'generation_config.json');
     return undefined;
   },
   async voices(bytes) {

@@ -124,6 +124,14 @@ export async function cacheFolder(cacheDir?: string): Promise<string> {
   return resolve(given ? await expanded(given) : join(await hubHome(), 'hub'));
 }
 
+/** The keys of `HubOptions`. */
+export const HUB_OPTIONS = ['revision', 'cacheDir', 'localFilesOnly', 'token'] as const;
+
+/** What of larger options is for the Hub. */
+export function hubOptions({ revision, cacheDir, localFilesOnly, token }: HubOptions): HubOptions {
+  return { revision, cacheDir, localFilesOnly, token };
+}
+
 /** What `fromPretrained` takes for a model of the Hub; other sources do not look at it. */
 export interface HubOptions {
   /** Branch, tag or commit. Default 'main'. */

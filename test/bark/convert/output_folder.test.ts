@@ -46,7 +46,7 @@ test('what is there is replaced only with force, and only a model', async () => 
   await rejects(convert(source, join(home, 'diary.txt'), { force: true }), /got a file, expected a folder/);
   await rejects(convert(source, '/', { force: true }), /got the root/);
   await rejects(convert(source, ' '), /got an empty path/);
-  await rejects(convert(source, out(), { dtype: 'int8' as never }), /dtype: got "int8"/);
+  await rejects(convert(source, out(), { dtype: 'int8' as never }), /got 'int8' for dtype/);
   assert.is(readFileSync(join(home, 'diary.txt'), 'utf8'), 'dear diary');
   for (const place of [join(target, '..'), linked])
     assert.equal(
