@@ -24,12 +24,12 @@ export function checkInputs(inputs: BarkInputs): void {
   const { shape } = inputs;
   if (!isWholeList(shape) || shape.length !== 2 || shape[0] < 1 || shape[1] < 1)
     throw new InputError(
-      `${DOOR}: got ${shown(shape, 'setting')} for inputs.shape, expected [texts, tokens a row]. Pass ${usual}.`,
+      `inputs: got ${shown(shape, 'setting')} for shape, expected [texts, tokens a row]. Pass ${usual}.`,
     );
   for (const key of ['inputIds', 'attentionMask'] as const)
-    if (!isWholeList(inputs[key]))
+    if (inputs[key] !== undefined && !isWholeList(inputs[key]))
       throw new InputError(
-        `${DOOR}: got ${shown(inputs[key], 'setting')} for inputs.${key}, expected an Int32Array of whole numbers. Pass ${usual}.`,
+        `inputs: got ${shown(inputs[key], 'setting')} for ${key}, expected an Int32Array of whole numbers. Pass ${usual}.`,
       );
 }
 
@@ -42,9 +42,9 @@ export function rowVoices(
   generation: BarkGenerationConfig,
 ): (VoicePreset | null)[] {
   const [batch, width] = shape;
-  if (batch < 1 || inputIds.length !== batch * width || attentionMask?.length !== batch * width) {
+  if (batch < 1 || inputIds?.length !== batch * width || attentionMask?.length !== batch * width) {
     throw new InputError(
-      `inputs: got ${inputIds.length} ids and ${attentionMask?.length ?? 'no'} mask values for shape (${shape}), expected ${batch * width} of each. Use BarkProcessor.encode().`,
+      `inputs: got ${inputIds?.length ?? 'no'} ids and ${attentionMask?.length ?? 'no'} mask values for shape (${shape}), expected ${batch * width} of each. Use BarkProcessor.encode().`,
     );
   }
   const rows = Array.isArray(historyPrompt)

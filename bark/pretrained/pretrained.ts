@@ -263,7 +263,7 @@ function barkName(name: string): string {
 }
 
 async function openDemoVoice(hub: HubOptions): Promise<ModelSource> {
-  refuseRevision('the built-in voice', hub);
+  refuseRevision('Demo voice', hub);
   const root = await packageRoot();
   const folder = root && new URL('bark/demo_voice/', root);
   const opened = folder && (await openModelSource(folder).catch(() => undefined));

@@ -65,7 +65,7 @@ const MOST_TOKENS = 2 ** 16; // of a row; far above what a model reads
 function checkEncodeOptions(options: EncodeOptions): void {
   if (typeof options === 'string' || options instanceof VoicePreset)
     throw new InputError(
-      `${DOOR}: got ${shown(options, 'setting')} for its options, expected an object. A voice is { voicePreset: … }.`,
+      `${DOOR}: got ${shown(options, 'setting')} for its options, expected an object. A voice is given as { voicePreset: … }.`,
     );
   checkOptions(DOOR, options, ['voicePreset', 'maxLength', 'normalizeText', 'signal']);
   const { maxLength } = options;

@@ -11,23 +11,24 @@ interface Word {
 
 const NOT_BUILT = 'It is not built: leave it out.';
 const FIXED = 'Leave it out: there is nothing to choose here.';
-const CONSTANT = "It is a constant of the model: change it in the folder's generation_config.json.";
+const GENERATE = 'It goes to model.generate(inputs, options).';
+const LOAD = 'It goes to fromPretrained.';
 
-// Each row: its words in snake_case, which stand for camelCase, too; the option's name here; advice.
+// Each row: words in snake_case, which stand for camelCase, too; the option's name here; advice.
 const ROWS: readonly (readonly [words: string, name: string, advice: string])[] = [
   // text and voice
   [
-    'voice voice_name voice_preset speaker speaker_id speaker_embedding speaker_embeddings history_prompt prompt semantic_prompt coarse_prompt fine_prompt',
+    'voice voice_preset voice_name speaker speaker_id speaker_embedding speaker_embeddings history_prompt semantic_prompt coarse_prompt fine_prompt',
     'voicePreset',
     'A voice goes to processor.encode(text, { voicePreset: … }).',
   ],
   [
-    'max_length max_len',
+    'max_length',
     'maxLength',
     'Tokens of text: processor.encode(text, { maxLength: … }). Of speech: model.generate(inputs, { semantic: { maxNewTokens: … } }).',
   ],
-  ['normalize normalize_text', 'normalizeText', 'It goes to processor.encode(text, { normalizeText: … }).'],
-  ['text', '', 'The text goes first: processor.encode(text, options).'],
+  ['normalize normalize_text', 'normalizeText', 'It goes to processor.encode(text, options).'],
+  ['text prompt', '', 'The text goes first: processor.encode(text, options).'],
   [
     'return_tensors padding truncation add_special_tokens return_attention_mask return_token_type_ids',
     '',
@@ -37,83 +38,65 @@ const ROWS: readonly (readonly [words: string, name: string, advice: string])[] 
   ['speed rate pitch volume', '', 'Leave it out: Bark has no such setting.'],
   // drawing
   ['seed manual_seed random_seed random_state', 'seed', 'It goes to model.generate(inputs, { seed: … }).'],
-  ['temp temperature', 'temperature', 'It goes to model.generate(inputs, { temperature: … }).'],
-  ['text_temp semantic_temp', 'semantic.temperature', 'It goes to model.generate(inputs, options).'],
-  ['waveform_temp coarse_temp', 'coarse.temperature', 'It goes to model.generate(inputs, options).'],
-  ['fine_temp', 'fine.temperature', 'It goes to model.generate(inputs, options).'],
+  ['temp temperature', 'temperature', GENERATE],
+  ['text_temp semantic_temp', 'semantic.temperature', GENERATE],
+  ['waveform_temp coarse_temp', 'coarse.temperature', GENERATE],
+  ['fine_temp', 'fine.temperature', GENERATE],
+  ['do_sample top_k top_p min_eos_p min_eos_p_raw strict_mask semantic coarse fine', '', GENERATE],
   [
-    'do_sample top_k top_p min_eos_p min_eos_p_raw strict_mask semantic coarse fine',
-    '',
-    'It goes to model.generate(inputs, options), under a stage or for all.',
-  ],
-  [
-    'max_new_tokens max_tokens n_predict',
+    'max_new_tokens max_tokens',
     'semantic.maxNewTokens',
     'It goes to model.generate(inputs, { semantic: { maxNewTokens: … } }).',
   ],
   ['greedy', '', 'Greedy is { doSample: false, minEosP: null, fine: { temperature: null } }.'],
-  ['allow_early_stop', '', 'Early stopping is minEosP; null is none.'],
   [
-    'num_beams num_return_sequences repetition_penalty length_penalty no_repeat_ngram_size early_stopping typical_p epsilon_cutoff eta_cutoff min_p bad_words_ids suppress_tokens logits_processor stopping_criteria streamer max_gen_duration_s max_time',
+    'num_beams num_return_sequences repetition_penalty length_penalty no_repeat_ngram_size bad_words_ids suppress_tokens logits_processor stopping_criteria streamer max_gen_duration_s max_time position_ids head_mask labels output_scores output_attentions output_hidden_states',
     '',
     NOT_BUILT,
   ],
   [
     'generation_config semantic_generation_config coarse_generation_config fine_generation_config',
     '',
-    "Its values are options of their own here, such as temperature and topK; the defaults come from the model's file.",
+    "Its values are options of their own here, and its defaults come from the model's file.",
   ],
-  ['max_coarse_history sliding_window_len n_coarse_codebooks n_fine_codebooks', '', CONSTANT],
   ['sample_rate sampling_rate', '', 'The model has one sampling rate: audio.sampling_rate.'],
   ['output_full return_dict_in_generate return_output_lengths', '', 'Leave it out: output.tokens has the tokens.'],
-  ['use_kv_caching silent verbose return_dict', '', FIXED],
   // what the model reads
   [
     'input_ids attention_mask',
     '',
     'Token ids and their mask come from processor.encode: model.generate(await processor.encode(text), options).',
   ],
-  ['position_ids head_mask labels output_scores output_attentions output_hidden_states output_logits', '', NOT_BUILT],
-  [
-    'inputs_embeds past_key_values use_cache',
-    '',
-    'It goes to model.semantic.forward(…) and coarse_acoustics.forward(…).',
-  ],
-  ['codebook_idx', '', 'The codebook goes first: model.fine_acoustics.forward(codebookIdx, codes).'],
-  ['bandwidth audio_scales audio_codes', '', 'The codes go first and say all: codec.decode(codes, options).'],
+  ['inputs_embeds past_key_values', '', 'It goes to model.semantic.forward(inputs).'],
   // loading
   [
-    'dtype torch_dtype precision half fp16 quantized quantize quantization_config load_in_8bit load_in_4bit',
+    'dtype torch_dtype precision half fp16 quantized quantize load_in_8bit load_in_4bit',
     'dtype',
     "It goes to BarkModel.fromPretrained(source, { dtype: 'float16' or 'float32' }).",
   ],
   [
-    'device device_map gpu use_gpu text_use_gpu coarse_use_gpu fine_use_gpu codec_use_gpu execution_providers',
+    'device device_map gpu use_gpu text_use_gpu coarse_use_gpu fine_use_gpu codec_use_gpu',
     'device',
     'The GPU is chosen when the model is loaded: BarkModel.fromPretrained(source, { device: await Device.request() }).',
   ],
   ['backend threads n_threads num_threads', '', 'Leave it out: the GPU computes, through WebGPU.'],
+  ['adapter power_preference portable tuning trace', '', 'It goes to Device.request(options).'],
   ['offload offload_cpu cpu_offload', 'offload', 'It goes to BarkModel.fromPretrained(source, { offload: true }).'],
-  ['cache_dir cache_folder', 'cacheDir', 'It goes to fromPretrained.'],
-  ['local_files_only offline', 'localFilesOnly', 'It goes to fromPretrained.'],
-  ['token use_auth_token auth_token hf_token', 'token', 'It goes to fromPretrained.'],
-  ['revision codec tokenizer', '', 'It goes to fromPretrained.'],
+  ['cache_dir cache_folder', 'cacheDir', LOAD],
+  ['local_files_only offline', 'localFilesOnly', LOAD],
+  ['token use_auth_token auth_token hf_token', 'token', LOAD],
+  ['revision codec tokenizer', '', LOAD],
+  ['on_warning', '', 'It goes to BarkProcessor.fromPretrained(source, options).'],
   [
     'on_progress progress_callback progress callback',
     'onProgress',
-    'Progress is told by fromPretrained and generate: { onProgress }.',
+    'fromPretrained and generate tell of their progress: { onProgress }.',
   ],
   ['abort_signal', 'signal', FIXED],
-  ['on_warning', '', 'It goes to BarkProcessor.fromPretrained(source, { onWarning }).'],
-  ['adapter power_preference portable tuning trace', '', 'It goes to Device.request(options).'],
   ['subfolder', '', 'Name the folder itself as the source.'],
+  ['use_small text_use_small coarse_use_small fine_use_small', '', "Name the small model: 'suno/bark-small'."],
   [
-    'use_small text_use_small coarse_use_small fine_use_small',
-    '',
-    "Name the small model as the source: 'suno/bark-small'.",
-  ],
-  [
-    'low_cpu_mem_usage use_safetensors trust_remote_code attn_implementation use_flash_attention_2 force_download resume_download force_reload output_loading_info weights_only model_file_name session_options config',
+    'low_cpu_mem_usage use_safetensors trust_remote_code attn_implementation force_download force_reload use_cache use_kv_caching silent verbose return_dict config',
     '',
     FIXED,
   ],

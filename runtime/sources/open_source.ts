@@ -44,7 +44,7 @@ export async function openModelSource(source: ModelSourceLike, hub: HubOptions =
   if (typeof source === 'object' && typeof length === 'number')
     return blobSource(blobsByPath(source as ArrayLike<File>));
   throw new InputError(
-    `Model: got ${shown(source, 'setting')}, expected a folder's path, a URL, org/name of the Hub, a Map of Blobs or a list of files.${isPromise(source) ? ' Write await before it.' : ' The model comes first, its options second.'}`,
+    `Model: got ${shown(source, 'setting')}, expected a folder's path, a URL, org/name of the Hub, a Map of Blobs or a list of files. ${isPromise(source) ? 'Write await before it.' : 'Pass the path of a model folder, and options second.'}`,
   );
 }
 
