@@ -11,6 +11,7 @@ import { nearestNames } from '../../runtime/base/messages.ts';
  */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
+  readonly code = 'ERR_USAGE';
 }
 
 export interface Option {

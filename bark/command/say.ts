@@ -2,8 +2,6 @@
 // that can be wrong with the arguments is found before the model is loaded; standard output gets
 // the WAV or the JSON and nothing else.
 
-import { readFile } from 'node:fs/promises';
-import { addAbortSignal } from 'node:stream';
 import { Device } from '../../runtime/compute/device.ts';
 import { InputError } from '../../runtime/base/errors.ts';
 import { byteCount } from '../../runtime/base/messages.ts';
@@ -16,6 +14,7 @@ import { BarkModel } from '../model.ts';
 import type { GenerateOutput } from '../output.ts';
 import type { GenerateOptions, ProgressEvent } from '../options.ts';
 import { play } from './play.ts';
+import { readText } from './read_text.ts';
 import { BarkProcessor } from '../processor/processor.ts';
 import { seconds, type Progress, type Stage } from './progress.ts';
 import { voiceLanguage } from '../processor/voice_list.ts';
@@ -155,39 +154,6 @@ function withoutModel(error: unknown, { voice = '', model }: Values): unknown {
 
 function generateOptions({ seed, temperature, greedy, 'max-new-tokens': maxNewTokens }: Values): GenerateOptions {
   return { seed, temperature, semantic: { maxNewTokens }, ...(greedy ? GREEDY : {}) };
-}
-
-async function readText(words: readonly string[], file: string | undefined, signal: AbortSignal): Promise<string> {
-  if (words.length > 0 && file !== undefined)
-    throw new UsageError('--file: got it with text in the arguments, expected one of them.');
-  if (words.length === 0 && file === undefined && process.stdin.isTTY)
-    throw new UsageError('bark: got no text, expected some: bark "Hello, my dog is cute". See bark --help.');
-  const text =
-    words.length > 0
-      ? words.join(' ')
-      : file === undefined || file === '-'
-        ? await readStdin(signal)
-        : await readTextFile(file);
-  if (text.trim() === '')
-    throw new UsageError(
-      `bark: got ${text === '' ? 'an empty text' : 'a text of white space'}, expected words to speak. See bark --help.`,
-    );
-  return text;
-}
-
-async function readStdin(signal: AbortSignal): Promise<string> {
-  const parts: Buffer[] = [];
-  for await (const part of addAbortSignal(signal, process.stdin)) parts.push(part as Buffer);
-  return Buffer.concat(parts).toString('utf8');
-}
-
-async function readTextFile(file: string): Promise<string> {
-  return readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new UsageError(
-      `${file}: got ${cause.code === 'ENOENT' ? 'no such file' : cause.code === 'EISDIR' ? 'a folder' : cause.code}, expected a file with text. Check the path.`,
-      { cause },
-    );
-  });
 }
 
 interface Spoken {

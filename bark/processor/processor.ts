@@ -11,6 +11,7 @@ import type { ModelSourceLike } from '../../runtime/sources/open_source.ts';
 import { BarkGenerationConfig } from '../config/generation_config.ts';
 import { openOptions, PRETRAINED_OPTIONS, resolveSource, type PretrainedOptions } from '../pretrained/pretrained.ts';
 import { normalizeText } from './normalize_text.ts';
+import { lostWarning, markupWarnings, unknownWarnings } from './text_warnings.ts';
 import { findTokenizer, loadTokenizer, type BarkTokenizer } from './tokenizer.ts';
 import { findModelVoices, nearVoices, type ModelVoices } from './voice_list.ts';
 import { VoicePreset, findVoice, type VoicePresetLike } from './voice_preset.ts';
@@ -50,8 +51,9 @@ export interface EncodeOptions {
   /** Tokens of a row; by default what the model reads (256 in suno's). Longer text is cut. */
   maxLength?: number | undefined;
   /**
-   * false passes the text to the tokenizer as it is. Default true: typographic signs become ones
-   * that the vocabulary knows.
+   * false passes the text to the tokenizer as it is. Default true: accents are composed, white
+   * space is tidied, and typographic signs, full-width letters, ligatures and the like that the
+   * vocabulary lacks become ones that it knows.
    */
   normalizeText?: boolean | undefined;
   /** Stops the download of a voice. */
@@ -72,9 +74,6 @@ function checkEncodeOptions(options: EncodeOptions): void {
   if (maxLength !== undefined && !(Number.isInteger(maxLength) && maxLength >= 1 && maxLength <= MOST_TOKENS))
     throw wrongOption(DOOR, 'maxLength', maxLength, `a whole number from 1 to ${MOST_TOKENS}`);
 }
-
-const NAMED_WORDS = 8; // in a warning
-const NAMED_TAIL = 80; // characters
 
 export class BarkProcessor {
   readonly generation_config: BarkGenerationConfig;
@@ -156,31 +155,21 @@ export class BarkProcessor {
         `${name}: got ${shown(given, 'setting')}, expected a string.${isPromise(given) ? ' Write await before it.' : ''}`,
       );
     const tokenizer = this.#tokenizer;
-    const text = normalize ? normalizeText(given, tokenizer.knows) : given;
+    const text = normalize ? normalizeText(given, tokenizer.knows, tokenizer.locate) : given;
     const ids = tokenizer.encode(text);
     if (ids.length === 0)
       throw new InputError(
-        `${name}: got ${given === '' ? 'an empty text' : 'a text of white space'}, expected words to speak. Pass a sentence.`,
+        `${name}: got ${given === '' ? 'an empty text' : given.trim() === '' ? 'a text of white space' : 'a text without a character that is read'}, expected words to speak. Pass a sentence.`,
       );
 
-    const words = text.split(/\s+/u).filter((word) => word !== '');
-    const unknown = ids.includes(tokenizer.unknownId ?? -1)
-      ? words.filter((word) => tokenizer.encode(word).includes(tokenizer.unknownId!))
-      : [];
-    if (unknown.length > 0) {
-      warnings.push(
-        `${name}: ${quote(unknown)} ${unknown.length === 1 ? 'is' : 'are'} not in the model's vocabulary and will be guessed or skipped. Write it in other signs.`,
-      );
-    }
     // The model reads no more than its own limit, however wide the row.
     const limit = Math.min(width, this.generation_config.semantic_config.max_input_semantic_length);
-    if (ids.length > limit) {
-      const percent = Math.max(1, Math.round((100 * (ids.length - limit)) / ids.length));
-      const lost = lostWords(words, limit, tokenizer);
-      warnings.push(
-        `${name}: ${ids.length} tokens, but the model reads ${limit}; the last ${percent} % is lost${lost && `, from ${JSON.stringify(lost)}`}. Split the text.`,
-      );
-    }
+    const unknown = ids.includes(tokenizer.unknownId ?? -1);
+    const tokens = unknown || ids.length > limit ? tokenizer.locate(text) : undefined;
+    const found = markupWarnings(given);
+    if (unknown) found.push(...unknownWarnings(text, tokens));
+    if (ids.length > limit) found.push(lostWarning(text, ids.length, limit, tokens));
+    warnings.push(...found.map((warning) => `${name}: ${warning}`));
     return ids.slice(0, width);
   }
 
@@ -253,24 +242,4 @@ export class BarkProcessor {
       `Voice ${JSON.stringify(name)}: got no such name and no such file, expected one of voices() (${hint}) or the path of a .npz. Choose another.`,
     );
   }
-}
-
-function quote(words: readonly string[]): string {
-  const different = [...new Set(words)];
-  const more = different.length - NAMED_WORDS;
-  return (
-    different
-      .slice(0, NAMED_WORDS)
-      .map((word) => JSON.stringify(word.slice(0, NAMED_TAIL)))
-      .join(', ') + (more > 0 ? ` and ${more} more` : '')
-  );
-}
-
-/** The words, from the first that does not fit wholly, that the model never sees. */
-function lostWords(words: readonly string[], limit: number, tokenizer: BarkTokenizer): string {
-  let tokens = 0;
-  const first = words.findIndex((word) => (tokens += tokenizer.encode(word).length) > limit);
-  if (first < 0) return '';
-  const lost = words.slice(first).join(' ');
-  return lost.length > NAMED_TAIL ? `${lost.slice(0, NAMED_TAIL)}…` : lost;
 }

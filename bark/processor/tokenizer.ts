@@ -15,6 +15,7 @@ import { openModelSource, type ModelSourceLike } from '../../runtime/sources/ope
 import { openOptions, otherHub, type PretrainedOptions } from '../pretrained/pretrained.ts';
 import { findSunoFiles } from '../pretrained/suno.ts';
 import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';
+import { locateTokens, type Token } from './token_spans.ts';
 
 export interface BarkTokenizer {
   /**
@@ -22,6 +23,8 @@ export interface BarkTokenizer {
    * the special token.
    */
   encode(text: string): number[];
+  /** The same tokens with their places in the text; undefined where these cannot be known. */
+  locate(text: string): Token[] | undefined;
   /** True where the vocabulary has this character as a token of its own. */
   knows(character: string): boolean;
   readonly padId: number;
@@ -143,16 +146,23 @@ function fromTokenizerJson(json: JsonObject, settings: JsonObject, names: Record
     );
   const normalizer = optionalObjectAt(json, 'normalizer').values;
   const splitsHan = normalizer.type === 'BertNormalizer' && normalizer.handle_chinese_chars !== false;
-  return {
-    encode(text) {
-      const { ids } = orRefuse(() =>
-        tokenizer.encode(splitsHan ? text.replace(ASTRAL_HAN, ' $& ') : text, { add_special_tokens: false }),
+  const spaced = (text: string) => (splitsHan ? text.replace(ASTRAL_HAN, ' $& ') : text);
+  const prefix = optionalObjectAt(json, 'model').values.continuing_subword_prefix;
+  const encode = (text: string): number[] => {
+    const { ids } = orRefuse(() => tokenizer.encode(spaced(text), { add_special_tokens: false }));
+    if (!ids.every((id: number) => Number.isSafeInteger(id) && id >= 0))
+      throw new WeightsError(
+        `${json.label}: got tokens without an id, expected a whole number for each. Fetch the file again.`,
       );
-      if (!ids.every((id: number) => Number.isSafeInteger(id) && id >= 0))
-        throw new WeightsError(
-          `${json.label}: got tokens without an id, expected a whole number for each. Fetch the file again.`,
-        );
-      return ids;
+    return ids;
+  };
+  return {
+    encode,
+    locate(text) {
+      if (typeof prefix !== 'string') return undefined;
+      const tokens = orRefuse(() => locateTokens(tokenizer, text, { prefix, spaced }));
+      const ids = encode(text);
+      return tokens?.length === ids.length && tokens.every(({ id }, i) => id === ids[i]) ? tokens : undefined;
     },
     knows: (character) => tokenizer.token_to_id(character) !== undefined,
     padId,

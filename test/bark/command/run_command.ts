@@ -49,7 +49,7 @@ interface Result {
 }
 
 interface Options {
-  stdin?: string;
+  stdin?: string | Uint8Array;
   env?: Record<string, string>;
   started?: (kill: (signal: NodeJS.Signals) => void, closeOutput: () => void) => void;
   /** Called with standard error so far, whenever it grows. */
