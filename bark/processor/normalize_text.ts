@@ -20,8 +20,8 @@ const SIGNS = new RegExp(`[${Object.keys(REPLACEMENTS).join('')}]`, 'gu');
 /**
  * `knows` says whether the vocabulary has a character, `locate` gives the tokens of a text. A sign
  * stays as it is where neither it nor its replacement is known; so does a word, unless its
- * compatibility form (NFKC) is known better. U+FEFF is no white space here: to the tokenizer it is
- * nothing at all.
+ * compatibility form (NFKC, NFKD) is known better. U+FEFF is no white space here: to the tokenizer
+ * it is nothing at all.
  */
 export function normalizeText(text: string, knows: BarkTokenizer['knows'], locate?: BarkTokenizer['locate']): string {
   const tidy = text
@@ -35,16 +35,20 @@ export function normalizeText(text: string, knows: BarkTokenizer['knows'], locat
   return locate ? foldUnknown(tidy, locate) : tidy;
 }
 
-/** Full-width, mathematical and other forms of letters, ligatures, units: in unknown words only. */
+/**
+ * Full-width, mathematical and other forms of letters, ligatures, units: in unknown words only. A
+ * letter that is known without its accent alone (Ỳ) is taken apart again.
+ */
 function foldUnknown(text: string, locate: BarkTokenizer['locate']): string {
-  if (text === text.normalize('NFKC')) return text;
+  if (text === text.normalize('NFKD')) return text;
   const parts: string[] = [];
   let done = 0;
   for (const token of locate(text) ?? []) {
     if (!token.lacking?.length) continue;
     const word = text.slice(token.start, token.end);
-    const form = word.normalize('NFKC');
-    if (form === word || lacks(locate(form)) >= lacks([token])) continue;
+    const forms = [word, word.normalize('NFKC'), word.normalize('NFKD')];
+    const lacked = forms.map((form, i) => (i === 0 ? lacks([token]) : lacks(locate(form))));
+    const form = forms[lacked.indexOf(Math.min(...lacked))]!;
     parts.push(text.slice(done, token.start), form);
     done = token.end;
   }
@@ -53,7 +57,7 @@ function foldUnknown(text: string, locate: BarkTokenizer['locate']): string {
 
 /** How many characters, or words that are too long, the vocabulary lacks. */
 const lacks = (tokens: readonly Token[] | undefined): number =>
-  (tokens ?? []).reduce((sum, { lacking }) => sum + (lacking ? Math.max(1, lacking.length) : 0), 0);
+  tokens?.reduce((sum, { lacking }) => sum + (lacking ? Math.max(1, lacking.length) : 0), 0) ?? Infinity;
 
 function signs(from: string, to: string): Record<string, string> {
   return Object.fromEntries([...from].map((sign) => [sign, to]));

@@ -17,25 +17,28 @@ export interface Token {
   readonly lacking?: readonly string[];
 }
 
-/** The longest word, in characters, that a WordPiece tokenizer cuts into pieces. */
-const LONGEST_WORD = 100;
+/** What is to be known of a WordPiece tokenizer besides. */
+export interface WordPiece {
+  /** Before pieces that go on a word, '##'. */
+  readonly prefix: string;
+  /** The longest word, in characters, that is cut into pieces. */
+  readonly longest: number;
+  /** Puts spaces where the library itself should, and does not. */
+  readonly spaced: (text: string) => string;
+}
 
 /**
  * Tokens of a text with their places. undefined where the tokenizer is of another kind than
  * BERT's and the steps cannot be followed: compare the ids with those of `encode`.
  */
-export function locateTokens(
-  tokenizer: Tokenizer,
-  text: string,
-  { prefix, spaced }: { prefix: string; spaced: (text: string) => string },
-): Token[] | undefined {
+export function locateTokens(tokenizer: Tokenizer, text: string, wordPiece: WordPiece): Token[] | undefined {
   const special = new Map([...tokenizer.get_added_tokens_decoder()].map(([id, { content }]) => [content, id]));
   const tokens: Token[] = [];
   let offset = 0;
   for (const section of sections(text, [...special.keys()])) {
     const found = special.has(section)
       ? [{ id: special.get(section), start: 0, end: section.length }]
-      : sectionTokens(tokenizer, section, prefix, spaced);
+      : sectionTokens(tokenizer, section, wordPiece);
     if (!found) return undefined;
     for (const token of found) tokens.push({ ...token, start: token.start + offset, end: token.end + offset });
     offset += section.length;
@@ -51,12 +54,8 @@ function sections(text: string, special: readonly string[]): string[] {
   return text.split(new RegExp(`(${pattern})`)).filter((part) => part !== '');
 }
 
-function sectionTokens(
-  tokenizer: Tokenizer,
-  section: string,
-  prefix: string,
-  spaced: (text: string) => string,
-): Token[] | undefined {
+function sectionTokens(tokenizer: Tokenizer, section: string, wordPiece: WordPiece): Token[] | undefined {
+  const { prefix, spaced } = wordPiece;
   const { normalizer, pre_tokenizer: splitter, model } = tokenizer;
   if (!normalizer || !splitter || !model) return undefined;
   // Each character that is left, and the place in the section of the one that it came from.
@@ -85,7 +84,7 @@ function sectionTokens(
         id: tokenizer.token_to_id(piece),
         start: head.start,
         end: tail.end,
-        ...(unknown ? { lacking: lackingCharacters(tokenizer, chars, prefix) } : {}),
+        ...(unknown ? { lacking: lackingCharacters(tokenizer, chars, wordPiece) } : {}),
       });
       from += length;
     }
@@ -95,12 +94,13 @@ function sectionTokens(
 }
 
 /** As WordPiece reads a word, the longest known piece first, but going on behind what fails. */
-function lackingCharacters(tokenizer: Tokenizer, chars: readonly string[], prefix: string): string[] {
+function lackingCharacters(tokenizer: Tokenizer, chars: readonly string[], { prefix, longest }: WordPiece): string[] {
+  if (chars.length > longest) return [];
   const lacking: string[] = [];
   const known = (from: number, to: number) =>
     tokenizer.token_to_id((from > 0 ? prefix : '') + chars.slice(from, to).join('')) !== undefined;
   for (let from = 0; from < chars.length;) {
-    let to = Math.min(chars.length, from + LONGEST_WORD);
+    let to = chars.length;
     while (to > from && !known(from, to)) to--;
     if (to === from) lacking.push(chars[from]!);
     from = Math.max(to, from + 1);

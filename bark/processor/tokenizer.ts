@@ -147,7 +147,10 @@ function fromTokenizerJson(json: JsonObject, settings: JsonObject, names: Record
   const normalizer = optionalObjectAt(json, 'normalizer').values;
   const splitsHan = normalizer.type === 'BertNormalizer' && normalizer.handle_chinese_chars !== false;
   const spaced = (text: string) => (splitsHan ? text.replace(ASTRAL_HAN, ' $& ') : text);
-  const prefix = optionalObjectAt(json, 'model').values.continuing_subword_prefix;
+  const { continuing_subword_prefix: prefix, max_input_chars_per_word: longest = 100 } = optionalObjectAt(
+    json,
+    'model',
+  ).values;
   const encode = (text: string): number[] => {
     const { ids } = orRefuse(() => tokenizer.encode(spaced(text), { add_special_tokens: false }));
     if (!ids.every((id: number) => Number.isSafeInteger(id) && id >= 0))
@@ -159,8 +162,8 @@ function fromTokenizerJson(json: JsonObject, settings: JsonObject, names: Record
   return {
     encode,
     locate(text) {
-      if (typeof prefix !== 'string') return undefined;
-      const tokens = orRefuse(() => locateTokens(tokenizer, text, { prefix, spaced }));
+      if (typeof prefix !== 'string' || typeof longest !== 'number') return undefined;
+      const tokens = orRefuse(() => locateTokens(tokenizer, text, { prefix, longest, spaced }));
       const ids = encode(text);
       return tokens?.length === ids.length && tokens.every(({ id }, i) => id === ids[i]) ? tokens : undefined;
     },
