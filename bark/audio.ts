@@ -9,6 +9,19 @@ const HEADER_BYTES = 44;
 const BYTES_PER_SAMPLE = 2;
 const FULL_SCALE = 2 ** 15 - 1;
 
+/**
+ * Throws a `Refused` for a file name that promises another format than the one that is written.
+ * Names without an ending promise nothing, and what is no short word behind a dot is no ending.
+ */
+export function checkWavName(path: string | URL, Refused: new (message: string) => Error): void {
+  const text = typeof path === 'string' ? path : path.pathname;
+  const ending = /\.[a-z][a-z\d]{0,4}$/i.exec(text)?.[0].toLowerCase();
+  if (ending === undefined || ending === '.wav' || ending === '.wave') return;
+  throw new Refused(
+    `${text}: got a file name with ${ending}, expected .wav, the only format that is written. Write a .wav and convert it: ffmpeg -i bark.wav bark${ending}`,
+  );
+}
+
 export class RawAudio {
   /** Samples [n], nominally within [-1, 1]. */
   readonly data: Float32Array;
@@ -77,10 +90,11 @@ export class RawAudio {
 
   /**
    * Writes the WAV file, whole or not at all. Throws `InputError` where the folder is missing or
-   * cannot be written.
+   * cannot be written, and for a name that ends as another format's.
    */
   async save(path: string | URL): Promise<void> {
     checkPath('audio.save', path);
+    checkWavName(path, InputError);
     await writeFile(path, this.toWav());
   }
 }

@@ -295,12 +295,17 @@ export class BarkModel {
 
   /** What to tell about rows that said nothing or were cut. */
   #speechWarnings(semantic: readonly Int32Array[], ended: readonly boolean[]): string[] {
+    // A model may have positions for more than it was made to say; nobody is sent there.
+    const most = Math.min(this.generation_config.semantic_config.max_new_tokens, this.semantic.maxNewTokens);
     return semantic.flatMap((tokens, b) => {
       const row = semantic.length === 1 ? 'The text' : `Text ${b + 1} of ${semantic.length}`;
       if (this.coarse_acoustics.outputLength(tokens.length) === 0)
         return `${row}: the model ended before it said anything; the audio is ${SILENCE} s of silence. Try another seed or voice, or write more.`;
       if (ended[b]) return [];
-      return `${row}: the model did not end by itself and was cut at ${tokens.length} semantic tokens. Split the text, or raise semantic.maxNewTokens up to ${this.semantic.maxNewTokens}.`;
+      const cut = `${row}: the model did not end by itself and was cut at ${tokens.length} semantic tokens`;
+      return tokens.length < most
+        ? `${cut}. Split the text, or raise semantic.maxNewTokens up to ${most}.`
+        : `${cut}, as long as this model speaks. Split the text.`;
     });
   }
 

@@ -9,6 +9,7 @@ import type { RowRange } from '../kernels/upload/upload.ts';
 import { InputError } from '../runtime/base/errors.ts';
 import { CausalStage } from './gpt/causal_stage.ts';
 import type { BarkSemanticConfig } from './config/config.ts';
+import { roomForSpeech } from './config/check_generation.ts';
 import type { BarkSemanticGenerationConfig } from './config/generation_config.ts';
 import { createSession, Pacer, type SessionOptions } from './gpt/session.ts';
 import type { CausalGpt } from './gpt/gpt.ts';
@@ -67,12 +68,9 @@ export class BarkSemanticModel extends CausalStage {
     this.generation_config = generation;
   }
 
-  /**
-   * The most tokens that a prompt leaves positions for. The infer token takes one, and the last
-   * token is never fed back and takes none.
-   */
+  /** The most tokens that a prompt leaves positions for. */
   get maxNewTokens(): number {
-    return this.config.block_size - this.generation_config.max_input_semantic_length;
+    return roomForSpeech(this.config, this.generation_config);
   }
 
   /** Semantic tokens of each row. Throws `InputError` for ids outside the vocabulary. */

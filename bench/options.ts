@@ -1,11 +1,11 @@
 // The bench's own options, as `bark bench …` and `npm run bench -- …` take them.
 
 import {
+  dtype,
   nearestOption,
   number,
-  oneOf,
   optionLines,
-  readValue,
+  readOption,
   tokensOf,
   unknownOption,
   UsageError,
@@ -15,7 +15,7 @@ import {
 
 const OPTIONS = {
   model: { short: 'm', value: 'MODEL', about: 'small (default), large, tiny, or the path of a folder' },
-  dtype: { value: 'TYPE', about: 'float16 or float32; default: both', ...oneOf('float16', 'float32') },
+  dtype: { value: 'TYPE', about: 'float16 or float32; default: both', ...dtype },
   quick: { about: 'few repetitions: under a minute a suite on a software adapter' },
   tune: { about: 'find out in 30 s what suits this adapter best, and remember it' },
   repeats: {
@@ -50,7 +50,7 @@ export function readBenchArguments(args: readonly string[]): BenchArguments {
     const option = Object.hasOwn(OPTIONS, token.name) ? (OPTIONS as Record<string, Option>)[token.name] : undefined;
     if (!option)
       throw nearestOption(token.rawName, OPTIONS) ? unknownOption(token.rawName, OPTIONS) : misplaced(token.rawName);
-    values[token.name] = readValue(token.rawName, option, token.value, token.inlineValue === true);
+    readOption(values, token, option);
   }
   return { words, values: values as BenchArguments['values'] };
 }

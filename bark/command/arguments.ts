@@ -1,10 +1,11 @@
 // The options of `bark` and its commands. Knows no model and prints nothing.
 
 import type { HubOptions } from '../../runtime/sources/hub/settings.ts';
+import { looksLikeCommand } from './bare_word.ts';
 import {
+  dtype,
   number,
-  oneOf,
-  readValue,
+  readOption,
   tokensOf,
   unknownOption,
   UsageError,
@@ -31,7 +32,7 @@ const OPTIONS = {
     about: "one of the model's voices ('bark voices' lists them), or the path of a .npz",
     of: ['say'],
   },
-  output: { short: 'o', value: 'FILE', about: 'write a WAV file; - for standard output', of: ['say'] },
+  output: { short: 'o', value: 'FILE', about: 'write a .wav file; - for standard output', of: ['say'] },
   model: {
     short: 'm',
     value: 'MODEL',
@@ -60,13 +61,18 @@ const OPTIONS = {
     of: ['say', 'voices', 'convert'],
   },
   file: { short: 'f', value: 'FILE', about: 'read the text from a file; - for standard input', of: ['say'] },
-  seed: { value: 'N', about: 'the same seed says the same again', of: ['say'], ...wholeFrom(0) },
+  seed: {
+    value: 'N',
+    about: 'the same seed says the same again; default: a random one, which is shown',
+    of: ['say'],
+    ...wholeFrom(0),
+  },
   temperature: {
     value: 'T',
     about: "of all stages, above 0; default: the model's own",
     of: ['say'],
     read: number((n) => n > 0),
-    expected: 'a number above 0',
+    expected: 'a number above 0 (for the likeliest tokens --greedy)',
   },
   greedy: { about: 'always the likeliest token, as transformers does without sampling', of: ['say'] },
   'max-new-tokens': { value: 'N', about: 'cut the speech after N semantic tokens', of: ['say'], ...wholeFrom(1) },
@@ -74,7 +80,7 @@ const OPTIONS = {
     value: 'TYPE',
     about: 'how weights are stored: float16 (default) or float32',
     of: ['say', 'convert'],
-    ...oneOf('float16', 'float32'),
+    ...dtype,
   },
   offload: { about: "keep only the running stage's weights on the GPU", of: ['say'] },
   portable: { about: 'use only core WebGPU: no subgroups, no shader-f16', of: ['say', 'doctor'] },
@@ -96,6 +102,8 @@ export interface Arguments {
   /** The words that are no options and no command: the text, or the two places of a conversion. */
   words: string[];
   values: Values;
+  /** The text, where it is one word that was perhaps meant as a command. */
+  bareWord?: string;
 }
 
 const COMMANDS: Readonly<Record<string, Command>> = { voices: 'voices', convert: 'convert', doctor: 'doctor' };
@@ -132,7 +140,7 @@ export function readArguments(args: readonly string[]): Arguments {
           .map((name) => `--${name}`)
           .join(', ')}. Leave it out.`,
       );
-    values[token.name] = readValue(token.rawName, option, token.value, token.inlineValue === true);
+    readOption(values, token, option);
   }
   if (command !== 'say') {
     words.shift();
@@ -154,7 +162,8 @@ export function readArguments(args: readonly string[]): Arguments {
           `--${name}: got it without --model, expected both: the demo voice is whole, and has no revisions. Add --model.`,
         );
   }
-  return { command, words, values: values as Values };
+  const bareWord = command === 'say' && looksLikeCommand(words) && named !== '' ? { bareWord: named } : {};
+  return { command, words, values: values as Values, ...bareWord };
 }
 
 /**

@@ -4,6 +4,7 @@
 
 import { parseArgs } from 'node:util';
 import { nearestNames } from '../../runtime/base/messages.ts';
+import { foreignOption } from './foreign_options.ts';
 
 /**
  * Wrong usage: the command ends with code 2. The message is one line that says what was got, what
@@ -32,10 +33,14 @@ export const number = (allowed: (n: number) => boolean) => (text: string) => {
   return Number.isFinite(n) && allowed(n) ? n : undefined;
 };
 
-export const oneOf = (...names: string[]) => ({
-  read: (text: string) => (names.includes(text) ? text : undefined),
-  expected: names.join(' or '),
-});
+const DTYPES = new Map([
+  ['float16', 'float16'],
+  ['fp16', 'float16'],
+  ['float32', 'float32'],
+  ['fp32', 'float32'],
+]);
+
+export const dtype = { read: (text: string) => DTYPES.get(text), expected: 'float16 or float32' } as const;
 
 /** The value of an option by its table entry; `Values<typeof OPTIONS>` is what a program gets. */
 type Read<O> = O extends { read: unknown; expected: 'float16 or float32' }
@@ -60,18 +65,33 @@ export function tokensOf(args: readonly string[], options: Options) {
   return parseArgs({ args: [...args], options: table, strict: false, allowPositionals: true, tokens: true }).tokens;
 }
 
-/** The value of one option as it was given. Throws `UsageError`. */
-export function readValue(
-  name: string,
+type OptionToken = Extract<ReturnType<typeof tokensOf>[number], { kind: 'option' }>;
+
+/**
+ * Puts the value of an option as it was given into `values`. Throws `UsageError`, also where one
+ * that takes a value was given before: which of the two was meant?
+ */
+export function readOption(values: Record<string, unknown>, token: OptionToken, option: Option): void {
+  const { name, rawName } = token;
+  const value = readValue(token, option);
+  if (option.value && Object.hasOwn(values, name))
+    throw new UsageError(
+      `${rawName}: got --${name} twice, first as ${JSON.stringify(values[name])}, then as ${JSON.stringify(value)}, expected it once. Leave one out.`,
+    );
+  values[name] = value;
+}
+
+function readValue(
+  { rawName: name, value: text, inlineValue: inline }: OptionToken,
   { value, read, expected }: Option,
-  given: string | undefined,
-  inline: boolean,
 ): unknown {
   if (!value) {
-    if (given !== undefined)
-      throw new UsageError(`${name}: got the value ${JSON.stringify(given)}, expected none. Leave out '=${given}'.`);
+    if (text !== undefined)
+      throw new UsageError(`${name}: got the value ${JSON.stringify(text)}, expected none. Leave out '=${text}'.`);
     return true;
   }
+  // `-o=a.wav` is no file of the name `=a.wav`; `-o ./=a.wav` would be.
+  const given = inline && !name.startsWith('--') ? text?.replace(/^=/, '') : text;
   // `-o --seed 3` is a forgotten file name, not a file of that name; `-o=--seed` would be.
   if (given === undefined || given === '' || (!inline && /^-[^\d.]/.test(given)))
     throw new UsageError(`${name}: got no value, expected ${expected ?? value}. Write ${name} ${value}.`);
@@ -81,12 +101,22 @@ export function readValue(
   return result;
 }
 
-/** The option of the table that was perhaps meant. */
-export const nearestOption = (rawName: string, options: Options): string | undefined =>
-  rawName.startsWith('--') ? nearestNames(rawName.slice(2), Object.keys(options), 1)[0] : undefined;
+/**
+ * The option of the table that was perhaps meant: its beginning, or all of it with up to a third of
+ * the letters wrong. What is less alike is a word of its own.
+ */
+export function nearestOption(rawName: string, options: Options): string | undefined {
+  if (!rawName.startsWith('--')) return undefined;
+  const name = rawName.slice(2).toLowerCase().replaceAll('_', '-');
+  const names = Object.keys(options);
+  const begun = names.filter((other) => name.length > 1 && other.startsWith(name));
+  return begun.length === 1 ? begun[0] : nearestNames(name, names, 1, Math.ceil(name.length / 3))[0];
+}
 
 /** The error for an option that is not in the table. */
 export function unknownOption(rawName: string, options: Options): UsageError {
+  const foreign = foreignOption(rawName, Object.keys(options));
+  if (foreign) return new UsageError(`${rawName}: got an option that is not known${foreign} See bark --help.`);
   const known = Object.entries(options).flatMap(([long, { short }]) => [`--${long}`, ...(short ? [`-${short}`] : [])]);
   const near = nearestOption(rawName, options);
   const hint = near ? `; did you mean --${near}?` : `, expected ${known.join(', ')}.`;

@@ -114,6 +114,13 @@ export class Progress {
     this.#print(`${this.#paint('33', 'warning:')} ${printable(text)}`);
   }
 
+  /** A question; the answer is typed behind it. */
+  ask(text: string): void {
+    this.clear();
+    this.#open = true;
+    this.#screen.write(printable(text));
+  }
+
   fail(text: string): void {
     this.#print(`${this.#paint('31', 'error:')} ${printable(text)}`);
   }

@@ -5,34 +5,45 @@
 import { Device } from '../../runtime/compute/device.ts';
 import { InputError } from '../../runtime/base/errors.ts';
 import { byteCount } from '../../runtime/base/messages.ts';
-import { checkFileWritable } from '../../runtime/host/check_writable.ts';
 import { packageVersion } from '../../runtime/host/version.ts';
 import type { RawAudio } from '../audio.ts';
 import { hubOptions, type Arguments, type Values } from './arguments.ts';
+import { checkBareWord } from './bare_word.ts';
+import { checkOutput, checkRevision, FALLBACK } from './checks.ts';
+import { roomForSpeech } from '../config/check_generation.ts';
 import { UsageError } from './option_table.ts';
 import { BarkModel } from '../model.ts';
 import type { GenerateOutput } from '../output.ts';
 import type { GenerateOptions, ProgressEvent } from '../options.ts';
 import { play } from './play.ts';
 import { readText } from './read_text.ts';
+import { openPretrained, type OpenPretrainedOptions } from '../pretrained/pretrained.ts';
 import { BarkProcessor } from '../processor/processor.ts';
 import { seconds, type Progress, type Stage } from './progress.ts';
 import { voiceLanguage } from '../processor/voice_list.ts';
 import type { CommandContext } from './context.ts';
 
-const FALLBACK = 'bark.wav';
 const GREEDY: GenerateOptions = { doSample: false, minEosP: null, fine: { temperature: null } };
 const STAGES: readonly Stage[] = ['load', 'semantic', 'coarse', 'fine', 'codec'];
 
-export async function say({ words, values }: Arguments, { progress, signal, print }: CommandContext): Promise<void> {
+export async function say(
+  { words, values, bareWord }: Arguments,
+  { progress, signal, print }: CommandContext,
+): Promise<void> {
   checkCombination(values);
+  await checkOutput(values);
+  await checkRevision(values.model, values);
+  const terminal = process.stdin.isTTY && process.stderr.isTTY;
+  await checkBareWord(words, bareWord, progress, terminal ? { input: process.stdin, signal } : undefined);
   const text = await readText(words, values.file, signal);
-  if (values.output !== undefined && values.output !== '-') await checkFileWritable(values.output, UsageError);
 
   const warned = new Set<string>();
   const warn = (warnings: readonly string[]) => {
-    for (const warning of warnings) if (!warned.has(warning)) progress.warn(warning);
-    warnings.forEach((warning) => warned.add(warning));
+    // The library calls the option as a caller of `generate` does.
+    for (const warning of warnings.map((text) => text.replaceAll('semantic.maxNewTokens', '--max-new-tokens'))) {
+      if (!warned.has(warning)) progress.warn(warning);
+      warned.add(warning);
+    }
   };
   const onProgress = (event: ProgressEvent) => progress.step(event);
   const opening = { ...hubOptions(values), signal, onProgress };
@@ -41,6 +52,7 @@ export async function say({ words, values }: Arguments, { progress, signal, prin
     .encode(text, { voicePreset: values.voice, signal })
     .catch((error: unknown) => Promise.reject(withoutModel(error, values)));
   warn(inputs.warnings);
+  await checkLength(values, opening);
   if (values.model === undefined)
     progress.say(
       'Speaking with the small built-in demo voice. A real model: bark --model suno/bark-small "…" (fetches 1.7 GB the first time)',
@@ -77,6 +89,8 @@ export async function say({ words, values }: Arguments, { progress, signal, prin
     const factor = output.timings.total / 1000 / audio.duration;
     const spent = `${audio.duration.toFixed(2)} s of audio in ${seconds(output.timings.total).trim()} (real-time factor ${factor.toFixed(2)})`;
     if (values.output !== '-') progress.say(spent);
+    if (values.seed === undefined && !values.greedy)
+      progress.say(`seed ${output.seeds[0]}: --seed ${output.seeds[0]} gives this reading again`);
     const written = await deliver(audio, values.output, { progress, signal, print });
     if (values.json)
       await print(
@@ -129,12 +143,18 @@ function checkCombination(values: Values): void {
     throw new UsageError(
       '--greedy: got it with --temperature, expected one of them: without drawing there is no temperature.',
     );
-  if (values.output !== '-') return;
-  if (values.json)
-    throw new UsageError('--json: got it with -o -, expected a file name: both write to standard output.');
-  if (process.stdout.isTTY)
+}
+
+/** How long the speech may get depends on the model; its config files say it before its weights. */
+async function checkLength(values: Values, opening: OpenPretrainedOptions): Promise<void> {
+  const given = values['max-new-tokens'];
+  if (given === undefined) return;
+  const { config, generation_config, close } = await openPretrained(values.model, { ...opening, codec: values.codec });
+  await close();
+  const most = roomForSpeech(config.semantic_config, generation_config.semantic_config);
+  if (given > most)
     throw new UsageError(
-      '-o -: got a terminal as standard output, expected a pipe or a file. Write bark -o - "…" | aplay, or name a file.',
+      `--max-new-tokens: got ${given}, expected a whole number from 1 to ${most}, what this model has positions for. Split the text instead.`,
     );
 }
 

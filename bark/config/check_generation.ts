@@ -2,8 +2,17 @@
 
 import { hopLength, numQuantizers } from '../../encodec/config.ts';
 import { UnsupportedError, WeightsError } from '../../runtime/base/errors.ts';
-import type { BarkConfig } from './config.ts';
-import type { BarkGenerationConfig } from './generation_config.ts';
+import type { BarkConfig, BarkSemanticConfig } from './config.ts';
+import type { BarkGenerationConfig, BarkSemanticGenerationConfig } from './generation_config.ts';
+
+/**
+ * The most semantic tokens that the prompt leaves positions for. The infer token takes one, and the
+ * last token is never fed back and takes none.
+ */
+export const roomForSpeech = (
+  { block_size }: BarkSemanticConfig,
+  { max_input_semantic_length }: BarkSemanticGenerationConfig,
+): number => block_size - max_input_semantic_length;
 
 /**
  * Checks that the two files of a checkpoint fit together. Throws `WeightsError` where no sentence
@@ -134,8 +143,7 @@ export function checkGeneration(
   }
 
   const warnings: string[] = [];
-  // The last token of a stage is never fed back, so it needs no position.
-  const room = text.block_size - semantic.max_input_semantic_length;
+  const room = roomForSpeech(text, semantic);
   if (semantic.max_new_tokens > room) {
     warnings.push(
       `${label}: semantic_config.max_new_tokens is ${semantic.max_new_tokens}, but block_size leaves room for ${room}; speech ends there.`,

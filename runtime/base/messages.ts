@@ -68,8 +68,10 @@ const NEAR_LENGTH = 160;
  * longest dotted prefix come first, ordered by edit distance. The cost is bounded: names over
  * NEAR_LENGTH characters are ignored, and at each depth only the NEAR_CANDIDATES closest in length
  * are compared.
+ * `most`: the largest edit distance; by default two thirds of the characters, and at least 2: with
+ * more changed the names have nothing in common.
  */
-export function nearestNames(name: string, names: readonly string[], count = 3): string[] {
+export function nearestNames(name: string, names: readonly string[], count = 3, most?: number): string[] {
   if (name.length > NEAR_LENGTH) return [];
   const usable = names.filter((other) => other.length <= NEAR_LENGTH);
   const near = new Map<string, number>();
@@ -85,8 +87,7 @@ export function nearestNames(name: string, names: readonly string[], count = 3):
       .sort((a, b) => unlike(a) - unlike(b))
       .slice(0, NEAR_CANDIDATES)
       .map((other) => ({ other, distance: editDistance(name.slice(prefix.length), other.slice(prefix.length)) }))
-      // With more than two thirds of the characters changed the names have nothing in common.
-      .filter(({ distance }) => distance <= Math.max(2, (2 * (name.length - prefix.length)) / 3))
+      .filter(({ distance }) => distance <= (most ?? Math.max(2, (2 * (name.length - prefix.length)) / 3)))
       .sort((a, b) => a.distance - b.distance)
       .slice(0, count - near.size)
       .forEach(({ other, distance }) => near.set(other, distance));

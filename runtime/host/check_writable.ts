@@ -15,8 +15,14 @@ export async function checkFileWritable(path: string, Refused: ErrorClass): Prom
   const kind = await stat(folder).catch(() => undefined);
   if (!kind?.isDirectory())
     throw new Refused(`${path}: got no folder ${folder}, expected one to write into. Create it first.`);
-  const old = await stat(path).catch(() => undefined);
-  if (old?.isDirectory()) throw new Refused(`${path}: got a folder, expected the path of a file. Add a file name.`);
+  const old = await stat(path).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return undefined;
+    throw new Refused(`${path}: got ${cause.code} for its name, expected one that a file can have. Choose another.`, {
+      cause,
+    });
+  });
+  if (old?.isDirectory() || path.endsWith('/'))
+    throw new Refused(`${path}: got a folder, expected the path of a file. Add a file name.`);
   await checkAccess(path, old && !old.isFile() ? path : folder, 'there', Refused);
 }
 
@@ -35,8 +41,17 @@ export async function checkFolderWritable(path: string, Refused: ErrorClass): Pr
 }
 
 async function checkAccess(path: string, checked: string, where: string, Refused: ErrorClass): Promise<void> {
-  const { access, constants } = await import('node:fs/promises');
-  await access(checked, constants.W_OK).catch((cause: NodeJS.ErrnoException) => {
+  const { access, constants, rm, stat, writeFile } = await import('node:fs/promises');
+  const { join } = await import('node:path');
+  const check = async (): Promise<void> => {
+    await access(checked, constants.W_OK);
+    if (!(await stat(checked)).isDirectory()) return;
+    // To the administrator everything is writable, also where the file system takes no files.
+    const probe = join(checked, `.${crypto.randomUUID()}.tmp`);
+    await writeFile(probe, '', { flag: 'wx' });
+    await rm(probe);
+  };
+  await check().catch((cause: NodeJS.ErrnoException) => {
     throw new Refused(
       `${path}: got ${cause.code} for writing ${where}, expected a folder that you may write into. Choose another.`,
       { cause },

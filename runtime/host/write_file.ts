@@ -37,17 +37,21 @@ export function checkPath(door: string, path: unknown): void {
  * in a browser.
  */
 export async function writeFile(path: string | URL, bytes: Uint8Array): Promise<void> {
+  if (typeof path !== 'string' && !(path instanceof URL))
+    throw new InputError(`save: got ${shown(path, 'setting')}, expected the path of a file. Name one.`);
   if (host === 'browser')
     throw new UnsupportedError(
       `${path}: got a path, expected none: a browser cannot write files. Use toBlob() and offer it as a download.`,
     );
+  if (path instanceof URL && path.protocol !== 'file:')
+    throw new InputError(`save: got ${path.href}, expected a path or a file: URL. Write to a file first.`);
   const fs = await import('node:fs/promises');
   const { dirname } = await import('node:path');
   const asked = typeof path === 'string' ? path : (await import('node:url')).fileURLToPath(path);
   if (asked === '') throw new InputError('save: got an empty path, expected a file name.');
 
   const found = await fs.stat(asked).catch(() => undefined);
-  if (found?.isDirectory())
+  if (found?.isDirectory() || asked.endsWith('/'))
     throw new InputError(`${asked}: got a folder, expected the path of a file. Add a file name.`);
   try {
     // Devices and pipes have nothing to rename over.

@@ -168,6 +168,25 @@ test('maxNewTokens cuts, says so, and what was said before is the same', async (
   }
 });
 
+test('a warning of a cut advises no more tokens than the model says by itself', async () => {
+  const { semantic_config } = (await open()).model.generation_config;
+  const own = semantic_config.max_new_tokens;
+  try {
+    // fewer than there are positions for, and fewer than the sentence has
+    semantic_config.max_new_tokens = 5;
+    const warned = async (maxNewTokens?: number) =>
+      (await speak([ROWS[0]!], { ...GREEDY, semantic: { maxNewTokens } })).warnings.join();
+    assert.match(
+      await warned(2),
+      /cut at 2 semantic tokens\. Split the text, or raise semantic\.maxNewTokens up to 5\.$/,
+    );
+    assert.match(await warned(), /cut at 5 semantic tokens, as long as this model speaks\. Split the text\.$/);
+    assert.match(await warned(6), /cut at 6 semantic tokens, as long as this model speaks\. Split the text\.$/);
+  } finally {
+    semantic_config.max_new_tokens = own;
+  }
+});
+
 test('minEosP ends the speech where the end token becomes likelier than that; 0.2 unless said otherwise', async () => {
   const likely = readFixture('min_eos_p');
   const { model, processor } = await openFixture(likely, { device: await testDevice() });

@@ -131,7 +131,7 @@ test('values are checked', () => {
   refused(['--seed', '', 'x'], /--seed: got no value/);
   refused(['--seed=9007199254740993'], /expected a whole number/);
   refused(['--temperature', '0'], /--temperature: got "0", expected a number above 0/);
-  refused(['--dtype', 'fp16'], /--dtype: got "fp16", expected float16 or float32/);
+  refused(['--dtype', 'bf16'], /--dtype: got "bf16", expected float16 or float32/);
   refused(['--max-new-tokens', '0'], /a whole number from 1/);
   refused(['-o', '--seed', '3'], /-o: got no value, expected FILE/);
   refused(['x', '-o'], /-o: got no value/);

@@ -156,6 +156,19 @@ test('--greedy draws nothing: two seeds, the same tokens. Text from standard inp
   if (process.platform === 'linux') assert.equal(readFileSync(join(folder, 'played.wav')), kept);
 });
 
+test('a random seed is told, and with it the same is said again; the warning names the option', async () => {
+  const brief = ['--json', '-o', 'lucky.wav', '--max-new-tokens', '12', 'hello.'];
+  const first = await bark(brief);
+  assert.is(first.code, 0, first.stderr);
+  const [, seed] = /^seed (\d+): --seed \1 gives this reading again$/m.exec(first.stderr) ?? [];
+  const told = JSON.parse(first.stdout.toString());
+  assert.is(String(told.seed), seed);
+  assert.match(first.stderr, /cut at 12 semantic tokens\. Split the text, or raise --max-new-tokens up to 247\.$/m);
+  const second = await bark(['--seed', seed!, ...brief]);
+  assert.equal(JSON.parse(second.stdout.toString()).tokens, told.tokens);
+  assert.not.match(second.stderr, /^seed/m);
+});
+
 test('an interrupt ends soon, with 130 and no file', async () => {
   let at = 0;
   const text = 'one two three four five six seven eight nine ten eleven twelve.';
