@@ -2,7 +2,7 @@
 // convert.ts's, and so are most of the checks.
 
 import { hubOptions, type Arguments } from './arguments.ts';
-import { checkRevision } from './checks.ts';
+import { checkPlaces } from './checks.ts';
 import { UsageError } from './option_table.ts';
 import { convert, type ConvertReport } from '../convert/convert.ts';
 import { byteCount } from '../../runtime/base/messages.ts';
@@ -14,7 +14,7 @@ export async function convertFiles(
   { progress, signal, print }: CommandContext,
 ): Promise<void> {
   const [from, to] = words as [string, string];
-  await checkRevision(from, values);
+  await checkPlaces(from, values);
   await checkOut(to);
   const start = performance.now();
   const report = await convert(from, to, {

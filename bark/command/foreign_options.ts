@@ -2,7 +2,7 @@
 // cli.py), bark.cpp, transformers, other speech programs.
 
 const TEXT = `, expected the text itself, as an argument: bark "Hello."`;
-const NO_SPEED = `, expected none: Bark has no such setting, and a voice speaks as fast as it does. Change the file afterwards: ffmpeg -i bark.wav -filter:a atempo=1.2 fast.wav`;
+const NO_SPEED = `, expected none: Bark has no such setting, and a voice speaks as fast as it does. Change the file afterwards, as ffmpeg does with -filter:a atempo=1.2.`;
 const ADAPTER = ', expected none: it computes on the GPU. BARK_ADAPTER picks one by its name.';
 const SAMPLING = `, expected none: only the library has it, as an option of generate.`;
 
@@ -82,5 +82,5 @@ export function foreignOption(rawName: string, names: readonly string[]): string
   const found = Object.hasOwn(FOREIGN, name) ? FOREIGN[name]! : undefined;
   if (found === undefined || typeof found === 'string') return found;
   if (!names.includes(found.option)) return undefined;
-  return `; did you mean --${found.option}?${found.note ? ` ${found.note}` : ''}`;
+  return `; did you mean --${found.option}?${found.note ? ` ${found.note}` : ''} See bark --help.`;
 }

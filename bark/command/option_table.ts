@@ -116,7 +116,7 @@ export function nearestOption(rawName: string, options: Options): string | undef
 /** The error for an option that is not in the table. */
 export function unknownOption(rawName: string, options: Options): UsageError {
   const foreign = foreignOption(rawName, Object.keys(options));
-  if (foreign) return new UsageError(`${rawName}: got an option that is not known${foreign} See bark --help.`);
+  if (foreign) return new UsageError(`${rawName}: got an option that is not known${foreign}`);
   const known = Object.entries(options).flatMap(([long, { short }]) => [`--${long}`, ...(short ? [`-${short}`] : [])]);
   const near = nearestOption(rawName, options);
   const hint = near ? `; did you mean --${near}?` : `, expected ${known.join(', ')}.`;

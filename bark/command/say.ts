@@ -9,7 +9,7 @@ import { packageVersion } from '../../runtime/host/version.ts';
 import type { RawAudio } from '../audio.ts';
 import { hubOptions, type Arguments, type Values } from './arguments.ts';
 import { checkBareWord } from './bare_word.ts';
-import { checkOutput, checkRevision, FALLBACK } from './checks.ts';
+import { checkOutput, checkPlaces, FALLBACK } from './checks.ts';
 import { roomForSpeech } from '../config/check_generation.ts';
 import { UsageError } from './option_table.ts';
 import { BarkModel } from '../model.ts';
@@ -32,7 +32,7 @@ export async function say(
 ): Promise<void> {
   checkCombination(values);
   await checkOutput(values);
-  await checkRevision(values.model, values);
+  await checkPlaces(values.model, values);
   const terminal = process.stdin.isTTY && process.stderr.isTTY;
   await checkBareWord(words, bareWord, progress, terminal ? { input: process.stdin, signal } : undefined);
   const text = await readText(words, values.file, signal);

@@ -4,12 +4,12 @@ import type { ProgressEvent } from '../options.ts';
 import { BarkProcessor } from '../processor/processor.ts';
 import { groupVoices, voiceLanguage } from '../processor/voice_list.ts';
 import { hubOptions, type Arguments } from './arguments.ts';
-import { checkRevision } from './checks.ts';
+import { checkPlaces } from './checks.ts';
 import type { CommandContext } from './context.ts';
 import { printable } from './progress.ts';
 
 export async function listVoices({ values }: Arguments, { progress, signal, print }: CommandContext): Promise<void> {
-  await checkRevision(values.model, values);
+  await checkPlaces(values.model, values);
   const processor = await BarkProcessor.fromPretrained(values.model, {
     ...hubOptions(values),
     tokenizer: values.tokenizer,

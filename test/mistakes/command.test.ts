@@ -160,6 +160,11 @@ testMistakes(test, [
   start(/^--revision: got "v1" with the folder \./, 'convert', '.', 'out', '--revision', 'v1'),
   start(/^--revision: got "v1" with the URL http/, '-m', 'http://127.0.0.1:1/m', '--revision', 'v1', 'hi'),
 
+  // What can only be on this machine, and is not.
+  start(/^--voice: got "me\.npz", which is not here, expected the path of a \.npz/, ...REMOTE, '-v', 'me.npz', 'hi'),
+  start(/^--codec: got "\.\/absent", which is not here, expected a folder/, ...REMOTE, '--codec', './absent', 'hi'),
+  start(/^--tokenizer: got "absent", which is not here/, 'voices', ...REMOTE, '--tokenizer', 'absent'),
+
   // What the model's config files tell, before its weights.
   start(/^--max-new-tokens: got 249, expected a whole number from 1 to 248/, '--max-new-tokens', '249', 'hello there.'),
 ]);
