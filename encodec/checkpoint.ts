@@ -5,7 +5,7 @@
 // file's name).
 
 import type { Checkpoint } from '../runtime/formats/checkpoint.ts';
-import { renamed } from '../runtime/formats/views.ts';
+import { renamed, unwrapped } from '../runtime/formats/views.ts';
 import { WeightsError } from '../runtime/base/errors.ts';
 import { findCheckpoint } from '../runtime/formats/open_checkpoint.ts';
 import { readJson, whyMissing } from '../runtime/files/read.ts';
@@ -54,7 +54,7 @@ async function openMetaFile(source: ModelSource, options?: OpenOptions): Promise
   try {
     // Meta's training code keeps the weights under this key, the released file does not.
     const best = file.root instanceof Map ? file.root.get('best_state') : undefined;
-    return file.checkpoint(best ?? file.root);
+    return unwrapped(file.checkpoint(best ?? file.root));
   } catch (error) {
     await file.close();
     throw error;

@@ -4,6 +4,7 @@
 
 import type { Dirent } from 'node:fs';
 import { InputError } from '../../runtime/base/errors.ts';
+import { makeFolder } from '../../runtime/host/make_folder.ts';
 import { VOICE_LIST } from '../processor/voice_list.ts';
 
 export const WEIGHTS = 'model.safetensors';
@@ -66,7 +67,7 @@ export async function openPlace(to: string, force: boolean): Promise<Place> {
 
   const full = async (file: string) => {
     const path = join(building, file);
-    await fs.mkdir(dirname(path), { recursive: true }).catch(failed);
+    await makeFolder(dirname(path)).catch(failed);
     return path;
   };
   const sync = async (path: string) => {
@@ -81,7 +82,7 @@ export async function openPlace(to: string, force: boolean): Promise<Place> {
         throw new InputError(`${to}: got the same folder twice, expected another one to write. Name a new folder.`);
     },
     async start(bytes) {
-      firstMade = await fs.mkdir(parent, { recursive: true }).catch(failed);
+      firstMade = await makeFolder(parent).catch(failed);
       const free = await fs.statfs(parent).catch(() => undefined);
       if (free && free.bavail * free.bsize < bytes)
         throw new InputError(

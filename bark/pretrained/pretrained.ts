@@ -9,6 +9,7 @@ import { codecName, hasCodec, META_FILE, openCodecCheckpoint, readCodecConfig } 
 import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
 import { joined, prefixed, renamed } from '../../runtime/formats/views.ts';
 import { WeightsError } from '../../runtime/base/errors.ts';
+import { modelInside, otherEngine } from '../../runtime/formats/other_models.ts';
 import { findCheckpoint, openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
 import { openHub } from '../../runtime/sources/hub/hub.ts';
 import { packageRoot } from '../../runtime/host/package_root.ts';
@@ -23,6 +24,7 @@ import { HUB_OPTIONS, hubOptions, type HubOptions } from '../../runtime/sources/
 
 const CODEC_REPOSITORY = 'facebook/encodec_24khz';
 const CODEC = 'codec_model.';
+const TORCH_HUB = 'torch/hub/checkpoints/';
 
 /** What every `fromPretrained` takes. */
 export interface PretrainedOptions extends HubOptions {
@@ -118,8 +120,10 @@ export async function openPretrained(from?: ModelSourceLike, options: OpenPretra
     };
   }
   if (!hasConfig) {
+    const other =
+      (await otherEngine(source, opening)) ?? (await modelInside(source, ['config.json', 'text_2.pt', 'text.pt']));
     const none = new WeightsError(
-      `${source.label}: got no config.json and no text_2.pt, expected a model of Hugging Face's or suno's. Is this the folder of a Bark model?`,
+      `${source.label}: got ${other?.got ?? 'no config.json and no text_2.pt'}, expected a model of Hugging Face's or suno's. ${other?.advice ?? 'Is this the folder of a Bark model?'}`,
     );
     throw await whyMissing(source, 'config.json', none, opening);
   }
@@ -203,13 +207,31 @@ async function openCodec(source: ModelSource, opening: OpenOptions): Promise<{ c
 
 /** Meta's file, whatever else the folder holds; undefined where there is none. */
 async function metaCodec(source: ModelSource, opening: OpenOptions): Promise<Codec | undefined> {
-  if (!(await source.has(META_FILE, opening))) return undefined;
+  const found = await findMetaFile(source, opening);
+  if (!found) return undefined;
   const alone: ModelSource = {
-    label: source.label,
+    label: found.place.label,
     has: async (path) => path === META_FILE,
-    open: (path, open) => source.open(path, open),
+    open: (path, open) => found.place.open(found.folder + path, open),
   };
   return { source: alone, config: EncodecConfig.fromJSON({}), open: () => openCodecCheckpoint(alone, opening) };
+}
+
+/**
+ * Where Meta's file is: in the folder or, as suno's code keeps it, in the cache of torch.hub inside
+ * it or beside it (~/.cache/torch is beside ~/.cache/suno/bark_v0).
+ */
+async function findMetaFile(
+  source: ModelSource,
+  opening: OpenOptions,
+): Promise<{ place: ModelSource; folder: string } | undefined> {
+  if (await source.has(META_FILE, opening)) return { place: source, folder: '' };
+  if (source.names && (await source.has(TORCH_HUB + META_FILE, opening))) return { place: source, folder: TORCH_HUB };
+  for (const above of ['..', '../..']) {
+    const place = await source.near?.(`${above}/${TORCH_HUB}`);
+    if (await place?.has(META_FILE, opening)) return { place: place!, folder: '' };
+  }
+  return undefined;
 }
 
 /** The codec of GPTs that come without one: Meta's file beside them, else the Hub's. */

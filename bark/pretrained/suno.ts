@@ -138,6 +138,7 @@ function fineConfig(args: JsonObject): Record<string, unknown> {
 
 const NAMES: ReadonlyMap<string, string | undefined> = new Map([
   ['_orig_mod', undefined], // torch.compile's
+  ['module', undefined], // DataParallel's
   ['transformer', undefined],
   ['h', 'layers'],
   ['ln_1', 'layernorm_1'],

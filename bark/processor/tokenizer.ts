@@ -10,6 +10,7 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { WeightsError } from '../../runtime/base/errors.ts';
 import { openHub } from '../../runtime/sources/hub/hub.ts';
 import { boolean, isNull, jsonObject, optionalObjectAt, text, type JsonObject } from '../../runtime/base/json.ts';
+import { modelInside, otherEngine } from '../../runtime/formats/other_models.ts';
 import { readJson, readText, whyMissing } from '../../runtime/files/read.ts';
 import { openModelSource, type ModelSourceLike } from '../../runtime/sources/open_source.ts';
 import { openOptions, otherHub, type PretrainedOptions } from '../pretrained/pretrained.ts';
@@ -103,8 +104,9 @@ export async function loadTokenizer(source: ModelSource, options?: OpenOptions):
     return fromTokenizerJson(jsonObject(await readJson(source, 'tokenizer.json', options), label), settings, names);
   }
   if (!(await source.has('vocab.txt', options))) {
+    const other = (await otherEngine(source, options)) ?? (await modelInside(source, ['tokenizer.json', 'vocab.txt']));
     const none = new WeightsError(
-      `${source.label}: got no tokenizer.json and no vocab.txt, expected one of them. Is the folder complete?`,
+      `${source.label}: got ${other?.got ?? 'no tokenizer.json and no vocab.txt'}, expected ${other ? 'tokenizer.json or vocab.txt' : 'one of them'}. ${other?.advice ?? 'Is the folder complete?'}`,
     );
     throw await whyMissing(source, 'tokenizer.json', none, options);
   }

@@ -7,6 +7,7 @@
 import { InputError } from '../base/errors.ts';
 import { writeFile } from '../host/write_file.ts';
 import { takeLock } from '../host/lock.ts';
+import { makeFolder } from '../host/make_folder.ts';
 import { env, host } from '../host/platform.ts';
 import { packageVersion } from '../host/version.ts';
 
@@ -102,7 +103,7 @@ export async function tuningPlace(): Promise<string> {
   const { dirname } = await import('node:path');
   const folder = dirname(file);
   try {
-    await fs.mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await fs.access(folder, fs.constants.W_OK);
   } catch (cause) {
     throw unwritable(folder, cause);

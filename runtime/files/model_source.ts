@@ -36,4 +36,8 @@ export interface ModelSource {
    * folder's name when it is not there.
    */
   open(path: string, options?: OpenOptions): Promise<ByteSource>;
+  /** Files at most three folders deep, for messages; only places that can be listed have it. */
+  names?(): Promise<string[]>;
+  /** Another folder, by its path from this one; only folders on disk have it. */
+  near?(path: string): Promise<ModelSource | undefined>;
 }

@@ -1,6 +1,7 @@
 // Whole small files of a model's folder: bytes, text, JSON. Bounded, so that a wrong file costs no
 // memory. Weights are not read here.
 import { DownloadError, WeightsError } from '../base/errors.ts';
+import { fileKind, foreignFile } from './file_kind.ts';
 import { jsonPosition } from '../base/json_position.ts';
 import type { ModelSource, OpenOptions } from './model_source.ts';
 
@@ -32,6 +33,11 @@ export async function readBytes(
 /** Reads a UTF-8 file of at most `limit` bytes; a byte order mark is dropped. */
 export async function readText(source: ModelSource, path: string, options?: ReadOptions): Promise<string> {
   const bytes = await readBytes(source, path, options);
+  const kind = fileKind(bytes);
+  if (kind && kind !== 'json' && kind !== 'empty')
+    throw new WeightsError(
+      `${source.label}/${path}: got ${foreignFile(kind, path.endsWith('.json') ? 'JSON' : 'text')}`,
+    );
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {

@@ -4,6 +4,7 @@
 // .npz is a zip archive, which zip.ts reads.
 
 import { blobBytes } from '../files/bytes.ts';
+import { fileKind, foreignFile } from '../files/file_kind.ts';
 import { WeightsError } from '../base/errors.ts';
 import { float16ToFloat32 } from '../base/half.ts';
 import { openZip, writeZip } from './zip.ts';
@@ -78,7 +79,9 @@ function parseHeader(
   const damaged = (got: string) =>
     new WeightsError(`${label}: got ${got}, expected a NumPy .npy array. Fetch the file again.`);
   const magic = String.fromCharCode(...bytes.subarray(0, MAGIC.length));
-  if (magic !== MAGIC) throw damaged(bytes.length === 0 ? 'an empty file' : 'another kind of file');
+  const kind = fileKind(bytes);
+  if (kind && kind !== 'npy') throw new WeightsError(`${label}: got ${foreignFile(kind, 'a NumPy .npy array')}`);
+  if (magic !== MAGIC) throw damaged('another kind of file');
   const version = bytes[6];
   if (version !== 1 && version !== 2 && version !== 3) throw damaged(`format version ${version}`);
   const lengthBytes = version === 1 ? 2 : 4;
@@ -161,6 +164,8 @@ export async function parseNpz(
   wanted: (name: string) => boolean = () => true,
   limit = 64 * 2 ** 20,
 ): Promise<Map<string, IntegerArray>> {
+  const kind = fileKind(bytes);
+  if (kind && kind !== 'zip') throw new WeightsError(`${label}: got ${foreignFile(kind, 'a .npz archive')}`);
   const zip = await openZip(blobBytes(new Blob([bytes as Uint8Array<ArrayBuffer>]), label));
   const arrays = new Map<string, IntegerArray>();
   for (const member of zip.members.keys()) {

@@ -5,9 +5,11 @@ import { InputError, WeightsError } from '../base/errors.ts';
 import { shown } from '../base/messages.ts';
 import { checkOptions } from '../base/options.ts';
 import { readJson, whyMissing } from '../files/read.ts';
+import { otherEngine } from './other_models.ts';
 import { openSafetensors } from './safetensors.ts';
 import { openSharded } from './sharded.ts';
 import { openTorchCheckpoint } from './torch/file.ts';
+import { unwrapped } from './views.ts';
 import type { ByteSource, ModelSource, OpenOptions } from '../files/model_source.ts';
 
 interface Format {
@@ -43,9 +45,12 @@ export async function findCheckpoint(
   source: ModelSource,
   options?: OpenOptions,
 ): Promise<(() => Promise<Checkpoint>) | undefined> {
-  for (const { file, open } of formats) if (await source.has(file, options)) return () => open(source, file, options);
+  for (const { file, open } of formats)
+    if (await source.has(file, options)) return () => openUnwrapped(open(source, file, options));
   return undefined;
 }
+
+const openUnwrapped = async (opening: Promise<Checkpoint>) => unwrapped(await opening);
 
 /**
  * Opens the weights of a model folder. Throws `WeightsError` when there are none that are read
@@ -60,6 +65,9 @@ export async function openCheckpoint(source: ModelSource, options?: OpenOptions)
   const open = await findCheckpoint(source, options);
   if (open) return open();
   const needed = formats.map(({ file }) => file).join(' or ');
-  const none = new WeightsError(`${source.label}: got no weights, expected ${needed}. Is this the folder of a model?`);
+  const other = await otherEngine(source, options);
+  const none = new WeightsError(
+    `${source.label}: got ${other?.got ?? 'no weights'}, expected ${needed}. ${other?.advice ?? 'Is this the folder of a model?'}`,
+  );
   throw await whyMissing(source, 'pytorch_model.bin', none, options);
 }

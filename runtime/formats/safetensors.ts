@@ -6,6 +6,7 @@
 // holes, no trailing bytes.
 
 import { readUsing } from '../files/bytes.ts';
+import { fileKind, foreignFile, HEAD } from '../files/file_kind.ts';
 import { itemBytes, tensorRange, type Checkpoint, type StoredDType, type TensorInfo } from './checkpoint.ts';
 import { WeightsError } from '../base/errors.ts';
 import { isObject } from '../base/json.ts';
@@ -60,11 +61,16 @@ async function readHeader(bytes: ByteSource): Promise<{ entries: Map<string, Ent
   if (size < 10) throw damaged(label, `a file of ${size} bytes`, 'at least 10');
   const prefix = await bytes.read(0, 8);
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
-  if (length < 2n || length > MAX_HEADER) throw damaged(label, `a header of ${length} bytes`, `2 to ${MAX_HEADER}`);
   const dataStart = 8 + Number(length);
-  if (dataStart > size) throw damaged(label, `a file of ${size} bytes`, `at least ${dataStart}, the end of its header`);
+  if (length < 2n || length > MAX_HEADER || dataStart > size) {
+    refuseForeign(label, prefix, await bytes.read(8, Math.min(HEAD, size)));
+    if (length < 2n || length > MAX_HEADER) throw damaged(label, `a header of ${length} bytes`, `2 to ${MAX_HEADER}`);
+    throw damaged(label, `a file of ${size} bytes`, `at least ${dataStart}, the end of its header`);
+  }
 
-  const header = parseHeader(label, await bytes.read(8, dataStart));
+  const headerBytes = await bytes.read(8, dataStart);
+  refuseForeign(label, prefix, headerBytes);
+  const header = parseHeader(label, headerBytes);
   const metadata = new Map<string, string>();
   const entries: Entry[] = [];
   for (const [name, value] of Object.entries(header)) {
@@ -91,6 +97,14 @@ async function readHeader(bytes: ByteSource): Promise<{ entries: Map<string, Ent
   }
   if (at !== size) throw damaged(label, `a file of ${size} bytes`, `${at}, the end of its last tensor`);
   return { entries: new Map(entries.map((entry) => [entry.name, entry])), metadata };
+}
+
+/** Throws for another kind of file; what is damaged is told by what is wrong with it. */
+function refuseForeign(label: string, prefix: Uint8Array, rest: Uint8Array): void {
+  const kind = fileKind(Uint8Array.of(...prefix, ...rest.subarray(0, HEAD)));
+  if (kind === undefined || kind === 'safetensors') return;
+  const advice = kind === 'zip' ? 'If it is a file of PyTorch, name it pytorch_model.bin; else unpack it.' : undefined;
+  throw new WeightsError(`${label}: got ${foreignFile(kind, 'a safetensors file', advice)}`);
 }
 
 function parseHeader(label: string, bytes: Uint8Array): Record<string, unknown> {
@@ -161,7 +175,7 @@ function tensorEntry(label: string, name: string, value: unknown, dataStart: num
   const [begin, end] = offsets as [number, number];
   if (begin > end) throw wrong(`data_offsets ${shown(offsets)}`, 'a begin before the end');
   if (end > size - dataStart)
-    throw wrong(`data_offsets ${shown(offsets)}`, `an end within the ${size - dataStart} bytes of data`);
+    throw wrong(`data_offsets ${shown(offsets)}`, `an end within the ${size - dataStart} bytes of data that came`);
   let byteLength = itemBytes[dtype as StoredDType];
   for (const count of shape as number[]) {
     byteLength *= count;

@@ -32,6 +32,19 @@ export function renamed(checkpoint: Checkpoint, name: (old: string) => string | 
   };
 }
 
+// What PyTorch's DataParallel and torch.compile put before the names of the model that they wrap.
+const WRAPPERS: ReadonlySet<string> = new Set(['module', '_orig_mod']);
+
+/** A checkpoint without the parts of its names that come from wrapping a model, or a part of it. */
+export function unwrapped(checkpoint: Checkpoint): Checkpoint {
+  const bare = (name: string) =>
+    name
+      .split('.')
+      .filter((part) => !WRAPPERS.has(part))
+      .join('.');
+  return checkpoint.names().some((name) => bare(name) !== name) ? renamed(checkpoint, bare) : checkpoint;
+}
+
 /** A checkpoint whose every name begins with `prefix`, such as 'semantic.'. */
 export function prefixed(checkpoint: Checkpoint, prefix: string): Checkpoint {
   return renamed(checkpoint, (old) => prefix + old);

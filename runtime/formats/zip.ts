@@ -19,6 +19,7 @@ import {
 } from '@zip.js/zip.js/lib/zip-core-custom.js';
 import { WeightsError } from '../base/errors.ts';
 import { shown } from '../base/messages.ts';
+import { kindOf } from '../files/file_kind.ts';
 import type { ByteSource } from '../files/model_source.ts';
 
 interface ZipMember {
@@ -59,6 +60,7 @@ const harmless: ReadonlySet<string> = new Set([
   'malformed extra field',
 ]);
 const LOCAL_HEADER = 30;
+const NO_END = 'End of central directory not found'; // zip.js's words
 const STORED = 0;
 const DEFLATED = 8;
 
@@ -75,7 +77,7 @@ export async function openZip(file: ByteSource): Promise<Zip> {
     filenameValidation: 'tolerant',
     checkSignature: true,
   });
-  const entries = await readDirectory(label, zip);
+  const entries = await readDirectory(file, zip);
   reader.inDirectory = false;
 
   const find = (name: string) => {
@@ -197,7 +199,8 @@ interface Found extends Pick<
   end: number;
 }
 
-async function readDirectory(label: string, zip: ZipReader<unknown>): Promise<Map<string, Found>> {
+async function readDirectory(file: ByteSource, zip: ZipReader<unknown>): Promise<Map<string, Found>> {
+  const { label } = file;
   const entries = new Map<string, Found>();
   let count = 0;
   try {
@@ -210,6 +213,12 @@ async function readDirectory(label: string, zip: ZipReader<unknown>): Promise<Ma
     }
   } catch (cause) {
     if (cause instanceof WeightsError) throw cause;
+    if ((cause as Error)?.message === NO_END && (await kindOf(file)) === 'zip') {
+      throw new WeightsError(
+        `${label}: got a zip archive without its end after ${file.size} bytes, expected all of it. The download was cut; fetch the file again.`,
+        { cause },
+      );
+    }
     throw damaged(label, `bytes that are no zip archive (${reasonOf(cause)})`, 'one', cause);
   }
   const doubt = zip.warnings?.find(({ reason }) => !harmless.has(reason));

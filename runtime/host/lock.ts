@@ -6,6 +6,7 @@
 // A holder is dead when its process is gone, or when it has not touched its file for STALE ms of
 // our watching.
 import { sleep } from '../base/abort.ts';
+import { makeFolder } from './make_folder.ts';
 
 const HEARTBEAT = 1000;
 const STALE = 10_000;
@@ -83,7 +84,7 @@ export async function takeLock(
   }
 
   const remove = () => fs.rm(path, { force: true }).catch(() => {});
-  await fs.mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   for (let wait = 10; ; wait = Math.min(wait * 2, LONGEST_POLL)) {
     signal?.throwIfAborted();
     if (await until?.()) return undefined;

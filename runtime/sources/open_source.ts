@@ -6,11 +6,14 @@ import { blobBytes, checkedRanges, missingFile, openFile, pathParts, unreadable 
 import { InputError, UnsupportedError, WeightsError } from '../base/errors.ts';
 import { shown } from '../base/messages.ts';
 import { checkOptions, isPromise } from '../base/options.ts';
+import { foreignFile, kindOf } from '../files/file_kind.ts';
 import { hasHttpFile, openHttpFile } from '../files/http_file.ts';
 import { openHub } from './hub/hub.ts';
 import { HUB_OPTIONS, hubId, type HubOptions } from './hub/settings.ts';
 import { host } from '../host/platform.ts';
 import type { ModelSource } from '../files/model_source.ts';
+
+const MOST_NAMES = 1000;
 
 export { blobBytes, pathParts } from '../files/bytes.ts';
 
@@ -70,8 +73,7 @@ async function openFolder(folder: string, hub?: HubOptions): Promise<ModelSource
     );
   }
   refuseRevision(folder, hub ?? {});
-  if (!stat.isDirectory())
-    throw new WeightsError(`${folder}: got a file, expected the folder it lies in. Pass that folder.`);
+  if (!stat.isDirectory()) throw await notFolder(folder, stat.isFile());
   const label = folder.replace(/(?<=.)[/\\]+$/, '');
   const full = (path: string) => [label === '/' ? '' : label, ...pathParts(label, path)].join('/');
   const regular = async (path: string) => {
@@ -89,7 +91,36 @@ async function openFolder(folder: string, hub?: HubOptions): Promise<ModelSource
       if (!(await regular(path))) throw missingFile(label, path);
       return openFile(name);
     },
+    names: () => namesBelow(label),
+    near: (path) => openFolder(`${label}/${path}`).catch(() => undefined),
   };
+}
+
+/** What to say of a file where a folder was expected. */
+async function notFolder(path: string, regular: boolean): Promise<WeightsError> {
+  const file = regular ? await openFile(path) : undefined;
+  const kind = file && (await kindOf(file).finally(() => file.close()));
+  // These are a model's own, or say no more than that they are files.
+  const own = kind === undefined || ['empty', 'safetensors', 'json', 'npy', 'audio'].includes(kind);
+  if (own || (kind === 'zip' && !/\.zip$/i.test(path)))
+    return new WeightsError(`${path}: got a file, expected the folder it lies in. Pass that folder.`);
+  return new WeightsError(`${path}: got ${foreignFile(kind, "the folder of a model's files")}`);
+}
+
+/** Files by their paths in the folder, at most MOST_NAMES of them and three folders deep. */
+async function namesBelow(folder: string): Promise<string[]> {
+  const { readdir } = await import('node:fs/promises');
+  const names: string[] = [];
+  const list = async (path: string, depth: number) => {
+    const entries = await readdir(`${folder}/${path}`, { withFileTypes: true }).catch(() => []);
+    for (const entry of entries) {
+      if (names.length >= MOST_NAMES) return;
+      if (entry.isDirectory() && depth > 0) await list(`${path}${entry.name}/`, depth - 1);
+      else if (entry.isFile() || entry.isSymbolicLink()) names.push(path + entry.name);
+    }
+  };
+  await list('', 2);
+  return names;
 }
 
 // A folder behind a URL.
@@ -150,5 +181,6 @@ function blobSource(blobs: ReadonlyMap<string, Blob>): ModelSource {
       if (!blob) throw missingFile(label, path);
       return blobBytes(blob, `${label}/${path}`);
     },
+    names: async () => [...blobs.keys()],
   };
 }

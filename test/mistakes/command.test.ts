@@ -140,7 +140,7 @@ testMistakes(test, [
   save(/^x\.flac: got a file name with \.flac, expected \.wav/, 'x.flac'),
   save(/^x\.npz: got a file name with \.npz, expected \.wav/, 'x.npz'),
   save(/\/x\.mp3: got a file name with \.mp3/, new URL('file:///x.mp3')),
-  save(/^save: got undefined, expected the path of a file/, undefined),
+  save(/^audio\.save: got undefined, expected /, undefined),
   save(
     /^save: got https:\/\/example\.org\/x\.wav, expected a path or a file: URL/,
     new URL('https://example.org/x.wav'),

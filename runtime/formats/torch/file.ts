@@ -9,6 +9,7 @@
 import { itemBytes, tensorRange, type Checkpoint, type TensorInfo } from '../checkpoint.ts';
 import { WeightsError } from '../../base/errors.ts';
 import { missingTensor, shown } from '../../base/messages.ts';
+import { foreignFile, kindOf } from '../../files/file_kind.ts';
 import { isTensor, type TorchContents, type TorchTensor } from './globals.ts';
 import { openLegacyTorch } from './legacy.ts';
 import { elementCount, gather, isContiguous, reach } from './strides.ts';
@@ -41,11 +42,10 @@ const EXPANDED = 64 * 2 ** 20; // a tensor whose elements share bytes may claim 
 export async function openTorchFile(bytes: ByteSource): Promise<TorchFile> {
   const { label } = bytes;
   try {
-    const head = await bytes.read(0, Math.min(512, bytes.size));
-    const foreign = foreignFile(head);
-    if (foreign) throw new WeightsError(`${label}: got ${foreign}`);
-    const isZip = head[0] === 0x50 && head[1] === 0x4b;
-    const contents = await (isZip ? openTorchZip(bytes) : openLegacyTorch(bytes));
+    const kind = await kindOf(bytes);
+    if (kind && kind !== 'zip')
+      throw new WeightsError(`${label}: got ${kind === 'tar' ? TAR : foreignFile(kind, EXPECTED)}`);
+    const contents = await (kind === 'zip' ? openTorchZip(bytes) : openLegacyTorch(bytes));
     return {
       label,
       root: contents.root,
@@ -74,7 +74,7 @@ function checkpointOf(bytes: ByteSource, contents: TorchContents, stateDict: Pic
   const { label } = bytes;
   if (!(stateDict instanceof Map))
     throw new WeightsError(
-      `${label}: got ${kindOf(stateDict)}, expected a dict of tensors. Is this a checkpoint of weights?`,
+      `${label}: got ${nameOf(stateDict)}, expected a dict of tensors. Is this a checkpoint of weights?`,
     );
   const entries = new Map<string, { info: TensorInfo; tensor: TorchTensor }>();
   for (const [name, tensor] of stateDict) {
@@ -124,26 +124,11 @@ function infoOf(bytes: ByteSource, contents: TorchContents, name: string, tensor
   };
 }
 
-/** What a file is that torch.save did not write, by how it begins, and what to do about it. */
-function foreignFile(head: Uint8Array): string | undefined {
-  const text = String.fromCharCode(...head);
-  if (head.length === 0) return 'an empty file, expected one that torch.save wrote. Fetch it again.';
-  if (text.startsWith('version https://git-lfs'))
-    return 'a Git LFS pointer, expected the file itself. Run: git lfs pull';
-  if (/^\s*</.test(text))
-    return 'a web page, expected a file that torch.save wrote. Fetch it again; the address may ask for a login.';
-  if (text.slice(257, 262) === 'ustar')
-    return 'a tar archive, as PyTorch before 0.1.10 wrote them, expected a newer file. Load it with torch.load and save it with torch.save.';
-  if (/^[^]{8}\{["}\s]/.test(text))
-    return 'a safetensors file, expected one that torch.save wrote. Name it model.safetensors.';
-  if (/^\x1f\x8b/.test(text)) return 'a gzip file, expected one that torch.save wrote. Unpack it with gunzip.';
-  if (text.startsWith('\x89HDF'))
-    return 'an HDF5 file, expected one that torch.save wrote. Are these weights of another framework?';
-  if (/^\s*[{[]/.test(text)) return 'JSON, expected a file that torch.save wrote. Pass the file with the weights.';
-  return undefined;
-}
+const EXPECTED = 'one that torch.save wrote';
+const TAR =
+  'a tar archive, as PyTorch before 0.1.10 wrote them, expected a newer file. Load it with torch.load and save it with torch.save.';
 
-function kindOf(value: PickleValue): string {
+function nameOf(value: PickleValue): string {
   if (isTensor(value)) return 'a single tensor';
   if (Array.isArray(value)) return 'a list';
   return value === null ? 'None' : typeof value === 'object' ? 'no dict' : `a ${typeof value}`;

@@ -3,6 +3,7 @@
 // refs/<revision>, .no_exist/<commit>/<path>}.
 // Fetches nothing and deletes nothing of value. Reference: huggingface_hub/file_download.py.
 
+import { makeFolder } from '../../host/make_folder.ts';
 import { replaceFile } from '../../host/write_file.ts';
 import { DownloadError } from '../../base/errors.ts';
 import { cacheFolder, commitPattern, isTrue } from './settings.ts';
@@ -60,7 +61,7 @@ export async function openHubCache(id: string, cacheDir?: string): Promise<HubCa
     async remember(revision, commit) {
       if (revision === commit || (await commitOf(revision)) === commit) return;
       const path = join(folder, 'refs', ...revision.split('/'));
-      await fs.mkdir(dirname(path), { recursive: true }).catch(() => {});
+      await makeFolder(dirname(path)).catch(() => {});
       await replaceFile(path, (next) => fs.writeFile(next, commit)).catch(() => {});
     },
     hasSnapshot: async (commit) => (await stat(join(folder, 'snapshots', commit)))?.isDirectory() === true,
@@ -71,7 +72,7 @@ export async function openHubCache(id: string, cacheDir?: string): Promise<HubCa
     isAbsent: async (commit, parts) => (await stat(join(folder, '.no_exist', commit, ...parts)))?.isFile() === true,
     async markAbsent(commit, parts) {
       const path = join(folder, '.no_exist', commit, ...parts);
-      await fs.mkdir(dirname(path), { recursive: true }).catch(() => {});
+      await makeFolder(dirname(path)).catch(() => {});
       await fs.writeFile(path, '', { flag: 'a' }).catch(() => {});
     },
     async hasBlob(etag, size) {
@@ -82,7 +83,7 @@ export async function openHubCache(id: string, cacheDir?: string): Promise<HubCa
       const path = join(folder, 'snapshots', commit, ...parts);
       const blob = join(blobs, etag);
       try {
-        await fs.mkdir(dirname(path), { recursive: true });
+        await makeFolder(dirname(path));
         // backups skip the folder
         await fs.writeFile(join(root, 'CACHEDIR.TAG'), CACHE_TAG, { flag: 'wx' }).catch(() => {});
         try {

@@ -9,6 +9,7 @@ import { cacheError } from './cache.ts';
 import { noAnswer, refusal, request } from './request.ts';
 import { contentRange } from '../../files/http_file.ts';
 import { takeLock, type Lock } from '../../host/lock.ts';
+import { makeFolder } from '../../host/make_folder.ts';
 import { PassingFailure, withRetries } from '../../files/retry.ts';
 import { watch } from '../../base/abort.ts';
 import type { OpenOptions } from '../../files/model_source.ts';
@@ -75,7 +76,7 @@ async function fetchLocked(
   const fs = await import('node:fs/promises');
   const { cache, file } = job;
   const path = `${cache.blobs}/${file.etag}.${lock.id}.partial`;
-  await fs.mkdir(cache.blobs, { recursive: true });
+  await makeFolder(cache.blobs);
   await adopt(job, lock, path);
   for (let attempt = 1; ; attempt++) {
     const handle = await fs.open(path, 'r+').catch(() => fs.open(path, 'w+'));

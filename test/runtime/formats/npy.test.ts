@@ -98,7 +98,8 @@ test('damaged and foreign files are errors that name the file', () => {
   new DataView(big.buffer).setBigInt64(0, 2n ** 31n, true);
   const cases: [string, Uint8Array, RegExp][] = [
     ['empty', new Uint8Array(), /an empty file/],
-    ['not npy', new TextEncoder().encode('version https://git-lfs'), /another kind of file/],
+    ['not npy', new TextEncoder().encode('version https://git-lfs'), /got a Git LFS pointer/],
+    ['not npy', new TextEncoder().encode('a text'), /another kind of file/],
     ['cut in the header', fromBase64(PLAIN).subarray(0, 40), /a header of 118 bytes in a file of 40/],
     ['cut in the data', fromBase64(PLAIN).subarray(0, 150), /got 2 values, expected 3/],
     ['version', Uint8Array.of(...fromBase64(PLAIN).subarray(0, 6), 9, 0, 0, 0), /format version 9/],
@@ -153,9 +154,9 @@ test('.npz: cut, foreign and lying archives are errors', async () => {
     assert.ok(error!.message.startsWith('v.npz'), error!.message);
     assert.match(error!.message, message);
   };
-  await fails(new Uint8Array(), /got bytes that are no zip archive/);
-  await fails(new TextEncoder().encode('<html>Not found</html>'), /got bytes that are no zip archive/);
-  await fails(fromBase64(DEFLATED).subarray(0, 500), /got bytes that are no zip archive/);
+  await fails(new Uint8Array(), /got an empty file, expected a \.npz archive/);
+  await fails(new TextEncoder().encode('<html>Not found</html>'), /got a web page, expected a \.npz archive/);
+  await fails(fromBase64(DEFLATED).subarray(0, 500), /got a zip archive without its end after 500 bytes/);
   await fails(
     zipSync({ 'a.npy': new Uint8Array(100_000) }),
     /got a size of 100000 bytes, expected at most 50000/,

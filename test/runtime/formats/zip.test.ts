@@ -179,7 +179,7 @@ test('a directory of many entries, and one that points to many places', async ()
 test('every cut of an archive is an error', async () => {
   const bytes = zipSync({ a: new Uint8Array(50), b: Uint8Array.from({ length: 50 }, (_, i) => i) });
   for (let length = 0; length < bytes.length; length++)
-    await refused(bytes.slice(0, length), (file) => openZip(file), /no zip archive/);
+    await refused(bytes.slice(0, length), (file) => openZip(file), /no zip archive|without its end/);
   assert.is(text((await (await openZip(fileOf(bytes))).bytes('b', 50)).subarray(32, 35)), ' !"');
 });
 
