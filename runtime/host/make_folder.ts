@@ -16,9 +16,9 @@ export async function makeFolder(path: string): Promise<string | undefined> {
       return at;
     } catch (cause) {
       if (await isFolder(at)) return undefined;
-      const above = dirname(at);
-      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT' || (await isFolder(above))) throw cause;
-      const first = await make(above);
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(at) === at) throw cause;
+      const first = await make(dirname(at));
+      // Once more and not until it works: the folder above is there now.
       await fs.mkdir(at).catch(async (again: unknown) => {
         if (!(await isFolder(at))) throw again; // else another process was faster
       });
