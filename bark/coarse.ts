@@ -78,6 +78,7 @@ export class BarkCoarseModel extends CausalStage {
 
   /** Coarse ids of each row b, (2 · T_b), interleaved: codebook c of frame t is at [2t + c]. */
   async generate(inputs: CoarseInputs, options: CoarseOptions): Promise<Int32Array[]> {
+    if (this.misfit) throw this.misfit;
     checkGiven('coarse_acoustics.generate', inputs, ['semantic', 'history']);
     checkGiven('coarse_acoustics.generate', options, ['seeds']);
     const rows = inputs.semantic.map((semantic, b) => this.#row(semantic, inputs.history[b] ?? null));

@@ -41,12 +41,18 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
   readonly #device: Device;
   readonly #weights: Weights;
   readonly #dtype: WeightDType;
+  readonly #misfit: Error | undefined;
 
-  constructor({ device, weights, dtype }: StageOptions, config: BarkFineConfig, generation: BarkGenerationConfig) {
+  constructor(
+    { device, weights, dtype, misfit }: StageOptions,
+    config: BarkFineConfig,
+    generation: BarkGenerationConfig,
+  ) {
     super(device, `${weights.path}.weights`);
     this.#device = device;
     this.#weights = weights;
     this.#dtype = dtype;
+    this.#misfit = misfit;
     this.config = config;
     this.generation_config = generation;
   }
@@ -196,6 +202,7 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
     history: Int32Array | null,
     options: FineOptions,
   ): Promise<Int32Array<ArrayBuffer>> {
+    if (this.#misfit) throw this.#misfit;
     checkGiven('fine_acoustics.generate', { coarse, ...options }, ['coarse', 'seed']);
     const { temperature, seed, signal, onProgress } = options;
     const { fine_acoustics_config, coarse_acoustics_config, codebook_size } = this.generation_config;

@@ -2,6 +2,7 @@
 // done by the file of its name (semantic.ts, coarse.ts, fine.ts, and encodec/ for the audio).
 // Reference: HF BarkModel.generate; suno-ai/bark api.py.
 
+import { numQuantizers } from '../encodec/config.ts';
 import { EncodecModel } from '../encodec/model.ts';
 import { checkSubgroupMatrix } from '../kernels/self_check.ts';
 import { MAX_BATCH } from '../kernels/state.ts';
@@ -33,7 +34,7 @@ import type { Stage, StageHooks } from './gpt/stage.ts';
 import { BarkSemanticModel } from './semantic.ts';
 import { rowVoice, type GenerateOutput, type RowTokens } from './output.ts';
 import type { VoicePreset } from './processor/voice_preset.ts';
-import { checkGeneration } from './config/check_generation.ts';
+import { fitGeneration, type GenerationFit } from './config/check_generation.ts';
 
 const SILENCE = 0.25; // seconds of audio for a row without any speech tokens
 
@@ -47,6 +48,7 @@ export class BarkModel {
   readonly codec_model: EncodecModel;
   readonly #warnings: string[];
   readonly #dtype: WeightDType;
+  readonly #misfit: Error | undefined;
   readonly #ownsDevice: boolean;
   readonly #close: () => Promise<void>;
   #offload = false;
@@ -60,9 +62,9 @@ export class BarkModel {
     config: BarkConfig,
     generation: BarkGenerationConfig,
     dtype: WeightDType,
-    warnings: string[],
+    { warnings, misfit }: GenerationFit,
   ) {
-    const at = (path: string) => ({ device, dtype, weights: weights.at(path) });
+    const at = (path: string) => ({ device, dtype, weights: weights.at(path), misfit });
     this.config = config;
     this.generation_config = generation;
     this.device = device;
@@ -73,10 +75,11 @@ export class BarkModel {
       device,
       weights: weights.at('codec_model'),
       config: config.codec_config,
-      codebooks: generation.fine_acoustics_config.n_fine_codebooks,
+      codebooks: Math.min(generation.fine_acoustics_config.n_fine_codebooks, numQuantizers(config.codec_config)),
     });
     this.#warnings = [...device.warnings, ...warnings];
     this.#dtype = dtype;
+    this.#misfit = misfit;
     this.#ownsDevice = ownsDevice;
     this.#close = () => weights.checkpoint.close();
   }
@@ -96,11 +99,11 @@ export class BarkModel {
     let weights: Weights | undefined;
     let model: BarkModel;
     try {
-      const warnings = checkGeneration(config, generation_config, generationLabel);
+      const fit = fitGeneration(config, generation_config, generationLabel);
       // The device comes first: without a GPU, downloading weights would be in vain.
       device = options.device ?? (await Device.request());
       weights = walkWeights(await openWeights());
-      model = new BarkModel(device, !options.device, weights, config, generation_config, dtype, warnings);
+      model = new BarkModel(device, !options.device, weights, config, generation_config, dtype, fit);
     } catch (error) {
       if (!options.device) device?.dispose();
       await (weights?.checkpoint.close() ?? close());
@@ -172,6 +175,7 @@ export class BarkModel {
    */
   async generate(inputs: BarkInputs, options: GenerateOptions = {}): Promise<GenerateOutput> {
     if (this.#disposed) throw new InputError('BarkModel: it was disposed, expected a live one. Load the model again.');
+    if (this.#misfit) throw this.#misfit;
     checkInputs(inputs);
     const resolved = resolveOptions(options, this.generation_config, inputs.shape[0], this.semantic.maxNewTokens);
     const histories = rowVoices(inputs, this.generation_config);
@@ -339,6 +343,7 @@ export class BarkModel {
   async #compile(): Promise<void> {
     const slower = this.#dtype === 'f16' ? await checkSubgroupMatrix(this.device) : undefined;
     if (slower) this.#warnings.push(slower);
+    if (this.#misfit) return; // the pipelines are those of speech; `forward` compiles its own
     await Promise.all(this.#stages.map((stage) => stage.compile()));
   }
 
@@ -351,6 +356,7 @@ export class BarkModel {
 
   /** Runs every stage once, so that the first sentence need not wait for what drivers put off. */
   async #warmUp(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#misfit) return;
     // One stage after the other, and settled: each holds a whole cache, which drivers free only
     // when the GPU's work on it is done.
     for (const stage of this.#stages) {

@@ -75,6 +75,7 @@ export class BarkSemanticModel extends CausalStage {
 
   /** Semantic tokens of each row. Throws `InputError` for ids outside the vocabulary. */
   async generate(inputs: SemanticInputs, options: SemanticOptions): Promise<SemanticOutput> {
+    if (this.misfit) throw this.misfit;
     const start = performance.now();
     checkGiven('semantic.generate', inputs, ['inputIds', 'attentionMask', 'shape', 'history']);
     checkGiven('semantic.generate', options, ['seeds', 'maxNewTokens']);

@@ -14,6 +14,23 @@ export const roomForSpeech = (
   { max_input_semantic_length }: BarkSemanticGenerationConfig,
 ): number => block_size - max_input_semantic_length;
 
+/** What is to be said of the two files of a model that is being loaded. */
+export interface GenerationFit {
+  readonly warnings: string[];
+  /** Why no sentence can be spoken; what needs config.json alone, such as `forward`, works. */
+  readonly misfit: Error | undefined;
+}
+
+/** As `checkGeneration`, for who can go on without speech: what does not fit is a warning too. */
+export function fitGeneration(...files: Parameters<typeof checkGeneration>): GenerationFit {
+  try {
+    return { warnings: checkGeneration(...files), misfit: undefined };
+  } catch (error) {
+    const misfit = error as Error;
+    return { warnings: [`${misfit.message} Until then forward() works, and generate() is refused.`], misfit };
+  }
+}
+
 /**
  * Checks that the two files of a checkpoint fit together. Throws `WeightsError` where no sentence
  * could ever be spoken; returns warnings, in plain words, where some could not.
@@ -33,7 +50,7 @@ export function checkGeneration(
   const fits = (key: string, value: number, limit: number, what: string) => {
     if (value > limit)
       throw new WeightsError(
-        `${label}: ${key} is ${value}, expected at most ${limit}, ${what} of config.json. The two files are not of one model; fetch both again.`,
+        `${label}: ${key} is ${value}, expected at most ${limit}, ${what} of config.json. The two files are not of one model: fetch both again, or write this model's own numbers into the first.`,
       );
   };
   const isId = (key: string, value: number, size: number, what: string) =>

@@ -94,6 +94,17 @@ export const BarkGenerationConfig = {
   },
 };
 
+const STAGES = ['semantic_config', 'coarse_acoustics_config', 'fine_acoustics_config'];
+
+/**
+ * What messages call a generation_config.json: it is as good as empty where transformers wrote it
+ * for a new model, and then suno's numbers hold.
+ */
+export function generationName(file: string, json: unknown): string {
+  const lacks = STAGES.filter((key) => typeof json !== 'object' || json === null || !Object.hasOwn(json, key));
+  return lacks.length === 0 ? file : `${file} (without ${lacks.join(', ')}: suno's defaults)`;
+}
+
 function semantic(from: JsonObject): BarkSemanticGenerationConfig {
   const token = (key: string, fallback: number) => integer(from, key, { default: fallback, min: 0 });
   const eos_token_id = endToken(from);
@@ -145,13 +156,20 @@ function fine(from: JsonObject): BarkFineGenerationConfig {
   const temperature = optional(from, 'temperature', 1, Infinity);
   if (temperature === 0) throw bad(from, 'temperature', 0, 'a number above 0, or null for the likeliest code');
   const max_fine_input_length = integer(from, 'max_fine_input_length', { default: 1024, min: 1 });
+  const max_fine_history_length = integer(from, 'max_fine_history_length', { default: 512, min: 1 });
+  // A window's new frames are those behind its history; with more history than that, frames between
+  // the windows would be drawn by none.
+  const half = Math.floor(max_fine_input_length / 2);
+  if (max_fine_history_length > half)
+    throw bad(
+      from,
+      'max_fine_history_length',
+      max_fine_history_length,
+      `a whole number from 1 to ${half}, half of max_fine_input_length (${max_fine_input_length})`,
+    );
   return {
     temperature,
-    max_fine_history_length: integer(from, 'max_fine_history_length', {
-      default: 512,
-      min: 1,
-      max: max_fine_input_length,
-    }),
+    max_fine_history_length,
     max_fine_input_length,
     n_fine_codebooks: integer(from, 'n_fine_codebooks', { default: 8, min: 2 }),
   };

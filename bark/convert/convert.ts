@@ -17,7 +17,7 @@ import { findTokenizer } from '../processor/tokenizer.ts';
 import { readVoiceList, VOICE_LIST } from '../processor/voice_list.ts';
 import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';
 import { type Place, openPlace, WEIGHTS, TOKENIZER_FILES } from './output_folder.ts';
-import { checkGeneration } from '../config/check_generation.ts';
+import { fitGeneration } from '../config/check_generation.ts';
 
 export interface ConvertOptions extends OpenPretrainedOptions {
   /** How the weights are stored, the codec's too. Default 'float16'. */
@@ -66,7 +66,7 @@ export async function convert(from: ModelSourceLike, to: string, options: Conver
   let weights: Awaited<ReturnType<typeof pretrained.openWeights>> | undefined;
   try {
     await place.refuse(source.label);
-    const warnings = checkGeneration(config, generation_config, generationLabel);
+    const { warnings } = fitGeneration(config, generation_config, generationLabel);
     weights = await pretrained.openWeights({ codec: 'optional' });
     const plan = await planTensors(weights, config, dtype === 'float16' ? 'F16' : 'F32');
     const missing = [...plan.missing];

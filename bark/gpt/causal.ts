@@ -89,6 +89,9 @@ interface Loaded extends CausalGpt {
   wholeHead?: Promise<Pick<Linear, 'weight' | 'bias'>>;
 }
 
+/** `forward` reads embeddings from the checkpoint, and uploads the whole head itself. */
+const FORWARD_ROWS: Rows = { table: [[0, 1]], head: [[0, 1]] };
+
 export class BarkCausalModel extends ResidentModel<Loaded> {
   readonly config: BarkSubModelConfig;
   protected readonly device: Device;
@@ -97,16 +100,18 @@ export class BarkCausalModel extends ResidentModel<Loaded> {
   readonly #weights: Weights;
   readonly #dtype: WeightDType;
   readonly #rows: Rows;
+  protected readonly misfit: Error | undefined;
 
   /** `rows`: the rows of table and head that generation can meet; only these are uploaded. */
-  constructor({ device, weights, dtype }: StageOptions, config: BarkSubModelConfig, rows: Rows) {
+  constructor({ device, weights, dtype, misfit }: StageOptions, config: BarkSubModelConfig, rows: Rows) {
     super(device, `${weights.path}.weights`);
     this.device = device;
     this.config = config;
     this.stage = weights.path;
     this.#weights = weights;
     this.#dtype = dtype;
-    this.#rows = rows;
+    this.#rows = misfit ? FORWARD_ROWS : rows;
+    this.misfit = misfit;
   }
 
   /** Always throws `UnsupportedError`: a stage is part of a model. */

@@ -35,6 +35,8 @@ export interface StageOptions {
   weights: Weights;
   /** How matrices and KV caches are stored on the GPU. */
   dtype: WeightDType;
+  /** Thrown by `generate`: generation_config.json does not fit this model. */
+  misfit?: Error | undefined;
 }
 
 /**

@@ -16,15 +16,14 @@ import { packageRoot } from '../../runtime/host/package_root.ts';
 import { readJson, whyMissing } from '../../runtime/files/read.ts';
 import { openModelSource, refuseRevision, type ModelSourceLike } from '../../runtime/sources/open_source.ts';
 import { BarkConfig } from '../config/config.ts';
-import { BarkGenerationConfig } from '../config/generation_config.ts';
+import { BarkGenerationConfig, generationName } from '../config/generation_config.ts';
 import type { ProgressEvent } from '../options.ts';
-import { findSunoFiles, openSuno } from './suno.ts';
+import { findSunoCodec, findSunoFiles, openSuno } from './suno.ts';
 import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';
 import { HUB_OPTIONS, hubOptions, type HubOptions } from '../../runtime/sources/hub/settings.ts';
 
 const CODEC_REPOSITORY = 'facebook/encodec_24khz';
 const CODEC = 'codec_model.';
-const TORCH_HUB = 'torch/hub/checkpoints/';
 
 /** What every `fromPretrained` takes. */
 export interface PretrainedOptions extends HubOptions {
@@ -90,12 +89,12 @@ export async function openPretrained(from?: ModelSourceLike, options: OpenPretra
   // suno's files may lie beside the config.json of their Hub repository, without its weights.
   const openOwn = hasConfig ? await findCheckpoint(source, opening) : undefined;
   const files = openOwn ? undefined : await findSunoFiles(source, opening);
-  const generationLabel = `${source.label}/generation_config.json`;
   const generationJson = (await source.has('generation_config.json', opening))
     ? await readJson(source, 'generation_config.json', opening)
     : files
       ? PUBLISHED_SAMPLING
       : {};
+  const generationLabel = generationName(`${source.label}/generation_config.json`, generationJson);
   const generation_config = BarkGenerationConfig.fromJSON(generationJson, generationLabel);
 
   if (files) {
@@ -207,7 +206,7 @@ async function openCodec(source: ModelSource, opening: OpenOptions): Promise<{ c
 
 /** Meta's file, whatever else the folder holds; undefined where there is none. */
 async function metaCodec(source: ModelSource, opening: OpenOptions): Promise<Codec | undefined> {
-  const found = await findMetaFile(source, opening);
+  const found = await findSunoCodec(source, opening);
   if (!found) return undefined;
   const alone: ModelSource = {
     label: found.place.label,
@@ -215,23 +214,6 @@ async function metaCodec(source: ModelSource, opening: OpenOptions): Promise<Cod
     open: (path, open) => found.place.open(found.folder + path, open),
   };
   return { source: alone, config: EncodecConfig.fromJSON({}), open: () => openCodecCheckpoint(alone, opening) };
-}
-
-/**
- * Where Meta's file is: in the folder or, as suno's code keeps it, in the cache of torch.hub inside
- * it or beside it (~/.cache/torch is beside ~/.cache/suno/bark_v0).
- */
-async function findMetaFile(
-  source: ModelSource,
-  opening: OpenOptions,
-): Promise<{ place: ModelSource; folder: string } | undefined> {
-  if (await source.has(META_FILE, opening)) return { place: source, folder: '' };
-  if (source.names && (await source.has(TORCH_HUB + META_FILE, opening))) return { place: source, folder: TORCH_HUB };
-  for (const above of ['..', '../..']) {
-    const place = await source.near?.(`${above}/${TORCH_HUB}`);
-    if (await place?.has(META_FILE, opening)) return { place: place!, folder: '' };
-  }
-  return undefined;
 }
 
 /** The codec of GPTs that come without one: Meta's file beside them, else the Hub's. */

@@ -6,6 +6,7 @@
 // convert_suno_to_hf.py.
 
 import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
+import { META_FILE } from '../../encodec/checkpoint.ts';
 import { joined, renamed } from '../../runtime/formats/views.ts';
 import { WeightsError } from '../../runtime/base/errors.ts';
 import { boolean, integer, jsonObject, type JsonObject } from '../../runtime/base/json.ts';
@@ -53,6 +54,25 @@ export async function findSunoFiles(source: ModelSource, options?: OpenOptions):
   throw new WeightsError(
     `${source.label}: got ${Object.values(found).join(' and ')} without ${missing.join(' and without ')}, expected all three of suno's models. Put the others beside ${found.semantic ? 'it' : 'them'}.`,
   );
+}
+
+const TORCH_HUB = 'torch/hub/checkpoints/';
+
+/**
+ * Where Meta's codec is: in the folder or, as suno's code keeps it, in the cache of torch.hub inside
+ * it or beside it (~/.cache/torch is beside ~/.cache/suno/bark_v0).
+ */
+export async function findSunoCodec(
+  source: ModelSource,
+  options?: OpenOptions,
+): Promise<{ place: ModelSource; folder: string } | undefined> {
+  if (await source.has(META_FILE, options)) return { place: source, folder: '' };
+  if (source.names && (await source.has(TORCH_HUB + META_FILE, options))) return { place: source, folder: TORCH_HUB };
+  for (const above of ['..', '../..']) {
+    const place = await source.near?.(`${above}/${TORCH_HUB}`);
+    if (await place?.has(META_FILE, options)) return { place: place!, folder: '' };
+  }
+  return undefined;
 }
 
 /**

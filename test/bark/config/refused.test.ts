@@ -110,7 +110,7 @@ test('a wrong key of generation_config.json', () => {
     [
       'fine_acoustics_config.max_fine_history_length',
       2000,
-      /max_fine_history_length is 2000, expected a whole number from 1 to 1024/,
+      /max_fine_history_length is 2000, expected a whole number from 1 to 512, half of max_fine_input_length/,
     ],
     ['codebook_size', '1024', /codebook_size is '1024'/],
     ['sample_rate', -1, /sample_rate is -1/],
