@@ -79,6 +79,7 @@ export function benchHelp(suites: readonly { readonly name: string; readonly abo
     '  BARK_TUNING    the file that --tune writes and every device reads, or off to use none;',
     '                 default: bark-webgpu/tuning.json in the cache folder of the user',
     '  BARK_ADAPTER   part of the name of the adapter to use',
+    '  BARK_DAWN_TOGGLES   toggles of Dawn (Node), such as disable_robustness,-timestamp_quantization',
     '',
     'Suites (default: all but peers)',
     ...suites.map(({ name, about }) => `  ${name.padEnd(10)}${about}`),

@@ -6,6 +6,9 @@ import time
 
 import torch
 
+# A float32 peer computes in float32. cuDNN would use TF32 for convolutions unasked, and on an H200 the codec's audio was then off by 1e-3.
+torch.backends.cudnn.allow_tf32 = False
+
 device = "cuda" if torch.cuda.is_available() else "cpu"
 
 
