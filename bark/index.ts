@@ -32,7 +32,7 @@ export {
 } from './processor/processor.ts';
 export { BarkSemanticModel } from './semantic.ts';
 export { checkSupport, type Support } from './support.ts';
-export { VoicePreset, type VoicePresetLike } from './processor/voice_preset.ts';
+export { VoicePreset, type VoiceLoadOptions, type VoicePresetLike } from './processor/voice_preset.ts';
 export type { PromptLike } from './processor/prompt_arrays.ts';
 export { EncodecConfig, EncodecModel, type Codes } from '../encodec/index.ts';
 export type { ModelSource } from '../runtime/files/model_source.ts';

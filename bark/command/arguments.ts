@@ -32,6 +32,7 @@ const OPTIONS = {
     about: "one of the model's voices ('bark voices' lists them), or the path of a .npz",
     of: ['say'],
   },
+  'repair-voice': { about: 'mend a .npz that is nearly right, and say how', of: ['say'] },
   output: { short: 'o', value: 'FILE', about: 'write a .wav file; - for standard output', of: ['say'] },
   model: {
     short: 'm',

@@ -18,8 +18,9 @@ import type { GenerateOptions, ProgressEvent } from '../options.ts';
 import { play } from './play.ts';
 import { readText } from './read_text.ts';
 import { openPretrained, type OpenPretrainedOptions } from '../pretrained/pretrained.ts';
-import { BarkProcessor } from '../processor/processor.ts';
+import { BarkProcessor, type Voice } from '../processor/processor.ts';
 import { seconds, type Progress, type Stage } from './progress.ts';
+import { findVoice } from '../processor/voice_preset.ts';
 import { voiceLanguage } from '../processor/voice_list.ts';
 import type { CommandContext } from './context.ts';
 
@@ -49,7 +50,7 @@ export async function say(
   const opening = { ...hubOptions(values), signal, onProgress };
   const processor = await BarkProcessor.fromPretrained(values.model, { ...opening, tokenizer: values.tokenizer });
   const inputs = await processor
-    .encode(text, { voicePreset: values.voice, signal })
+    .encode(text, { voicePreset: await voiceOf(values, processor), signal })
     .catch((error: unknown) => Promise.reject(withoutModel(error, values)));
   warn(inputs.warnings);
   await checkLength(values, opening);
@@ -138,7 +139,18 @@ function stageLines(progress: Progress): (event: ProgressEvent) => void {
 
 const audioCame = ({ tokens }: GenerateOutput): boolean => tokens[0]!.fine.length > 0;
 
+/** The voice by its name, or mended where it is a file and that was asked for. */
+async function voiceOf(
+  { voice, 'repair-voice': repair }: Values,
+  processor: BarkProcessor,
+): Promise<Voice | undefined> {
+  if (!repair || voice === undefined || processor.voices().includes(voice)) return voice;
+  return (await findVoice(voice, { repair: processor.generation_config })) ?? voice;
+}
+
 function checkCombination(values: Values): void {
+  if (values['repair-voice'] && values.voice === undefined)
+    throw new UsageError('--repair-voice: got it without --voice, expected both. Add --voice and the .npz to mend.');
   if (values.greedy && values.temperature !== undefined)
     throw new UsageError(
       '--greedy: got it with --temperature, expected one of them: without drawing there is no temperature.',

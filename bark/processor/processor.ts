@@ -145,6 +145,7 @@ export class BarkProcessor {
     const inputs: BarkInputs = { inputIds, attentionMask, shape: [texts.length, width], warnings };
     const historyPrompt = await this.#historyPrompt(options.voicePreset, texts.length, options.signal);
     if (historyPrompt) inputs.historyPrompt = historyPrompt;
+    for (const voice of new Set([historyPrompt].flat())) warnings.push(...(voice?.warnings ?? []));
     for (const warning of warnings) this.#onWarning?.(warning);
     return inputs;
   }

@@ -13,6 +13,16 @@ export const DIMENSIONS: Record<Prompt, 1 | 2> = { semantic_prompt: 1, coarse_pr
 
 // bytes; a preset has some ten thousand
 
+/** The tokens of a voice, row-major, with what errors call it: a `VoicePreset` is one. */
+export interface VoiceTokens extends Readonly<Record<Prompt, Int32Array>> {
+  readonly shapes: Readonly<{
+    semantic_prompt: readonly [number];
+    coarse_prompt: readonly [number, number];
+    fine_prompt: readonly [number, number];
+  }>;
+  readonly label: string;
+}
+
 /** Tokens as callers have them: flat and row-major, as rows, or with their shape. */
 export type PromptLike =
   | ArrayLike<number>
@@ -65,6 +75,11 @@ export function rows({ data }: IntegerArray, length: number, label: string): num
   return [count, length];
 }
 
-export function wrong(label: string, got: string, expected: string): WeightsError {
-  return new WeightsError(`${label}: got ${got}, expected ${expected}. Use another voice, or make this one again.`);
+export function wrong(
+  label: string,
+  got: string,
+  expected: string,
+  advice = 'Use another voice, or make this one again.',
+): WeightsError {
+  return new WeightsError(`${label}: got ${got}, expected ${expected}. ${advice}`);
 }

@@ -6,13 +6,16 @@
 // processing_bark.py (the files).
 import { InputError, WeightsError } from '../../runtime/base/errors.ts';
 import { shown } from '../../runtime/base/messages.ts';
-import { isBag, isPromise } from '../../runtime/base/options.ts';
+import { checkOptions, isBag, isPromise } from '../../runtime/base/options.ts';
 import { checkPath, writeFile } from '../../runtime/host/write_file.ts';
-import { parseNpy, parseNpz, writeNpz, type IntegerArray } from '../../runtime/formats/npy.ts';
+import { parseNpy, writeNpz, type IntegerArray } from '../../runtime/formats/npy.ts';
 import { readBytes } from '../../runtime/files/read.ts';
 import { blobBytes, openModelSource } from '../../runtime/sources/open_source.ts';
-import type { BarkGenerationConfig } from '../config/generation_config.ts';
+import { BarkGenerationConfig } from '../config/generation_config.ts';
 import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.ts';
+import { checkVoice, voiceDoubts } from './check_voice.ts';
+import { mendVoice } from './mend_voice.ts';
+import { readVoiceArrays, type VoiceArrays } from './voice_archive.ts';
 import { PROMPTS, type Prompt, DIMENSIONS, type PromptLike, isFlat, toArray, rows, wrong } from './prompt_arrays.ts';
 
 const FILE_LIMIT = 64 * 2 ** 20; // bytes; a preset has some ten thousand
@@ -20,6 +23,18 @@ const FILE_LIMIT = 64 * 2 ** 20; // bytes; a preset has some ten thousand
 export type VoicePresetLike = Readonly<Record<Prompt, PromptLike>> & {
   readonly shapes?: Readonly<Record<Prompt, readonly number[]>>;
 };
+
+export interface VoiceLoadOptions {
+  /** Mends what is nearly right; `warnings` says how. What cannot be mended is an error. */
+  repair?: boolean | undefined;
+  /** Whose rules a mended voice follows, `processor.generation_config`; default: suno's. */
+  generation_config?: BarkGenerationConfig | undefined;
+}
+
+/** How a voice's files are opened, and the rules to mend it by. */
+export interface ReadVoice extends OpenOptions {
+  readonly repair?: BarkGenerationConfig | undefined;
+}
 
 export class VoicePreset {
   /** Semantic tokens [S]. */
@@ -35,12 +50,14 @@ export class VoicePreset {
   }>;
   /** What errors call it: a file, a name, or 'voice'. */
   readonly label: string;
+  /** In plain words: what `repair` mended, or what is odd about the voice though it can be used. */
+  readonly warnings: readonly string[];
 
   /**
    * Throws `WeightsError` for arrays that are not one-, two- and two-dimensional, but for a batch
    * of one. `load` and `from` are the usual doors.
    */
-  constructor(arrays: Readonly<Record<Prompt, IntegerArray>>, label = 'voice') {
+  constructor(arrays: Readonly<Record<Prompt, IntegerArray>>, label = 'voice', warnings: readonly string[] = []) {
     const shapes = PROMPTS.map((prompt): [Prompt, number[]] => [
       prompt,
       withoutBatch(arrays[prompt].shape, DIMENSIONS[prompt]),
@@ -54,20 +71,24 @@ export class VoicePreset {
     this.fine_prompt = arrays.fine_prompt.data;
     this.shapes = Object.fromEntries(shapes) as unknown as VoicePreset['shapes'];
     this.label = label;
+    this.warnings = [...warnings, ...voiceDoubts(this)];
   }
 
   /**
    * Reads a .npz file, or three .npy files by the prefix they share ('ada' for
    * ada_semantic_prompt.npy …) or by any one of them. Takes a path, an http(s): or file: URL, or a
    * .npz as a Blob. Throws `WeightsError` for a missing or damaged file.
+   * With `repair`, a voice that is nearly right is mended, and `warnings` says how.
    */
-  static async load(from: string | URL | Blob): Promise<VoicePreset> {
+  static async load(from: string | URL | Blob, options: VoiceLoadOptions = {}): Promise<VoicePreset> {
+    checkOptions('VoicePreset.load', options, ['repair', 'generation_config']);
+    const reading = { repair: repairRules(options) };
     if (from instanceof Blob) {
       const label = 'name' in from && typeof from.name === 'string' ? from.name : 'voice';
       const files: ModelSource = { label, has: async () => true, open: async () => blobBytes(from, label) };
-      return readNpzVoice(files, '.', label);
+      return readNpzVoice(files, '.', label, reading);
     }
-    const found = await findVoice(from);
+    const found = await findVoice(from, reading);
     if (!found)
       throw new WeightsError(
         `${split(from).label}: got no such voice, expected a .npz file or three .npy files. Check the path.`,
@@ -130,51 +151,25 @@ export class VoicePreset {
    * which rule is broken.
    */
   validate(generation: BarkGenerationConfig, { lengths = true }: { lengths?: boolean } = {}): void {
-    const { semantic_config, coarse_acoustics_config, fine_acoustics_config, codebook_size } = generation;
-    const {
-      semantic_prompt: [tokens],
-      coarse_prompt: [coarseRows, frames],
-      fine_prompt: [fineRows, fineFrames],
-    } = this.shapes;
-    if (tokens === 0) throw wrong(this.label, 'an empty semantic_prompt', 'at least one token');
-    const expectRows = (prompt: Prompt, got: number, expected: number) => {
-      if (got !== expected) throw wrong(this.label, `${prompt} has ${got} rows`, `${expected}, one for each codebook`);
-    };
-    expectRows('coarse_prompt', coarseRows, coarse_acoustics_config.n_coarse_codebooks);
-    expectRows('fine_prompt', fineRows, fine_acoustics_config.n_fine_codebooks);
-    this.#expectWithin('semantic_prompt', semantic_config.semantic_vocab_size);
-    this.#expectWithin('coarse_prompt', codebook_size);
-    this.#expectWithin('fine_prompt', codebook_size);
-    if (!lengths) return;
-    if (frames !== fineFrames)
-      throw wrong(this.label, `fine_prompt has ${fineFrames} frames`, `${frames} as in coarse_prompt`);
-    const rate = coarse_acoustics_config.coarse_rate_hz / semantic_config.semantic_rate_hz;
-    // suno compares one decimal. That refuses its own short voices (5 tokens make 7 frames, 1.4),
-    // so a frame of rounding is let pass.
-    if (frames === 0 || ((frames / tokens).toFixed(1) !== rate.toFixed(1) && Math.abs(frames - tokens * rate) > 1)) {
-      throw wrong(
-        this.label,
-        `${frames} frames for ${tokens} semantic tokens`,
-        `about ${Math.round(tokens * rate)}: ${rate.toFixed(1)} frames a token`,
-      );
-    }
-  }
-
-  #expectWithin(prompt: Prompt, size: number): void {
-    const at = this[prompt].findIndex((token) => token < 0 || token >= size);
-    if (at >= 0) throw wrong(this.label, `${prompt} holds ${this[prompt][at]}`, `tokens from 0 to ${size - 1}`);
+    checkVoice(this, generation, lengths);
   }
 }
 
+function repairRules({ repair = false, generation_config }: VoiceLoadOptions): BarkGenerationConfig | undefined {
+  if (typeof repair !== 'boolean')
+    throw new InputError(`VoicePreset.load: got ${shown(repair, 'setting')} for repair, expected true or false.`);
+  return repair ? (generation_config ?? BarkGenerationConfig.fromJSON({})) : undefined;
+}
+
 /** What `VoicePreset.load` does for a path or URL; undefined where nothing is there. */
-export async function findVoice(from: string | URL): Promise<VoicePreset | undefined> {
+export async function findVoice(from: string | URL, options?: ReadVoice): Promise<VoicePreset | undefined> {
   const { folder, name, label } = split(from);
   const isName = !/^\.{0,2}$|[/\\\0]/.test(name);
   const source = isName ? await openModelSource(folder).catch(() => undefined) : undefined;
   if (!source) return undefined;
   const oneOfThree = /^(.*?)(?:semantic|coarse|fine)_prompt\.npy$/.exec(name);
   if (oneOfThree)
-    return (await source.has(name)) ? readThreeArrays(source, threePaths(oneOfThree[1]!), label) : undefined;
+    return (await source.has(name)) ? readThreeArrays(source, threePaths(oneOfThree[1]!), label, options) : undefined;
   if (name.endsWith('.npy'))
     throw wrong(
       label,
@@ -182,10 +177,11 @@ export async function findVoice(from: string | URL): Promise<VoicePreset | undef
       'one that ends in semantic_prompt.npy, coarse_prompt.npy or fine_prompt.npy',
     );
   for (const file of name.endsWith('.npz') ? [name] : [`${name}.npz`, name]) {
-    if (await source.has(file)) return readNpzVoice(source, file, label);
+    if (await source.has(file)) return readNpzVoice(source, file, label, options);
   }
   for (const prefix of [`${name}_`, `${name}/`]) {
-    if (await source.has(threePaths(prefix).semantic_prompt)) return readThreeArrays(source, threePaths(prefix), label);
+    if (await source.has(threePaths(prefix).semantic_prompt))
+      return readThreeArrays(source, threePaths(prefix), label, options);
   }
   return undefined;
 }
@@ -198,7 +194,7 @@ export async function readThreeArrays(
   source: ModelSource,
   paths: PromptPaths,
   label: string,
-  options?: OpenOptions,
+  options?: ReadVoice,
 ): Promise<VoicePreset> {
   const open = async (prompt: Prompt) =>
     parseNpy(
@@ -210,7 +206,7 @@ export async function readThreeArrays(
     open('coarse_prompt'),
     open('fine_prompt'),
   ]);
-  return new VoicePreset({ semantic_prompt, coarse_prompt, fine_prompt }, label);
+  return presetOf({ semantic_prompt, coarse_prompt, fine_prompt }, label, options);
 }
 
 /** Reads a preset of one .npz file. */
@@ -218,17 +214,20 @@ export async function readNpzVoice(
   source: ModelSource,
   path: string,
   label: string,
-  options?: OpenOptions,
+  options?: ReadVoice,
 ): Promise<VoicePreset> {
-  return fromNpz(await readBytes(source, path, { ...options, limit: FILE_LIMIT }), label);
+  const bytes = await readBytes(source, path, { ...options, limit: FILE_LIMIT });
+  return presetOf(await readVoiceArrays(bytes, label, FILE_LIMIT), label, options);
 }
 
-async function fromNpz(bytes: Uint8Array, label: string): Promise<VoicePreset> {
-  const arrays = await parseNpz(bytes, label, (name) => (PROMPTS as readonly string[]).includes(name), FILE_LIMIT);
+/** Checks nothing but dimensions, and mends where that is asked for. */
+function presetOf(arrays: VoiceArrays, label: string, options: ReadVoice = {}): VoicePreset {
+  const mended = options.repair && mendVoice(arrays, label, options.repair);
+  if (mended) return new VoicePreset(mended.arrays, label, mended.how);
   for (const prompt of PROMPTS)
-    if (!arrays.has(prompt))
+    if (!arrays[prompt])
       throw wrong(label, `no member ${prompt}.npy`, 'semantic_prompt, coarse_prompt and fine_prompt');
-  return new VoicePreset(Object.fromEntries(arrays) as Record<Prompt, IntegerArray>, label);
+  return new VoicePreset(arrays as Record<Prompt, IntegerArray>, label);
 }
 
 /**

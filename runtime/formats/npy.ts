@@ -18,6 +18,7 @@ export interface IntegerArray {
 const MAGIC = '\x93NUMPY';
 const ALIGNMENT = 64; // numpy pads the header so that the data starts on such a byte
 const MAX_DIMENSIONS = 32; // numpy's own limit when the format was made
+const HALF_EXACT = 2048; // float16 has each whole number up to here
 const INT32_MIN = -(2 ** 31);
 const INT32_MAX = 2 ** 31 - 1;
 
@@ -52,6 +53,11 @@ export function parseNpy(bytes: Uint8Array, label: string): IntegerArray {
       );
     }
     data[i] = value;
+    if (kind === 'f' && size === '2' && Math.abs(value) > HALF_EXACT) {
+      throw new WeightsError(
+        `${label}: got ${value} at value ${i} as a float16, expected integers: float16 rounds those above ${HALF_EXACT}. Save what it was made of with .astype('int64').`,
+      );
+    }
   }
   return { data: fortranOrder ? rowMajor(data, shape) : data, shape };
 }
