@@ -211,6 +211,10 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
     const T = coarse.length / given;
     const F = history ? history.length / C : 0;
     const past = Math.min(longest, F);
+    if (past + longest > M && past + T - longest > M)
+      throw new InputError(
+        `fine_acoustics.generate: got ${T} frames after a voice of ${F}, expected at most ${M + longest - past} frames with this model: its max_fine_history_length is above half of max_fine_input_length. Split the text, or use a shorter voice.`,
+      );
     const total = Math.max(M, past + T); // at least one window; what is missing is padding
     const frames = new Uint32Array(total * this.config.n_codes_total).fill(codebook_size);
     const pitch = this.config.n_codes_total;

@@ -84,10 +84,14 @@ export const BarkGenerationConfig = {
   fromJSON(json: unknown, label?: string): BarkGenerationConfig {
     const from = parsedJson('BarkGenerationConfig.fromJSON', json, label, 'generation_config.json');
     text(from, 'model_type', { default: 'bark', among: ['bark'] });
+    const semantic_config = semantic(optionalObjectAt(from, 'semantic_config'));
+    const coarse_acoustics_config = coarse(optionalObjectAt(from, 'coarse_acoustics_config'));
+    const seconds = semantic_config.max_new_tokens / semantic_config.semantic_rate_hz;
+    const longest = Math.floor(seconds * coarse_acoustics_config.coarse_rate_hz);
     return {
-      semantic_config: semantic(optionalObjectAt(from, 'semantic_config')),
-      coarse_acoustics_config: coarse(optionalObjectAt(from, 'coarse_acoustics_config')),
-      fine_acoustics_config: fine(optionalObjectAt(from, 'fine_acoustics_config')),
+      semantic_config,
+      coarse_acoustics_config,
+      fine_acoustics_config: fine(optionalObjectAt(from, 'fine_acoustics_config'), longest),
       codebook_size: integer(from, 'codebook_size', { default: 1024, min: 1 }),
       sample_rate: integer(from, 'sample_rate', { default: 24_000, min: 1, max: 768_000 }),
     };
@@ -152,21 +156,19 @@ function coarse(from: JsonObject): BarkCoarseGenerationConfig {
   };
 }
 
-function fine(from: JsonObject): BarkFineGenerationConfig {
+/** `longest`: the frames of the longest speech. */
+function fine(from: JsonObject, longest: number): BarkFineGenerationConfig {
   const temperature = optional(from, 'temperature', 1, Infinity);
   if (temperature === 0) throw bad(from, 'temperature', 0, 'a number above 0, or null for the likeliest code');
   const max_fine_input_length = integer(from, 'max_fine_input_length', { default: 1024, min: 1 });
   const max_fine_history_length = integer(from, 'max_fine_history_length', { default: 512, min: 1 });
-  // A window's new frames are those behind its history; with more history than that, frames between
-  // the windows would be drawn by none.
-  const half = Math.floor(max_fine_input_length / 2);
-  if (max_fine_history_length > half)
-    throw bad(
-      from,
-      'max_fine_history_length',
-      max_fine_history_length,
-      `a whole number from 1 to ${half}, half of max_fine_input_length (${max_fine_input_length})`,
-    );
+  // A window's new frames are those behind its history. With more history than half a window, and
+  // speech of more than one window, there are frames between the windows that none draws.
+  const most = longest > max_fine_input_length ? Math.floor(max_fine_input_length / 2) : max_fine_input_length;
+  if (max_fine_history_length > most) {
+    const of = `${most < max_fine_input_length ? 'half of ' : ''}max_fine_input_length (${max_fine_input_length})`;
+    throw bad(from, 'max_fine_history_length', max_fine_history_length, `a whole number from 1 to ${most}, ${of}`);
+  }
   return {
     temperature,
     max_fine_history_length,

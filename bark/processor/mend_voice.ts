@@ -1,7 +1,7 @@
-// Voices that are nearly right, as tools that clone voices write them, made right: rows for columns,
-// codes with the offsets of a model's vocabulary, padding, a frame too many. Nothing is invented:
-// codes are moved, cut, or taken from the other array that has them too; of the semantic tokens,
-// which have no second copy, a few may repeat the one before. Each mend is told in words.
+// Voices that are nearly right, as tools that clone voices write them, made right: rows for
+// columns, codes with the offsets of a model's vocabulary, padding, a frame too many. Nothing is
+// invented: codes are moved, cut, or taken from the other array that has them too; of the semantic
+// tokens, which have no second copy, a few may repeat the one before. Each mend is told in words.
 
 import type { BarkGenerationConfig } from '../config/generation_config.ts';
 import type { IntegerArray } from '../../runtime/formats/npy.ts';

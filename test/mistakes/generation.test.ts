@@ -122,14 +122,14 @@ testMistakes(test, [
     door: 'BarkModel.fromPretrained',
     mistake: 'max_fine_history_length above half of max_fine_input_length',
     make: async () => {
-      const { generation_config } = fixture;
+      const { generation_config } = readFixture('fine_windows');
       const fine_acoustics_config = {
         ...(generation_config.fine_acoustics_config as object),
-        max_fine_history_length: 49,
+        max_fine_history_length: 21,
       };
       await load(await folderWith({ ...generation_config, fine_acoustics_config }));
     },
-    says: /fine_acoustics_config\.max_fine_history_length is 49, expected a whole number from 1 to 48, half of max_fine_input_length \(96\)/,
+    says: /fine_acoustics_config\.max_fine_history_length is 21, expected a whole number from 1 to 20, half of max_fine_input_length \(40\)/,
     code: 'ERR_WEIGHTS',
   },
   {
