@@ -22,7 +22,7 @@ export { BarkGenerationConfig } from './config/generation_config.ts';
 export type { DTypeName, LoadOptions } from './load_options.ts';
 export { BarkModel } from './model.ts';
 export type { GenerateOutput, RowTokens } from './output.ts';
-export type { GenerateOptions, ProgressEvent, SamplingOptions } from './options.ts';
+export type { EndOptions, GenerateOptions, ProgressEvent, SamplingOptions } from './options.ts';
 export {
   BarkProcessor,
   type BarkInputs,

@@ -33,18 +33,30 @@ export interface ProgressEvent {
   file?: string;
 }
 
-export interface GenerateOptions extends SamplingOptions {
+/** When the semantic stage ends before it draws its end token: by one of two rules, or by none. */
+export interface EndOptions {
   /**
-   * End the speech where the end token has more than this probability. Default 0.2, as suno's;
-   * null: only where it is drawn.
+   * suno's rule: end the speech where the end token has at least this probability in what is drawn
+   * from, that is after temperature, topK and topP. Default 0.2, as suno's; null: only where it is
+   * drawn. Without drawing (doSample false) all the probability is the likeliest token's, so the
+   * rule adds nothing.
    */
   minEosP?: number | null | undefined;
+  /**
+   * transformers' rule (its min_eos_p): end the speech where the end token has more than this
+   * probability in the model's own logits, whatever temperature, topK and topP are; also without
+   * drawing. Default: the checkpoint's min_eos_p, mostly none, and none beside minEosP; null: off.
+   */
+  minEosPRaw?: number | null | undefined;
+}
+
+export interface GenerateOptions extends SamplingOptions, EndOptions {
   /**
    * Same seed, inputs, checkpoint and adapter: same tokens, alone or in a batch. A number for all
    * rows, or one for each. Default: a random one.
    */
   seed?: number | readonly number[] | undefined;
-  semantic?: (SamplingOptions & { minEosP?: number | null | undefined; maxNewTokens?: number | undefined }) | undefined;
+  semantic?: (SamplingOptions & EndOptions & { maxNewTokens?: number | undefined }) | undefined;
   /**
    * `strictMask`: false lets odd steps draw ids past the second codebook, as transformers does;
    * default: true when sampling.
@@ -62,9 +74,15 @@ export interface GenerateOptions extends SamplingOptions {
 /** suno's default; transformers has none. */
 const MIN_EOS_P = 0.2;
 
+/** At most one of them is a number. */
+interface Ends {
+  minEosP: number | null;
+  minEosPRaw: number | null;
+}
+
 export interface ResolvedOptions {
   seeds: number[];
-  semantic: Draw & { minEosP: number | null; maxNewTokens: number };
+  semantic: Draw & Ends & { maxNewTokens: number };
   coarse: Draw & { strictMask: boolean };
   fine: { temperature: number | null };
 }
@@ -82,8 +100,6 @@ export function resolveOptions(
   checkGiven(options);
   const { semantic = {}, coarse = {}, fine = {} } = options;
   const config = generation.semantic_config;
-  const minEosP = first(semantic.minEosP, options.minEosP, config.min_eos_p ?? MIN_EOS_P);
-  if (minEosP !== null) check('minEosP', minEosP, (p) => p > 0 && p <= 1, 'a probability above 0 up to 1, or null');
   if (semantic.maxNewTokens !== undefined) {
     check(
       'semantic.maxNewTokens',
@@ -97,7 +113,7 @@ export function resolveOptions(
     seeds: seeds(options.seed, batch),
     semantic: {
       ...draw(semantic, options, config),
-      minEosP,
+      ...ends(semantic, options, config.min_eos_p),
       maxNewTokens: semantic.maxNewTokens ?? Math.min(config.max_new_tokens, mostNewTokens),
     },
     coarse: {
@@ -122,6 +138,24 @@ function draw(own: SamplingOptions, bare: SamplingOptions, config: SamplingConfi
   const topK = first(own.topK, bare.topK, config.top_k) || null;
   const topP = first(own.topP, bare.topP, config.top_p);
   return { temperature, topK, topP };
+}
+
+/**
+ * The rule for the end. Who names minEosP, null included, replaces the checkpoint's rule; suno's
+ * default is for where the other rule is off.
+ */
+function ends(own: EndOptions, bare: EndOptions, checkpoint: number | null): Ends {
+  const given = first(own.minEosP, bare.minEosP, undefined);
+  const minEosPRaw = first(own.minEosPRaw, bare.minEosPRaw, given === undefined ? checkpoint : null);
+  const minEosP = first(given, minEosPRaw === null ? MIN_EOS_P : null);
+  const named = (key: keyof Ends) => (own[key] === undefined ? key : `semantic.${key}`);
+  for (const [key, value] of Object.entries({ minEosP, minEosPRaw }) as [keyof Ends, number | null][])
+    if (value !== null) check(named(key), value, (p) => p > 0 && p <= 1, 'a probability above 0 up to 1, or null');
+  if (minEosP !== null && minEosPRaw !== null)
+    throw new InputError(
+      `${named('minEosP')}: got ${minEosP} with ${named('minEosPRaw')} ${minEosPRaw}, expected one of them: they are two rules for the same end. Leave one out, or set it to null.`,
+    );
+  return { minEosP, minEosPRaw };
 }
 
 /** The first value that is given; null is one. */
@@ -160,6 +194,7 @@ const KEYS = {
     'topK',
     'topP',
     'minEosP',
+    'minEosPRaw',
     'seed',
     'semantic',
     'coarse',
@@ -167,12 +202,14 @@ const KEYS = {
     'signal',
     'onProgress',
   ],
-  semantic: ['doSample', 'temperature', 'topK', 'topP', 'minEosP', 'maxNewTokens'],
+  semantic: ['doSample', 'temperature', 'topK', 'topP', 'minEosP', 'minEosPRaw', 'maxNewTokens'],
   coarse: ['doSample', 'temperature', 'topK', 'topP', 'strictMask'],
   fine: ['temperature'],
 } as const;
 
 type Rule = readonly [expected: string, allowed: (value: number) => boolean];
+
+const PROBABILITY: Rule = ['a probability above 0 up to 1, or null', (p) => p > 0 && p <= 1];
 
 /** What numbers may be, wherever they are given. null is always allowed. */
 const NUMBERS: Readonly<Record<string, Rule>> = {
@@ -182,7 +219,8 @@ const NUMBERS: Readonly<Record<string, Rule>> = {
   ],
   topK: ['a whole number from 1, or null', (k) => Number.isInteger(k) && k >= 0 && k < 2 ** 31],
   topP: ['a probability from 0 (the likeliest token alone) to 1, or null', (p) => p >= 0 && p <= 1],
-  minEosP: ['a probability above 0 up to 1, or null', (p) => p > 0 && p <= 1],
+  minEosP: PROBABILITY,
+  minEosPRaw: PROBABILITY,
 };
 const FINE_TEMPERATURE: Rule = ['a number above 0, or null for the likeliest code', NUMBERS.temperature![1]];
 

@@ -27,8 +27,16 @@ export interface SemanticInputs {
 }
 
 export interface SemanticOptions extends Draw, StageHooks {
-  /** End where the end token has more than this probability; null: only where it is drawn. */
+  /**
+   * suno's rule: end where the end token has at least this probability in what is drawn from; null:
+   * only where it is drawn.
+   */
   minEosP: number | null;
+  /**
+   * transformers' rule: end where the end token has more than this probability in the logits; null
+   * or left out: off.
+   */
+  minEosPRaw?: number | null;
   maxNewTokens: number;
   /** The key of each row's random numbers. */
   seeds: readonly Words[];

@@ -76,6 +76,13 @@ const OPTIONS = {
     expected: 'a number above 0 (for the likeliest tokens --greedy)',
   },
   greedy: { about: 'always the likeliest token, as transformers does without sampling', of: ['say'] },
+  'min-eos-p': {
+    value: 'P',
+    about: 'end the speech where its end is at least so likely; default: mostly 0.2; 0: off',
+    of: ['say'],
+    read: number((p) => p >= 0 && p <= 1),
+    expected: 'a probability from 0 (off) to 1',
+  },
   'max-new-tokens': { value: 'N', about: 'cut the speech after N semantic tokens', of: ['say'], ...wholeFrom(1) },
   dtype: {
     value: 'TYPE',

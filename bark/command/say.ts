@@ -155,6 +155,10 @@ function checkCombination(values: Values): void {
     throw new UsageError(
       '--greedy: got it with --temperature, expected one of them: without drawing there is no temperature.',
     );
+  if (values.greedy && values['min-eos-p'] !== undefined)
+    throw new UsageError(
+      '--greedy: got it with --min-eos-p, expected one of them: without drawing the likeliest token alone decides.',
+    );
 }
 
 /** How long the speech may get depends on the model; its config files say it before its weights. */
@@ -184,8 +188,15 @@ function withoutModel(error: unknown, { voice = '', model }: Values): unknown {
   );
 }
 
-function generateOptions({ seed, temperature, greedy, 'max-new-tokens': maxNewTokens }: Values): GenerateOptions {
-  return { seed, temperature, semantic: { maxNewTokens }, ...(greedy ? GREEDY : {}) };
+function generateOptions(values: Values): GenerateOptions {
+  const { seed, temperature, greedy, 'min-eos-p': minEosP, 'max-new-tokens': maxNewTokens } = values;
+  return {
+    seed,
+    temperature,
+    minEosP: minEosP === 0 ? null : minEosP,
+    semantic: { maxNewTokens },
+    ...(greedy ? GREEDY : {}),
+  };
 }
 
 interface Spoken {

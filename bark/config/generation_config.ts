@@ -40,7 +40,10 @@ export interface BarkSemanticGenerationConfig extends SamplingConfig {
   /** Text tokens of a prompt, and history tokens. */
   max_input_semantic_length: number;
   semantic_rate_hz: number;
-  /** HF reads it only from its call arguments; null where the file has none. */
+  /**
+   * By transformers' rule, so it is the default of the option minEosPRaw. HF reads it only from its
+   * call arguments; null where the file has none.
+   */
   min_eos_p: number | null;
 }
 

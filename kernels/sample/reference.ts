@@ -1,6 +1,6 @@
 // Sampling in plain f64: Hugging Face's filters (TemperatureLogitsWarper, TopKLogitsWarper,
-// TopPLogitsWarper, BarkEosPrioritizerLogitsProcessor), and the draw that the library's random
-// numbers must lead to. The GPU's draws are compared with it.
+// TopPLogitsWarper, BarkEosPrioritizerLogitsProcessor), suno's rule for the end, and the draw that
+// the library's random numbers must lead to. The GPU's draws are compared with it.
 
 import { gumbel, threefry2x32, type Words } from './random.ts';
 
@@ -37,8 +37,12 @@ export function filtered(logits: ArrayLike<number>, { temperature, topK, topP }:
 }
 
 /** Whether BarkEosPrioritizer leaves nothing but EOS. */
-export const eosWins = (logits: ArrayLike<number>, eos: number, minEosP: number): boolean =>
-  softmax(logits)[eos]! > minEosP;
+export const eosWinsRaw = (logits: ArrayLike<number>, eos: number, minEosPRaw: number): boolean =>
+  softmax(logits)[eos]! > minEosPRaw;
+
+/** Whether suno's rule ends the sentence; `probabilities` is what it draws from. */
+export const eosWins = (probabilities: ArrayLike<number>, eos: number, minEosP: number): boolean =>
+  probabilities[eos]! >= minEosP;
 
 /** The draw by Gumbel-max with the random bits of (key, [step, index]), and by how much it won. */
 export function expectedDraw(probabilities: Float64Array, key: Words, step: number): { index: number; gap: number } {

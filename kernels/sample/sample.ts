@@ -1,7 +1,8 @@
-// Chooses the next token of each sentence: the EOS rule, then either argmax or temperature, top-k,
-// top-p and a random draw, in Hugging Face's order. Afterwards it advances the sentence's row of
-// the state. The settings are a small uniform tensor, so the host can change them between runs
-// without recording or compiling anything again. They are not checked here; callers check them.
+// Chooses the next token of each sentence: Hugging Face's EOS rule, then either argmax or
+// temperature, top-k, top-p and a random draw, in Hugging Face's order, and suno's EOS rule on what
+// was drawn from. Afterwards it advances the sentence's row of the state. The settings are a small
+// uniform tensor, so the host can change them between runs without recording or compiling anything
+// again. They are not checked here; callers check them.
 
 import { ShapeError } from '../../runtime/base/errors.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
@@ -22,9 +23,15 @@ export interface Sampling {
   /** Keep the most probable scores, by Hugging Face's rule; null or 1: keep all. */
   readonly topP: number | null;
   /**
-   * Choose EOS whenever its probability, before temperature and filters, is above this; null: off.
+   * suno's rule: choose EOS whenever its probability, after temperature and filters, is at least
+   * this. Without a temperature it chooses nothing that argmax does not. null: off.
    */
   readonly minEosP: number | null;
+  /**
+   * Hugging Face's rule: choose EOS whenever its probability, before temperature and filters, is
+   * above this; null or left out: off.
+   */
+  readonly minEosPRaw?: number | null;
   /** The tokens that even and odd steps can draw. */
   readonly even: TokenWindow;
   readonly odd: TokenWindow;
@@ -38,9 +45,10 @@ export const SAMPLING_WORDS = 12;
 /**
  * The contents of the `sampling` tensor, `struct Sampling` of sample.wgsl: temperature f32, top_k
  * u32, top_p f32, min_eos_p f32, then u32: count in even and odd steps, first in even and odd
- * steps, eos, padding.
+ * steps, eos; then min_eos_p_raw f32, padding.
  */
-export function samplingParams({ temperature, topK, topP, minEosP, even, odd, eos }: Sampling): Uint32Array {
+export function samplingParams(settings: Sampling): Uint32Array {
+  const { temperature, topK, topP, minEosP, minEosPRaw, even, odd, eos } = settings;
   const words = new Uint32Array(SAMPLING_WORDS);
   const floats = new Float32Array(words.buffer);
   floats[0] = temperature ?? 0;
@@ -48,6 +56,7 @@ export function samplingParams({ temperature, topK, topP, minEosP, even, odd, eo
   floats[2] = topP ?? 1;
   floats[3] = minEosP ?? 0;
   words.set([even.count, odd.count, even.first, odd.first, eos ?? 0xffffffff], 4);
+  floats[9] = minEosPRaw ?? 0;
   return words;
 }
 

@@ -1,7 +1,8 @@
 // Draws the next token of each sentence from its logits and advances the sentence's Row of the
 // state.
 // HF: the logits processors in the order of generate(): BarkEosPrioritizer (on raw logits), then
-// argmax, or temperature, top-k, top-p and multinomial (here Gumbel-max).
+// argmax, or temperature, top-k, top-p and multinomial (here Gumbel-max). suno: its rule for the
+// end, on the probabilities that are drawn from.
 // Shapes: logits (B, V), state (B), tokens (B, pitch).
 // Grid: (B), one workgroup for each sentence; each changes its own sentence only.
 //
@@ -16,15 +17,16 @@ override WG: u32 = 256u; // threads of a workgroup, a multiple of 16
 
 // Written by the host; kernels/sample/sample.ts packs it.
 struct Sampling {
-  temperature: f32, // 0: argmax, without filters
-  top_k: u32,       // 0: off
-  top_p: f32,       // 1 or more: off
-  min_eos_p: f32,   // 0: off
-  count_even: u32,  // logits that an even step may draw, from logit 0 on
-  count_odd: u32,   // the same for an odd step
-  first_even: u32,  // the token of logit 0 in an even step
-  first_odd: u32,   // the same in an odd step
-  eos: u32,         // the logit of the end token; 0xffffffff: there is none
+  temperature: f32,   // 0: argmax, without filters
+  top_k: u32,         // 0: off
+  top_p: f32,         // 1 or more: off
+  min_eos_p: f32,     // suno's rule for the end; 0: off
+  count_even: u32,    // logits that an even step may draw, from logit 0 on
+  count_odd: u32,     // the same for an odd step
+  first_even: u32,    // the token of logit 0 in an even step
+  first_odd: u32,     // the same in an odd step
+  eos: u32,           // the logit of the end token; 0xffffffff: there is none
+  min_eos_p_raw: f32, // HF's rule for the end; 0: off
 }
 
 // Params and not overrides, so that one pipeline serves every vocabulary.
@@ -152,11 +154,13 @@ fn draw(thread: u32, row: Row, first: u32, count: u32) -> u32 {
   best = workgroup_argmax(thread, best);
   let s = Scores(first, count, best.value);
 
-  // BarkEosPrioritizer: a likely end token is drawn at once.
-  if (sampling.min_eos_p > 0.0 && sampling.eos < count) {
+  // BarkEosPrioritizer: an end token that is likely by the raw logits is drawn at once.
+  if (sampling.min_eos_p_raw > 0.0 && sampling.eos < count) {
     let p = exp(logits[first + sampling.eos] - s.top) / mass(thread, s, 0u, 1.0);
-    if (p > sampling.min_eos_p) { return sampling.eos; }
+    if (p > sampling.min_eos_p_raw) { return sampling.eos; }
   }
+  // suno's rule adds nothing here: as the temperature goes to 0, all the probability goes to the
+  // likeliest token.
   if (sampling.temperature <= 0.0) { return min(best.index, count - 1u); }
 
   // Top-k, then top-p, in a loop so that the select is compiled once: software drivers take seconds
@@ -178,13 +182,24 @@ fn draw(thread: u32, row: Row, first: u32, count: u32) -> u32 {
 
   // Draw: Gumbel-max over the logits that are left.
   best = Best(LOWEST, 0xffffffffu);
+  var sum = 0.0; // Σ exp(score) over them
   for (var i = thread; i < count; i += WG) {
     let logit = logits[first + i];
     if (order_key(logit) >= cut) {
-      best = better(best, Best(score(logit, s.top) + gumbel(threefry2x32(row.seed, vec2<u32>(row.step, i)).x), i));
+      let x = score(logit, s.top);
+      sum += exp(x);
+      best = better(best, Best(x + gumbel(threefry2x32(row.seed, vec2<u32>(row.step, i)).x), i));
     }
   }
-  return min(workgroup_argmax(thread, best).index, count - 1u);
+  let drawn = min(workgroup_argmax(thread, best).index, count - 1u);
+
+  // suno: an end token that is likely in what is drawn from ends the sentence, whatever was drawn.
+  if (sampling.min_eos_p > 0.0 && sampling.eos < count) {
+    let logit = logits[first + sampling.eos];
+    let p = exp(score(logit, s.top)) / workgroup_sum(thread, sum);
+    if (order_key(logit) >= cut && p >= sampling.min_eos_p) { return sampling.eos; }
+  }
+  return drawn;
 }
 
 @compute @workgroup_size(WG)

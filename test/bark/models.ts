@@ -85,7 +85,7 @@ export const GREEDY: GenerateOptions = { doSample: false, minEosP: null, fine: {
 
 export function greedyOptions(run: Pick<FixtureRun, 'options'>): GenerateOptions {
   const { min_eos_p = null, semantic_max_new_tokens } = run.options ?? {};
-  return { ...GREEDY, minEosP: min_eos_p, semantic: { maxNewTokens: semantic_max_new_tokens } };
+  return { ...GREEDY, minEosPRaw: min_eos_p, semantic: { maxNewTokens: semantic_max_new_tokens } };
 }
 
 /** Encodes a run's text and checks that the ids are those that transformers read. */

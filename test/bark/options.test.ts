@@ -44,7 +44,7 @@ const WRONG: readonly (readonly [options: unknown, message: RegExp])[] = [
   [{ coarse: { topP: 'all' } }, /^coarse\.topP: got 'all', expected/],
   [{ minEosP: 0 }, /^minEosP: got 0, expected a probability above 0 up to 1, or null/],
   [{ minEosP: 2 }, /^minEosP: got 2, expected/],
-  [{ semantic: { minEosP: -0.1 } }, /minEosP: got -0.1, expected/],
+  [{ semantic: { minEosP: -0.1 } }, /^semantic\.minEosP: got -0.1, expected/],
   [{ semantic: { maxNewTokens: 0 } }, /^semantic\.maxNewTokens: got 0, expected a whole number from 1 to 768/],
   [
     { semantic: { maxNewTokens: 769 } },
@@ -97,7 +97,7 @@ test('what is left out comes from the checkpoint, and minEosP from suno', () => 
   const { seeds, ...rest } = resolve({});
   assert.is(seeds.length, 1);
   assert.equal(rest, {
-    semantic: { temperature: 0.7, topK: 50, topP: 1, minEosP: 0.2, maxNewTokens: 768 },
+    semantic: { temperature: 0.7, topK: 50, topP: 1, minEosP: 0.2, minEosPRaw: null, maxNewTokens: 768 },
     coarse: { temperature: 0.7, topK: 50, topP: 1, strictMask: true },
     fine: { temperature: 0.5 },
   });
@@ -116,7 +116,7 @@ test("the checkpoint's own settings are used", () => {
     fine_acoustics_config: { temperature: 0.3 },
   });
   const { semantic, coarse, fine } = resolve({}, own);
-  assert.equal(semantic, { temperature: 0.5, topK: 20, topP: 0.9, minEosP: 0.05, maxNewTokens: 40 });
+  assert.equal(semantic, { temperature: 0.5, topK: 20, topP: 0.9, minEosP: null, minEosPRaw: 0.05, maxNewTokens: 40 });
   assert.equal(coarse, { temperature: null, topK: null, topP: null, strictMask: false });
   assert.is(fine.temperature, 0.3);
 });
@@ -131,10 +131,37 @@ test("a stage's option wins over the bare one, and that over the checkpoint", ()
     coarse: { topP: null, strictMask: false },
     fine: { temperature: null },
   });
-  assert.equal(semantic, { temperature: 0.1, topK: null, topP: 0.8, minEosP: null, maxNewTokens: 9 });
+  assert.equal(semantic, {
+    temperature: 0.1,
+    topK: null,
+    topP: 0.8,
+    minEosP: null,
+    minEosPRaw: null,
+    maxNewTokens: 9,
+  });
   assert.equal(coarse, { temperature: 0.9, topK: 30, topP: null, strictMask: false });
   assert.is(fine.temperature, null);
   assert.is(resolve({ temperature: 0.9 }).fine.temperature, 0.9);
+});
+
+test("one rule for the end: minEosP replaces the checkpoint's, and is off where the other is on", () => {
+  const named = BarkGenerationConfig.fromJSON({ semantic_config: { min_eos_p: 0.05 } });
+  const rules = (options: GenerateOptions, generation = suno) => {
+    const { minEosP, minEosPRaw } = resolve(options, generation).semantic;
+    return [minEosP, minEosPRaw];
+  };
+  assert.equal(rules({}), [0.2, null]);
+  assert.equal(rules({}, named), [null, 0.05]);
+  for (const generation of [suno, named]) {
+    assert.equal(rules({ minEosP: 0.3 }, generation), [0.3, null]);
+    assert.equal(rules({ minEosP: null }, generation), [null, null], 'what the file says goes with it');
+    assert.equal(rules({ minEosPRaw: 0.3 }, generation), [null, 0.3]);
+    assert.equal(rules({ minEosPRaw: null }, generation), [0.2, null]);
+    assert.equal(rules({ minEosP: null, minEosPRaw: null }, generation), [null, null]);
+    assert.equal(rules({ minEosP: null, minEosPRaw: 0.3 }, generation), [null, 0.3]);
+    assert.equal(rules({ minEosP: 0.3, minEosPRaw: null }, generation), [0.3, null]);
+    assert.equal(rules({ minEosP: 0.3, semantic: { minEosP: null, minEosPRaw: 0.1 } }, generation), [null, 0.1]);
+  }
 });
 
 test('doSample false takes the likeliest; undefined is as if it were not there', () => {
@@ -145,7 +172,7 @@ test('doSample false takes the likeliest; undefined is as if it were not there',
     minEosP: null,
     fine: { temperature: null },
   });
-  assert.equal(semantic, { ...none, minEosP: null, maxNewTokens: 768 });
+  assert.equal(semantic, { ...none, minEosP: null, minEosPRaw: null, maxNewTokens: 768 });
   assert.equal(coarse, { ...none, strictMask: false });
   assert.equal(fine, { temperature: null });
   assert.equal(resolve({ doSample: false, coarse: { doSample: true } }).coarse.strictMask, true);

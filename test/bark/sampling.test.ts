@@ -5,8 +5,11 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { BarkModel } from '../../bark/model.ts';
 import type { GenerateOutput, RowTokens } from '../../bark/output.ts';
 import type { GenerateOptions } from '../../bark/options.ts';
+import type { BarkInputs } from '../../bark/processor/processor.ts';
+import { filtered } from '../../kernels/sample/reference.ts';
 import { testDevice } from '../device.ts';
 import { GREEDY, openFixture, type Opened } from './models.ts';
 import { readFixture } from '../fixtures/fixture.ts';
@@ -187,14 +190,10 @@ test('a warning of a cut advises no more tokens than the model says by itself', 
   }
 });
 
-test('minEosP ends the speech where the end token becomes likelier than that; 0.2 unless said otherwise', async () => {
-  const likely = readFixture('min_eos_p');
-  const { model, processor } = await openFixture(likely, { device: await testDevice() });
-  const run = likely.runs.find(({ name }) => name === 'off')!;
-  const inputs = await processor.encode(run.text);
-  const said = run.expected.semantic[0]!;
-
-  // The probability of the end after each token, from teacher-forced logits over what can be drawn.
+/**
+ * The logits that each token was drawn from, and those after the last; the end token's come last.
+ */
+async function logitsOf(model: BarkModel, inputs: BarkInputs, said: readonly number[]): Promise<Float64Array[]> {
   const {
     max_input_semantic_length: L,
     text_encoding_offset,
@@ -220,26 +219,78 @@ test('minEosP ends the speech where the end token becomes likelier than that; 0.
   const { logits } = await model.semantic.forward({
     inputsEmbeds: { data: embeds, shape: [1, L + 1 + said.length, H] },
   });
-  const ends = [...said, 0].map((_, step) => {
+  return [...said, 0].map((_, step) => {
     const row = logits.data.subarray((L + step) * logits.shape[2]!);
-    const weights = [...row.subarray(0, semantic_vocab_size), row[eos_token_id]!].map(Math.exp);
-    return weights.at(-1)! / weights.reduce((a, b) => a + b);
+    return Float64Array.of(...row.subarray(0, semantic_vocab_size), row[eos_token_id]!);
   });
+}
 
+test("minEosPRaw ends the speech where the end token is likelier than that in the logits; the checkpoint's min_eos_p is it", async () => {
+  const likely = readFixture('min_eos_p');
+  const run = likely.runs.find(({ name }) => name === 'off')!;
+  const said = run.expected.semantic[0]!;
+  const device = await testDevice();
+  const { model, processor } = await openFixture(likely, { device });
+  const inputs = await processor.encode(run.text);
+  const all = { temperature: 1, topK: null, topP: null };
+  const ends = (await logitsOf(model, inputs, said)).map((row) => filtered(row, all).at(-1)!);
   const lengthAt = (p: number) => Math.min(...[...ends.keys()].filter((step) => ends[step]! > p), said.length);
   for (const p of [0.01, 0.05, 0.2, 0.9]) {
     assert.ok(
       ends.every((end) => Math.abs(end - p) > 1e-4),
       `${p} is clear of all steps`,
     );
-    const { tokens } = await model.generate(inputs, {
-      ...GREEDY,
-      minEosP: p,
-      ...(p === 0.2 ? { minEosP: undefined } : {}),
-    });
-    assert.equal([...tokens[0]!.semantic], said.slice(0, lengthAt(p)), `minEosP ${p}`);
+    const { tokens } = await model.generate(inputs, { ...GREEDY, minEosPRaw: p });
+    assert.equal([...tokens[0]!.semantic], said.slice(0, lengthAt(p)), `minEosPRaw ${p}`);
   }
   assert.ok(lengthAt(0.05) < said.length, 'it fires before the end is drawn');
+  for (const minEosP of [undefined, 0.01]) {
+    const { tokens } = await model.generate(inputs, { ...GREEDY, minEosP });
+    assert.equal([...tokens[0]!.semantic], said, `suno's rule adds nothing to the likeliest tokens: ${minEosP}`);
+  }
+  model.dispose();
+
+  const { semantic_config } = likely.generation_config as { semantic_config: object };
+  const generation_config = { ...likely.generation_config, semantic_config: { ...semantic_config, min_eos_p: 0.05 } };
+  const named = (await openFixture({ ...likely, generation_config }, { device })).model;
+  const own = await named.generate(inputs, { ...GREEDY, minEosP: undefined });
+  assert.equal([...own.tokens[0]!.semantic], said.slice(0, lengthAt(0.05)), 'the min_eos_p of the file');
+  const off = await named.generate(inputs, GREEDY);
+  assert.equal([...off.tokens[0]!.semantic], said, 'minEosP: null turns it off');
+  named.dispose();
+});
+
+test('minEosP ends the speech where the end has at least that part of what is drawn from; 0.2 unless said otherwise', async () => {
+  const likely = readFixture('min_eos_p');
+  const run = likely.runs.find(({ name }) => name === 'off')!;
+  const { model, processor } = await openFixture(likely, { device: await testDevice() });
+  const inputs = await processor.encode(run.text);
+  let [early, others] = [0, 0];
+  for (const filters of [
+    { temperature: 0.7, topK: null, topP: null },
+    { temperature: 0.7, topK: 5, topP: null },
+    { temperature: 1.6, topK: 12, topP: 0.9 },
+  ])
+    for (const seed of [1, 2, 3]) {
+      const draw: GenerateOptions = { ...LIVELY, ...filters, seed };
+      const said = [...(await model.generate(inputs, draw)).tokens[0]!.semantic];
+      const rows = await logitsOf(model, inputs, said);
+      const ends = rows.map((row) => filtered(row, filters).at(-1)!);
+      const raw = rows.map((row) => filtered(row, { temperature: 1, topK: null, topP: null }).at(-1)!);
+      const first = (of: number[], p: number) => Math.min(...[...of.keys()].filter((i) => of[i]! >= p), said.length);
+      for (const p of [0.02, 0.2, 0.6]) {
+        if (ends.some((end) => Math.abs(end - p) < 1e-4)) continue; // too close to call
+        const { tokens } = await model.generate(inputs, { ...draw, minEosP: p === 0.2 ? undefined : p });
+        assert.equal(
+          [...tokens[0]!.semantic],
+          said.slice(0, first(ends, p)),
+          `${p}, ${JSON.stringify({ filters, seed })}`,
+        );
+        if (first(ends, p) < said.length) early++;
+        if (first(ends, p) !== first(raw, p)) others++;
+      }
+    }
+  assert.ok(early >= 5 && others >= 3, `${early} ended early, ${others} elsewhere than by transformers' rule`);
   model.dispose();
 });
 

@@ -132,6 +132,8 @@ test('values are checked', () => {
   refused(['--seed=9007199254740993'], /expected a whole number/);
   refused(['--temperature', '0'], /--temperature: got "0", expected a number above 0/);
   refused(['--dtype', 'bf16'], /--dtype: got "bf16", expected float16 or float32/);
+  refused(['--min-eos-p', '1.5', 'x'], /--min-eos-p: got "1.5", expected a probability from 0 \(off\) to 1/);
+  assert.is(readArguments(['--min-eos-p', '0', 'x']).values['min-eos-p'], 0);
   refused(['--max-new-tokens', '0'], /a whole number from 1/);
   refused(['-o', '--seed', '3'], /-o: got no value, expected FILE/);
   refused(['x', '-o'], /-o: got no value/);
@@ -155,6 +157,7 @@ test('the help has every option once, and fits a terminal', () => {
     'seed',
     'temperature',
     'greedy',
+    'min-eos-p',
     'max-new-tokens',
     'dtype',
     'offload',

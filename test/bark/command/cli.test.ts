@@ -70,6 +70,7 @@ test('what say refuses before a model is opened', async () => {
     [['-o', join(folder, 'absent/hello.wav'), 'hello.'], /got no folder .*absent, expected one to write into/],
     [['-o', folder, 'hello.'], /got a folder, expected the path of a file/],
     [['--json', '-o', '-', 'hello.'], /--json: got it with -o -/],
+    [['--greedy', '--min-eos-p', '0.1', 'hello.'], /--greedy: got it with --min-eos-p, expected one of them/],
   ];
   const progress = new Progress({ write: () => assert.unreachable('printed') });
   const print = () => assert.unreachable('printed') as never;

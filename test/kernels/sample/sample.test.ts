@@ -7,10 +7,10 @@ import * as assert from 'uvu/assert';
 import { gumbel, threefry2x32, type Words } from '../../../kernels/sample/random.ts';
 import type { Sampling } from '../../../kernels/sample/sample.ts';
 import { profile } from '../../device.ts';
-import { randomFloats, uniform } from '../../random.ts';
-import { eosWins, expectedDraw, filtered } from '../../../kernels/sample/reference.ts';
+import { randomFloats } from '../../random.ts';
+import { expectedDraw, filtered } from '../../../kernels/sample/reference.ts';
 import { chiSquare, gammaQ } from './chi_square.ts';
-import { ROW, sampler, plain, rowsOf } from './sampler.ts';
+import { sampler, plain, rowsOf } from './sampler.ts';
 
 const isSlow = profile === 'swiftshader';
 
@@ -201,28 +201,6 @@ test('equal logits stay together: at the edge of top-k as in HF, at the edge of 
   const p = [0.4, 0.2, 0.2, 0.2].map(Math.log);
   assert.equal(await draw([...p, -40, -40, -40, -40], { topP: 0.7 }), [0, 1, 2, 3]);
   assert.equal(await draw([...p, -40, -40, -40, -40], { topP: 0.39 }), [0]);
-  s.free();
-});
-
-test('min_eos_p: EOS is drawn above it, from raw probabilities, greedy or not', async () => {
-  const count = 12;
-  const s = await sampler(1, count, 1);
-  const next = uniform(9);
-  for (let i = 0; i < 60; i++) {
-    const eos = Math.floor(count * next());
-    const values = randomFloats(count, i, 2);
-    const minEosP = 0.02 + 0.2 * next();
-    const temperature = i % 3 === 0 ? null : 0.2 + 2 * next();
-    const filters = { temperature: temperature ?? 1, topK: i % 2 ? 4 : null, topP: null };
-    const wins = eosWins(values, eos, minEosP);
-    const drawn =
-      temperature === null
-        ? values.indexOf(Math.max(...values))
-        : expectedDraw(filtered(values, filters), ROW.seed, 0).index;
-    const got = await s.run(plain(count, { ...filters, temperature, eos, minEosP }), values, [ROW]);
-    assert.is(got.tokens[0]![0], wins ? eos : drawn, `case ${i}`);
-    assert.is(got.rows[0]!.done, wins || drawn === eos ? 1 : 0, `case ${i}`);
-  }
   s.free();
 });
 
