@@ -5,7 +5,7 @@
 import type { BarkGenerationConfig } from '../config/generation_config.ts';
 import { wrong, type Prompt, type VoiceTokens } from './prompt_arrays.ts';
 
-const MENDABLE = 'To mend it: VoiceTokens.load(file, { repair: true }), or --repair-voice on the command line.';
+const MENDABLE = 'To mend it: VoicePreset.load(file, { repair: true }), or --repair-voice on the command line.';
 
 /** Frames that a semantic token lasts. */
 export const framesPerToken = ({ semantic_config, coarse_acoustics_config }: BarkGenerationConfig): number =>
