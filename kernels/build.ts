@@ -59,6 +59,10 @@ function readCode(file: string): string | undefined {
   return text === undefined ? undefined : withoutComments(text);
 }
 
+/** Half of the indentation; shaders.ts doubles it, so that columns in messages stay right. */
+const halfIndented = (code: string): string =>
+  code.replace(/^(?: {2})+/gm, (spaces) => spaces.slice(spaces.length / 2));
+
 /**
  * esbuild plugin: `import shader from './linear/linear.wgsl'` gives a `WrittenShader`. The text of
  * a file that several shaders include is in the bundle once.
@@ -68,7 +72,10 @@ export function wgsl(device: GPUDevice | null): Plugin {
     name: 'wgsl',
     setup(esbuild) {
       esbuild.onResolve({ filter: /^text:/ }, ({ path }) => ({ path: path.slice(5), namespace: 'text' }));
-      esbuild.onLoad({ filter: /./, namespace: 'text' }, ({ path }) => ({ contents: readCode(path)!, loader: 'text' }));
+      esbuild.onLoad({ filter: /./, namespace: 'text' }, ({ path }) => ({
+        contents: halfIndented(readCode(path)!),
+        loader: 'text',
+      }));
       esbuild.onLoad({ filter: /\.wgsl$/ }, async ({ path }) => {
         const file = relative(KERNELS, path).replaceAll('\\', '/');
         try {

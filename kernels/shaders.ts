@@ -4,8 +4,9 @@ import type { Shader } from '../runtime/compute/shader.ts';
 import { shaders as generated } from './wgsl.gen.ts';
 
 /**
- * A shader as the build writes it: the files that it is made of, each of which is shared with the
- * shaders that include it too, and which lines of them follow each other.
+ * A shader as the build writes it: the files that it is made of, with half their indentation, each
+ * of which is shared with the shaders that include it too, and which lines of them follow each
+ * other.
  */
 type WrittenShader = Omit<Shader, 'code'> & { readonly sources: Readonly<Record<string, string>> };
 
@@ -34,5 +35,6 @@ function codeOf({ runs, sources }: WrittenShader): string {
       const next = runs[i + 1];
       return sources[file]!.split('\n').slice(line - 1, next && line - 1 + next.at - at);
     })
-    .join('\n');
+    .join('\n')
+    .replace(/^ +/gm, '$&$&');
 }

@@ -1,5 +1,6 @@
 // The options of `bark` and its commands. Knows no model and prints nothing.
 
+import type { Progress } from './progress.ts';
 import type { HubOptions } from '../../runtime/sources/hub/settings.ts';
 import { looksLikeCommand } from './bare_word.ts';
 import {
@@ -184,3 +185,13 @@ export function hubOptions({ revision, 'cache-dir': cacheDir, offline }: Values)
 
 export const optionsOf = (command: Command): Options =>
   Object.fromEntries(Object.entries<CommandOption>(OPTIONS).filter(([, { of }]) => of.includes(command)));
+
+/** What every command gets from cli.ts beside its arguments. */
+export interface CommandContext {
+  /** Lines for people, on standard error. */
+  progress: Progress;
+  /** Aborted by Ctrl-C and by SIGTERM. */
+  signal: AbortSignal;
+  /** Writes to standard output; resolves when the data has been handed to the system. */
+  print: (data: string | Uint8Array) => Promise<void>;
+}

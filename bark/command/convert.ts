@@ -7,7 +7,7 @@ import { UsageError } from './option_table.ts';
 import { convert, type ConvertReport } from '../convert/convert.ts';
 import { byteCount } from '../../runtime/base/messages.ts';
 import { checkFolderWritable } from '../../runtime/host/check_writable.ts';
-import type { CommandContext } from './context.ts';
+import type { CommandContext } from './arguments.ts';
 
 export async function convertFiles(
   { words, values }: Arguments,

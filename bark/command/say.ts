@@ -22,7 +22,7 @@ import { BarkProcessor, type Voice } from '../processor/processor.ts';
 import { seconds, type Progress, type Stage } from './progress.ts';
 import { findVoice } from '../processor/voice_preset.ts';
 import { voiceLanguage } from '../processor/voice_list.ts';
-import type { CommandContext } from './context.ts';
+import type { CommandContext } from './arguments.ts';
 
 const GREEDY: GenerateOptions = { doSample: false, minEosP: null, fine: { temperature: null } };
 const STAGES: readonly Stage[] = ['load', 'semantic', 'coarse', 'fine', 'codec'];

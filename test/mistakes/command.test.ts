@@ -99,7 +99,11 @@ testMistakes(test, [
   // Not "did you mean --seed?", nor any other that is only a little alike.
   read(NO_SPEED, '--speed', '1.2'),
   read(NO_SPEED, '--rate=1.2'),
-  read(/^--stream: got an option that is not known, expected --voice, -v, --output/, '--stream', 'hello'),
+  read(
+    /^--stream: got an option that is not known, expected --voice, -v, --repair-voice, --output/,
+    '--stream',
+    'hello',
+  ),
   read(/^--temp: .* did you mean --temperature\?/, '--temp', '0.7'),
   // The hint names no option that the command lacks.
   read(/^--history_prompt: got an option that is not known, expected --model/, 'voices', '--history_prompt', 'x'),

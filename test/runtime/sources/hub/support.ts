@@ -73,7 +73,13 @@ export async function stage(repos: Record<string, Repo>, variables: Record<strin
   setEnvironment({ HF_ENDPOINT: hub.endpoint, ...variables });
   const cacheDir = join(temporaryFolder(), 'cache');
   const open = (options?: HubOptions) => openModelSource('org/name', { cacheDir, ...options });
-  return { hub, cacheDir, open, fetch: async (path, options) => readWhole(await open(options), path, options) };
+  return {
+    hub,
+    cacheDir,
+    open,
+    fetch: async (path, { signal, onDownload, ...options } = {}) =>
+      readWhole(await open(options), path, { signal, onDownload }),
+  };
 }
 
 export async function readWhole(
