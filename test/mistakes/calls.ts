@@ -25,7 +25,7 @@ const LATE = 300; // ms in which the host closes files and frees devices
  * Makes every mistake 200 times. Open files, the device's memory and unhandled rejections must then
  * be as they were after the first time, which opens what stays open for good.
  */
-export async function leavesNothing(mistakes: readonly Mistake[], device: Device): Promise<void> {
+export async function leavesNothing(mistakes: readonly Mistake[], device?: Device): Promise<void> {
   const unhandled: unknown[] = [];
   const note = (reason: unknown) => unhandled.push(reason);
   const refuse = async (times: number) => {
@@ -42,7 +42,7 @@ export async function leavesNothing(mistakes: readonly Mistake[], device: Device
     await new Promise((resolve) => setTimeout(resolve, LATE));
     return {
       files: process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0,
-      memory: device.memory().current,
+      memory: device?.memory().current,
     };
   };
   process.on('unhandledRejection', note);

@@ -21,6 +21,7 @@ import { temporaryFolder } from '../bark/models.ts';
 import { readFixture } from '../fixtures/fixture.ts';
 import { writeModelFolder } from '../fixtures/write_model.ts';
 import { startHub } from '../runtime/sources/hub/server.ts';
+import { leavesNothing } from './calls.ts';
 import { testMistakes, type Mistake } from './table.ts';
 
 const test = suite('mistakes: files');
@@ -78,7 +79,7 @@ const inWeights: [string, Uint8Array, RegExp][] = [
   ['an ONNX graph', ONNX, /got an ONNX graph/],
   ['a gzip file', ascii('\x1f\x8b\x08\0\0\0\0\0\0\0'), /got a gzip file.*gunzip/],
 ];
-testMistakes(test, [
+const ROWS = testMistakes(test, [
   ...inWeights.map(([what, bytes, says]) =>
     row(
       'BarkModel.fromPretrained',
@@ -295,4 +296,5 @@ test('a folder below /proc is refused and not waited for', async () => {
   }
 });
 
+test('200 refused calls of each kind leave nothing open', () => leavesNothing(ROWS));
 test.run();

@@ -13,6 +13,7 @@ import { testDevice } from '../device.ts';
 import { readFixture } from '../fixtures/fixture.ts';
 import { writeModelFolder } from '../fixtures/write_model.ts';
 import { temporaryFolder } from '../bark/models.ts';
+import { leavesNothing } from './calls.ts';
 import { testMistakes } from './table.ts';
 
 const test = suite('mistakes: generation_config.json');
@@ -71,7 +72,7 @@ test('such a folder converts, with a warning', async () => {
 
 const inputs = await (await BarkProcessor.fromPretrained(fresh)).encode('aaaf aaag');
 const hooks = { temperature: null, topK: null, topP: null, seeds: [[0, 0] as [number, number]] };
-testMistakes(test, [
+const ROWS = testMistakes(test, [
   {
     door: 'model.generate',
     mistake: 'an empty generation_config.json',
@@ -142,5 +143,7 @@ testMistakes(test, [
 ]);
 
 test.after(() => model.dispose());
+
+test('200 refused calls of each kind leave nothing open', () => leavesNothing(ROWS));
 
 test.run();

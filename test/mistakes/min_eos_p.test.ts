@@ -4,6 +4,7 @@
 import { suite } from 'uvu';
 import { BarkGenerationConfig } from '../../bark/config/generation_config.ts';
 import { resolveOptions, type GenerateOptions } from '../../bark/options.ts';
+import { leavesNothing } from './calls.ts';
 import { testMistakes, type Mistake } from './table.ts';
 
 const test = suite('mistakes: min_eos_p');
@@ -24,7 +25,7 @@ const config = (mistake: string, min_eos_p: unknown, says: RegExp): Mistake => (
 
 const BOTH = /expected one of them: they are two rules for the same end\. Leave one out, or set it to null\.$/;
 
-testMistakes(test, [
+const ROWS = testMistakes(test, [
   options(
     'both rules',
     { minEosP: 0.2, minEosPRaw: 0.1 },
@@ -60,5 +61,7 @@ testMistakes(test, [
   config('min_eos_p: 2', 2, /min_eos_p.*2/),
   config('min_eos_p: "0.2"', '0.2', /min_eos_p.*"?0\.2/),
 ]);
+
+test('200 refused calls of each kind leave nothing open', () => leavesNothing(ROWS));
 
 test.run();

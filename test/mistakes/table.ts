@@ -19,7 +19,8 @@ export interface Mistake {
   readonly code?: string;
 }
 
-export function testMistakes(test: Test, rows: readonly Mistake[]): void {
+/** A test for each row; returns the rows. */
+export function testMistakes(test: Test, rows: readonly Mistake[]): readonly Mistake[] {
   for (const { door, mistake, make, says, code = 'ERR_INPUT' } of rows)
     test(`${door} | ${mistake}`, async () => {
       let error: unknown;
@@ -33,4 +34,5 @@ export function testMistakes(test: Test, rows: readonly Mistake[]): void {
       assert.match(error.message, says);
       assert.not.match(error.message, /\n|^\s+at |undefined is not|Cannot read/);
     });
+  return rows;
 }

@@ -12,6 +12,7 @@ import { BarkProcessor } from '../../bark/processor/processor.ts';
 import { loadTokenizer } from '../../bark/processor/tokenizer.ts';
 import { openModelSource } from '../../runtime/sources/open_source.ts';
 import { expectError } from '../bark/command/run_command.ts';
+import { leavesNothing } from './calls.ts';
 import { testMistakes, type Mistake } from './table.ts';
 import { testWarnings } from './warnings.ts';
 
@@ -40,7 +41,7 @@ const file = (mistake: string, given: Uint8Array, says: RegExp, name = 'story.tx
   code: 'ERR_USAGE',
 });
 
-testMistakes(test, [
+const ROWS = testMistakes(test, [
   stdin(
     'Latin-1',
     bytes('caf\u00e9'),
@@ -239,5 +240,7 @@ if (existsSync(vocabulary)) {
 } else console.log('skipped in part: the real vocabulary is not here');
 
 test.after(() => rmSync(folder, { recursive: true }));
+
+test('200 refused calls of each kind leave nothing open', () => leavesNothing(ROWS));
 
 test.run();

@@ -14,6 +14,7 @@ import { VoicePreset, type VoicePresetLike } from '../../bark/processor/voice_pr
 import { writeNpy, writeNpz } from '../../runtime/formats/npy.ts';
 import { temporaryFolder } from '../bark/models.ts';
 import { arrays } from '../bark/processor/voices.ts';
+import { leavesNothing } from './calls.ts';
 import { testMistakes, type Mistake } from './table.ts';
 
 const test = suite('mistakes: voices');
@@ -108,7 +109,7 @@ for (const [mistake, voice, , mends] of nearly) {
   });
 }
 
-testMistakes(test, [
+const ROWS = testMistakes(test, [
   ...nearly
     .filter(([, , , mends]) => mends === false)
     .map(([mistake, voice]): Mistake => ({
@@ -185,5 +186,7 @@ test('--repair-voice without --voice is wrong usage', async () => {
   );
   assert.match((error as Error).message, /--repair-voice: got it without --voice, expected both/);
 });
+
+test('200 refused calls of each kind leave nothing open', () => leavesNothing(ROWS));
 
 test.run();
