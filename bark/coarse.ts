@@ -12,7 +12,7 @@ import type { BarkCoarseConfig } from './config/config.ts';
 import type { BarkCoarseGenerationConfig, BarkGenerationConfig } from './config/generation_config.ts';
 import type { CausalGpt } from './gpt/gpt.ts';
 import { createSession, Pacer, type Session, type SessionOptions } from './gpt/session.ts';
-import { UnsupportedError } from '../runtime/base/errors.ts';
+import { UnsupportedError, madeBy } from '../runtime/base/errors.ts';
 import { checkGiven, type Draw, type StageHooks, type StageOptions } from './gpt/stage.ts';
 
 /** The part of a voice that this stage continues. S semantic tokens, F frames. */
@@ -51,7 +51,11 @@ export class BarkCoarseModel extends CausalStage {
   readonly #codebook: number;
   readonly #semanticRate: number;
 
-  constructor(options: StageOptions, config: BarkCoarseConfig, generation: BarkGenerationConfig) {
+  constructor(
+    options: StageOptions = madeBy('BarkCoarseModel', 'BarkModel.fromPretrained(source)'),
+    config: BarkCoarseConfig,
+    generation: BarkGenerationConfig,
+  ) {
     const first = generation.semantic_config.semantic_vocab_size;
     super(options, config, { table: [[0, config.input_vocab_size]], head: [[first, config.output_vocab_size]] });
     this.generation_config = generation.coarse_acoustics_config;

@@ -10,7 +10,7 @@ import { createUniform } from '../kernels/state.ts';
 import { withStaging } from '../kernels/upload/cast.ts';
 import { toDevice, toShapes } from '../kernels/upload/destination.ts';
 import type { WeightDType } from '../kernels/upload/upload.ts';
-import { InputError } from '../runtime/base/errors.ts';
+import { InputError, madeBy } from '../runtime/base/errors.ts';
 import { shown } from '../runtime/base/messages.ts';
 import { isBag } from '../runtime/base/options.ts';
 import type { Device } from '../runtime/compute/device.ts';
@@ -44,7 +44,7 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
   readonly #misfit: Error | undefined;
 
   constructor(
-    { device, weights, dtype, misfit }: StageOptions,
+    { device, weights, dtype, misfit }: StageOptions = madeBy('BarkFineModel', 'BarkModel.fromPretrained(source)'),
     config: BarkFineConfig,
     generation: BarkGenerationConfig,
   ) {

@@ -8,7 +8,7 @@ import { checkSubgroupMatrix } from '../kernels/self_check.ts';
 import { MAX_BATCH } from '../kernels/state.ts';
 import type { WeightDType } from '../kernels/upload/upload.ts';
 import { Device } from '../runtime/compute/device.ts';
-import { InputError } from '../runtime/base/errors.ts';
+import { InputError, madeBy } from '../runtime/base/errors.ts';
 import { shown } from '../runtime/base/messages.ts';
 import type { MemoryReport } from '../runtime/compute/ledger.ts';
 import { whileCompiling } from '../runtime/compute/residency.ts';
@@ -56,7 +56,7 @@ export class BarkModel {
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(
-    device: Device,
+    device: Device = madeBy('BarkModel', 'BarkModel.fromPretrained(source)'),
     ownsDevice: boolean,
     weights: Weights,
     config: BarkConfig,

@@ -6,7 +6,7 @@
 import type { Words } from '../kernels/sample/random.ts';
 import { readRows, writeRow } from '../kernels/state.ts';
 import type { RowRange } from '../kernels/upload/upload.ts';
-import { InputError } from '../runtime/base/errors.ts';
+import { InputError, madeBy } from '../runtime/base/errors.ts';
 import { CausalStage } from './gpt/causal_stage.ts';
 import type { BarkSemanticConfig } from './config/config.ts';
 import { roomForSpeech } from './config/check_generation.ts';
@@ -60,7 +60,11 @@ const IDLE = { temperature: null, topK: null, topP: null, minEosP: null, eos: nu
 export class BarkSemanticModel extends CausalStage {
   readonly generation_config: BarkSemanticGenerationConfig;
 
-  constructor(options: StageOptions, config: BarkSemanticConfig, generation: BarkSemanticGenerationConfig) {
+  constructor(
+    options: StageOptions = madeBy('BarkSemanticModel', 'BarkModel.fromPretrained(source)'),
+    config: BarkSemanticConfig,
+    generation: BarkSemanticGenerationConfig,
+  ) {
     const { semantic_vocab_size: size, eos_token_id: eos, semantic_infer_token: infer } = generation;
     // Drawn can be all semantic tokens and the end token, which ends the range: where it lies among
     // the semantic tokens, the ids after it are never drawn. Fed back can be the same tokens, and

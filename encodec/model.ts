@@ -6,7 +6,7 @@
 import { toDevice, toShapes } from '../kernels/upload/destination.ts';
 import type { Checkpoint } from '../runtime/formats/checkpoint.ts';
 import { Device } from '../runtime/compute/device.ts';
-import { InputError } from '../runtime/base/errors.ts';
+import { InputError, madeBy } from '../runtime/base/errors.ts';
 import { shown } from '../runtime/base/messages.ts';
 import { checkOptions } from '../runtime/base/options.ts';
 import { checkDevice } from '../runtime/compute/given_device.ts';
@@ -58,7 +58,12 @@ export class EncodecModel extends ResidentModel<Decoder> {
   #disposed = false;
 
   /** Nothing is read before `upload()` or `decode()`. */
-  constructor({ device, config, weights, codebooks = numQuantizers(config) }: EncodecParts) {
+  constructor(
+    { device, config, weights, codebooks = numQuantizers(config) }: EncodecParts = madeBy(
+      'EncodecModel',
+      'EncodecModel.fromPretrained(source)',
+    ),
+  ) {
     super(device, 'codec.weights');
     checkCodebooks(codebooks);
     this.device = device;

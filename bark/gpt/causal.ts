@@ -7,7 +7,7 @@ import { toDevice, toShapes } from '../../kernels/upload/destination.ts';
 import { uploadMatrix, type WeightDType } from '../../kernels/upload/upload.ts';
 import { createUniform, writeCall } from '../../kernels/state.ts';
 import type { Device } from '../../runtime/compute/device.ts';
-import { InputError } from '../../runtime/base/errors.ts';
+import { InputError, madeBy } from '../../runtime/base/errors.ts';
 import { checkOptions, wrongOption } from '../../runtime/base/options.ts';
 import type { Owner } from '../../runtime/compute/ledger.ts';
 import { record } from '../../runtime/compute/program.ts';
@@ -103,7 +103,11 @@ export class BarkCausalModel extends ResidentModel<Loaded> {
   protected readonly misfit: Error | undefined;
 
   /** `rows`: the rows of table and head that generation can meet; only these are uploaded. */
-  constructor({ device, weights, dtype, misfit }: StageOptions, config: BarkSubModelConfig, rows: Rows) {
+  constructor(
+    { device, weights, dtype, misfit }: StageOptions = madeBy('BarkCausalModel', 'BarkModel.fromPretrained(source)'),
+    config: BarkSubModelConfig,
+    rows: Rows,
+  ) {
     super(device, `${weights.path}.weights`);
     this.device = device;
     this.config = config;

@@ -3,7 +3,7 @@
 // Text that is too long is cut as in the reference, but says so. Prints nothing: warnings travel
 // with the result.
 // Reference: HF processing_bark.py.
-import { InputError } from '../../runtime/base/errors.ts';
+import { InputError, madeBy } from '../../runtime/base/errors.ts';
 import { shown } from '../../runtime/base/messages.ts';
 import { checkOptions, isPromise, wrongOption } from '../../runtime/base/options.ts';
 import { readJson } from '../../runtime/files/read.ts';
@@ -84,7 +84,10 @@ export class BarkProcessor {
   readonly #loaded = new Map<string, Promise<VoicePreset | undefined>>();
 
   private constructor(
-    parts: { tokenizer: BarkTokenizer; voices: ModelVoices; generation: BarkGenerationConfig },
+    parts: { tokenizer: BarkTokenizer; voices: ModelVoices; generation: BarkGenerationConfig } = madeBy(
+      'BarkProcessor',
+      'BarkProcessor.fromPretrained(source)',
+    ),
     options: ProcessorOptions,
   ) {
     this.#tokenizer = parts.tokenizer;

@@ -4,7 +4,7 @@
 // by name are voice_list.ts's.
 // Does not record, clone or play. Reference: suno-ai/bark generation.py (the rules), HF
 // processing_bark.py (the files).
-import { InputError, WeightsError } from '../../runtime/base/errors.ts';
+import { InputError, WeightsError, madeBy } from '../../runtime/base/errors.ts';
 import { shown } from '../../runtime/base/messages.ts';
 import { checkOptions, isBag, isPromise } from '../../runtime/base/options.ts';
 import { checkPath, writeFile } from '../../runtime/host/write_file.ts';
@@ -57,7 +57,11 @@ export class VoicePreset {
    * Throws `WeightsError` for arrays that are not one-, two- and two-dimensional, but for a batch
    * of one. `load` and `from` are the usual doors.
    */
-  constructor(arrays: Readonly<Record<Prompt, IntegerArray>>, label = 'voice', warnings: readonly string[] = []) {
+  constructor(
+    arrays: Readonly<Record<Prompt, IntegerArray>> = madeBy('VoicePreset', 'VoicePreset.load(path)'),
+    label = 'voice',
+    warnings: readonly string[] = [],
+  ) {
     const shapes = PROMPTS.map((prompt): [Prompt, number[]] => [
       prompt,
       withoutBatch(arrays[prompt].shape, DIMENSIONS[prompt]),

@@ -35,6 +35,16 @@ export class InputError extends PrintableError {
 }
 
 /**
+ * As the default of a constructor's first parameter: throws the `InputError` for a class that
+ * JavaScript made with `new` and nothing else, although a method of its own makes it.
+ */
+export function madeBy(name: string, method: string): never {
+  throw new InputError(
+    `new ${name}(): got nothing to make it of, expected a call of ${method}. Write await ${method}.`,
+  );
+}
+
+/**
  * Why a file could not be fetched: no answer or a broken one; no such repository or revision; terms
  * not accepted; a token refused; not in the cache while offline; no room or no right to write;
  * other bytes than were promised.

@@ -61,3 +61,11 @@ export const adapterName = (info: GPUAdapterInfo): string =>
 /** A driver that computes on the CPU: it works, slowly. */
 export const isSoftware = (info: GPUAdapterInfo): boolean =>
   info.isFallbackAdapter === true || /llvmpipe|lavapipe|swiftshader|basic render/i.test(adapterName(info));
+
+/** For people to read: what is slow about the adapter. */
+export const adapterWarnings = (info: GPUAdapterInfo): string[] =>
+  isSoftware(info)
+    ? [
+        `No GPU driver was found: '${adapterName(info)}' computes on the CPU. It gives the same result, much more slowly.`,
+      ]
+    : [];

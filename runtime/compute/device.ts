@@ -3,7 +3,7 @@
 // It does not know what any shader computes: kernels are recorded into Programs (program.ts).
 
 import { capabilitiesOf, wantedFeatures, type Capabilities } from './capabilities.ts';
-import { InputError, UnsupportedError } from '../base/errors.ts';
+import { InputError, UnsupportedError, madeBy } from '../base/errors.ts';
 import { Ledger, ownerName, type MemoryReport, type Owner } from './ledger.ts';
 import { webgpu } from '../host/platform.ts';
 import { bindGroupLayout, compile, type Overrides, type Shader } from './shader.ts';
@@ -12,7 +12,7 @@ import { dumpOf, type TensorDump } from './inside/dump.ts';
 import { Trace } from './inside/trace.ts';
 import { traceFile, type TraceFile } from './inside/trace_file.ts';
 import { rememberedTuning, type Tuning } from './tuning_file.ts';
-import { type DeviceOptions, WANTED_LIMITS, requestAdapter, adapterName, isSoftware } from './adapter.ts';
+import { type DeviceOptions, WANTED_LIMITS, requestAdapter, adapterName, adapterWarnings } from './adapter.ts';
 
 /** Exact on any machine, so that tests hold them where times would be noise. */
 export interface Counters {
@@ -65,7 +65,13 @@ export class Device {
   #disposed = false;
   #traceFile: TraceFile | undefined;
 
-  private constructor(gpu: GPUDevice, info: GPUAdapterInfo, subgroupId: boolean, tuning: Tuning, traced: boolean) {
+  private constructor(
+    gpu: GPUDevice = madeBy('Device', 'Device.request()'),
+    info: GPUAdapterInfo,
+    subgroupId: boolean,
+    tuning: Tuning,
+    traced: boolean,
+  ) {
     this.gpu = gpu;
     this.info = info;
     this.features = new Set(gpu.features);
@@ -73,25 +79,19 @@ export class Device {
     this.tuning = tuning;
     this.capabilities = capabilitiesOf(this.features, info, subgroupId);
     this.trace = traced ? new Trace(gpu, this.capabilities.timestamps) : undefined;
-    this.warnings = isSoftware(info)
-      ? [
-          `No GPU driver was found: '${adapterName(info)}' computes on the CPU. It gives the same result, much more slowly.`,
-        ]
-      : [];
+    this.warnings = adapterWarnings(info);
     gpu.addEventListener('uncapturederror', (event) => {
       if (event.error.constructor.name === 'GPUOutOfMemoryError') {
         this.#outOfMemory ??= new UnsupportedError(
           `'${adapterName(info)}' has no memory left: ${event.error.message}. Use dtype 'float16', offload, a smaller batch or a smaller model.`,
         );
-      } else {
-        this.#fault ??= new UnsupportedError(`WebGPU on '${adapterName(info)}': ${event.error.message}`);
-      }
+      } else this.#fault ??= new UnsupportedError(`WebGPU on '${adapterName(info)}': ${event.error.message}`);
     });
     void gpu.lost.then((lost) => {
-      if (!this.#disposed)
-        this.#fault ??= new UnsupportedError(
-          `The GPU was lost (${lost.reason}): ${lost.message}. Make a new device; if it happens again, update the driver or use enableCpuOffload().`,
-        );
+      if (this.#disposed) return;
+      this.#fault ??= new UnsupportedError(
+        `The GPU was lost (${lost.reason}): ${lost.message}. Make a new device; if it happens again, update the driver or use enableCpuOffload().`,
+      );
     });
   }
 

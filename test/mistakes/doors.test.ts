@@ -150,6 +150,24 @@ const TABLE: readonly Mistake[] = [
   ]),
 ];
 
+testMistakes(
+  test,
+  Object.entries({
+    BarkModel,
+    BarkProcessor,
+    BarkSemanticModel,
+    BarkFineModel,
+    EncodecModel,
+    Device,
+    RawAudio,
+    VoicePreset,
+  }).map(([name, made]) => ({
+    door: `new ${name}`,
+    mistake: 'made with new alone',
+    make: () => Reflect.construct(made, []) as unknown,
+    says: /: got (nothing to make it of|undefined), expected/,
+  })),
+);
 testMistakes(test, TABLE);
 
 test('checkSupport tells of a wrong option in its reasons, because it never throws', async () => {
