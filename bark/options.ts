@@ -5,7 +5,7 @@
 import { threefry2x32, type Words } from '../kernels/sample/random.ts';
 import { InputError } from '../runtime/base/errors.ts';
 import { shown } from '../runtime/base/messages.ts';
-import { checkOptions } from '../runtime/base/options.ts';
+import { checkOptions, isList } from '../runtime/base/options.ts';
 import type { BarkGenerationConfig, SamplingConfig } from './config/generation_config.ts';
 import type { Draw } from './gpt/stage.ts';
 
@@ -149,8 +149,6 @@ function ends(own: EndOptions, bare: EndOptions, checkpoint: number | null): End
   const minEosPRaw = first(own.minEosPRaw, bare.minEosPRaw, given === undefined ? checkpoint : null);
   const minEosP = first(given, minEosPRaw === null ? MIN_EOS_P : null);
   const named = (key: keyof Ends) => (own[key] === undefined ? key : `semantic.${key}`);
-  for (const [key, value] of Object.entries({ minEosP, minEosPRaw }) as [keyof Ends, number | null][])
-    if (value !== null) check(named(key), value, (p) => p > 0 && p <= 1, 'a probability above 0 up to 1, or null');
   if (minEosP !== null && minEosPRaw !== null)
     throw new InputError(
       `${named('minEosP')}: got ${minEosP} with ${named('minEosPRaw')} ${minEosPRaw}, expected one of them: they are two rules for the same end. Leave one out, or set it to null.`,
@@ -172,7 +170,8 @@ function wrong(name: string, value: unknown, expected: string): InputError {
 }
 
 function seeds(seed: GenerateOptions['seed'], batch: number): number[] {
-  const given = isList(seed) ? Array.from(seed) : Array.from({ length: batch }, () => seed);
+  // The seeds of an output that went through a Worker may be a typed array.
+  const given = isList(seed) ? Array.from(seed as ArrayLike<number>) : Array.from({ length: batch }, () => seed);
   if (given.length !== batch)
     throw new InputError(`seed: got ${given.length} seeds for ${batch} rows, expected one, or one for each row.`);
   for (const s of given)
@@ -181,9 +180,6 @@ function seeds(seed: GenerateOptions['seed'], batch: number): number[] {
   const random = crypto.getRandomValues(new Uint32Array(batch));
   return given.map((s, b) => s ?? random[b]!);
 }
-
-/** Typed arrays, too: the seeds of an output that went through a Worker may be one. */
-const isList = (value: unknown): value is ArrayLike<number> => Array.isArray(value) || ArrayBuffer.isView(value);
 
 const DOOR = 'model.generate';
 

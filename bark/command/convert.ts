@@ -1,13 +1,12 @@
 // `bark convert IN OUT`: converts, shows how far it is, and tells what came of it. The work is
 // convert.ts's, and so are most of the checks.
 
-import { hubOptions, type Arguments } from './arguments.ts';
+import { hubOptions, type Arguments, type CommandContext } from './arguments.ts';
 import { checkPlaces } from './checks.ts';
 import { UsageError } from './option_table.ts';
 import { convert, type ConvertReport } from '../convert/convert.ts';
 import { byteCount } from '../../runtime/base/messages.ts';
 import { checkFolderWritable } from '../../runtime/host/check_writable.ts';
-import type { CommandContext } from './arguments.ts';
 
 export async function convertFiles(
   { words, values }: Arguments,

@@ -59,7 +59,6 @@ const FOREIGN: Readonly<Record<string, string | Same>> = {
   volume: ', expected none: Bark has no such setting. Change the file afterwards, with ffmpeg for example.',
   'top-k': SAMPLING,
   'top-p': SAMPLING,
-  'min-eos-p': SAMPLING,
   device: ADAPTER,
   gpu: ADAPTER,
   cpu: ADAPTER,

@@ -7,7 +7,7 @@ import { InputError } from '../../runtime/base/errors.ts';
 import { byteCount } from '../../runtime/base/messages.ts';
 import { packageVersion } from '../../runtime/host/version.ts';
 import type { RawAudio } from '../audio.ts';
-import { hubOptions, type Arguments, type Values } from './arguments.ts';
+import { hubOptions, type Arguments, type CommandContext, type Values } from './arguments.ts';
 import { checkBareWord } from './bare_word.ts';
 import { checkOutput, checkPlaces, FALLBACK } from './checks.ts';
 import { roomForSpeech } from '../config/check_generation.ts';
@@ -22,7 +22,6 @@ import { BarkProcessor, type Voice } from '../processor/processor.ts';
 import { seconds, type Progress, type Stage } from './progress.ts';
 import { findVoice } from '../processor/voice_preset.ts';
 import { voiceLanguage } from '../processor/voice_list.ts';
-import type { CommandContext } from './arguments.ts';
 
 const GREEDY: GenerateOptions = { doSample: false, minEosP: null, fine: { temperature: null } };
 const STAGES: readonly Stage[] = ['load', 'semantic', 'coarse', 'fine', 'codec'];

@@ -3,9 +3,8 @@
 import type { ProgressEvent } from '../options.ts';
 import { BarkProcessor } from '../processor/processor.ts';
 import { groupVoices, voiceLanguage } from '../processor/voice_list.ts';
-import { hubOptions, type Arguments } from './arguments.ts';
+import { hubOptions, type Arguments, type CommandContext } from './arguments.ts';
 import { checkPlaces } from './checks.ts';
-import type { CommandContext } from './arguments.ts';
 import { printable } from './progress.ts';
 
 export async function listVoices({ values }: Arguments, { progress, signal, print }: CommandContext): Promise<void> {

@@ -240,11 +240,7 @@ export function runBlocks(
   r.free(normed, q, h);
 }
 
-/**
- * Prefill: embeds ids (M, C) u32 and runs the blocks. `columns` is how many of the C ids of a
- * position are summed, `vocab` how many rows of the table lie between the tables of two columns.
- * Returns the residual stream (M, H).
- */
+/** Prefill: embeds ids (M, 1) u32 and runs the blocks. Returns the residual stream (M, H). */
 export function runTokens(
   r: Recorder,
   gpt: Trunk,
@@ -252,11 +248,10 @@ export function runTokens(
   ids: Tensor,
   cache: KvCache,
   call: Tensor,
-  options: RunOptions & { columns?: number; vocab?: number },
+  options: RunOptions,
 ): Tensor {
   const x = r.temp([ids.shape[0]!, gpt.config.hidden_size], 'x');
-  const { columns = 1, vocab = table.shape[0]! } = options;
-  embedding(r, x, ids, table, gpt.positions, call, { columns, vocab });
+  embedding(r, x, ids, table, gpt.positions, call);
   runBlocks(r, gpt, x, cache, call, options);
   return x;
 }

@@ -6,7 +6,7 @@
 import type { BarkGenerationConfig } from '../config/generation_config.ts';
 import type { IntegerArray } from '../../runtime/formats/npy.ts';
 import { framesPerToken, lastAlike } from './check_voice.ts';
-import { wrong, type Prompt } from './prompt_arrays.ts';
+import { toArray, wrong, type Prompt } from './prompt_arrays.ts';
 
 export interface MendedVoice {
   readonly arrays: Record<Prompt, IntegerArray>;
@@ -37,8 +37,8 @@ export function mendVoice(
   return {
     arrays: {
       semantic_prompt: { data: semantic, shape: [semantic.length] },
-      coarse_prompt: joinRows(coarse),
-      fine_prompt: joinRows(fine),
+      coarse_prompt: toArray(coarse, label),
+      fine_prompt: toArray(fine, label),
     },
     how,
   };
@@ -195,10 +195,3 @@ export function mendVoice(
 const MOST_CODEBOOKS = 32; // EnCodec's at 24 kbit/s
 
 const many = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`;
-
-function joinRows(rows: readonly Int32Array[]): IntegerArray {
-  const frames = rows[0]!.length;
-  const data = new Int32Array(rows.length * frames);
-  rows.forEach((row, c) => data.set(row, c * frames));
-  return { data, shape: [rows.length, frames] };
-}

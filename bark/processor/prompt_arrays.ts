@@ -3,6 +3,7 @@
 
 import { InputError, WeightsError } from '../../runtime/base/errors.ts';
 import { shown } from '../../runtime/base/messages.ts';
+import { isList } from '../../runtime/base/options.ts';
 import type { IntegerArray } from '../../runtime/formats/npy.ts';
 
 export const PROMPTS = ['semantic_prompt', 'coarse_prompt', 'fine_prompt'] as const;
@@ -32,8 +33,6 @@ export type PromptLike =
 export function isFlat(value: PromptLike): value is ArrayLike<number> {
   return 'length' in value && (value.length === 0 || typeof value[0] !== 'object');
 }
-
-const isList = (value: unknown): boolean => Array.isArray(value) || ArrayBuffer.isView(value);
 
 export function toArray(value: PromptLike, label: string): IntegerArray {
   let flat: ArrayLike<number>;

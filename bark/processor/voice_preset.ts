@@ -16,7 +16,17 @@ import type { ModelSource, OpenOptions } from '../../runtime/files/model_source.
 import { checkVoice, voiceDoubts } from './check_voice.ts';
 import { mendVoice } from './mend_voice.ts';
 import { readVoiceArrays, type VoiceArrays } from './voice_archive.ts';
-import { PROMPTS, type Prompt, DIMENSIONS, type PromptLike, isFlat, toArray, rows, wrong } from './prompt_arrays.ts';
+import {
+  PROMPTS,
+  type Prompt,
+  DIMENSIONS,
+  type PromptLike,
+  type VoiceTokens,
+  isFlat,
+  toArray,
+  rows,
+  wrong,
+} from './prompt_arrays.ts';
 
 const FILE_LIMIT = 64 * 2 ** 20; // bytes; a preset has some ten thousand
 /** What `VoicePreset.from` takes; a `VoicePreset` is one itself. */
@@ -43,11 +53,7 @@ export class VoicePreset {
   readonly coarse_prompt: Int32Array<ArrayBuffer>;
   /** Codes of all codebooks [8, F], row-major, each from 0. */
   readonly fine_prompt: Int32Array<ArrayBuffer>;
-  readonly shapes: Readonly<{
-    semantic_prompt: readonly [number];
-    coarse_prompt: readonly [number, number];
-    fine_prompt: readonly [number, number];
-  }>;
+  readonly shapes: VoiceTokens['shapes'];
   /** What errors call it: a file, a name, or 'voice'. */
   readonly label: string;
   /** In plain words: what `repair` mended, or what is odd about the voice though it can be used. */

@@ -105,6 +105,14 @@ export interface MeasureOptions {
   readonly times?: number;
 }
 
+/** As many runs as take 20 ms. */
+async function enoughRuns(device: Device, run: (times: number) => void): Promise<number> {
+  const begin = performance.now();
+  run(1);
+  await device.settle();
+  return Math.max(1, Math.min(10_000, Math.ceil(20 / Math.max(0.001, performance.now() - begin))));
+}
+
 /**
  * Times one run; `run` submits `times` of them and is given 1 once more where `times` is to be
  * found. What it computes must have been checked by then, and it must have been run before.
@@ -112,16 +120,9 @@ export interface MeasureOptions {
 export async function measure(device: Device, run: (times: number) => void, options: MeasureOptions): Promise<Timing> {
   const { repeats, budgetMs = 10_000 } = options;
   await device.settle();
-  let begin = performance.now();
-  let times = options.times;
-  if (times === undefined) {
-    run(1);
-    await device.settle();
-    times = Math.max(1, Math.min(10_000, Math.ceil(20 / Math.max(0.001, performance.now() - begin))));
-  }
-  const found = times;
-  await warmUp(device, () => run(found));
-  begin = performance.now();
+  const times = options.times ?? (await enoughRuns(device, run));
+  await warmUp(device, () => run(times));
+  const begin = performance.now();
   const samples: Timing[] = [];
   do {
     const { value, gpuMs } = await gpuTimed(device, () => clocked(device, () => run(times)));

@@ -116,21 +116,24 @@ export function subgroupMatrixGemm(
     [HUGE, hugeTileFrom],
     [LARGE, largeTileFrom],
   ] as const) {
+    const [rows, columns] = sides(unit, tile);
+    if (Math.ceil(m / rows) * Math.ceil(n / columns) < from) continue;
     const fitting = fit(device, base, unit, tile);
-    if (fitting && Math.ceil(m / fitting.rows) * Math.ceil(n / fitting.columns) >= from) return fitting;
+    if (fitting) return fitting;
   }
   return fit(device, base, unit, SMALL);
 }
 
+/** Rows and columns of the output that a tile holds. */
+const sides = (unit: SubgroupMatrixUnit, { below, beside, down, across }: Tile): [rows: number, columns: number] => [
+  below * down * unit.M,
+  beside * across * unit.N,
+];
+
 /** The shader with this tile, double-buffered if both buffers fit; undefined if none fits. */
-function fit(
-  { limits }: Device,
-  base: string,
-  unit: SubgroupMatrixUnit,
-  { below, beside, down, across }: Tile,
-): SubgroupMatrixGemm | undefined {
-  const rows = below * down * unit.M;
-  const columns = beside * across * unit.N;
+function fit({ limits }: Device, base: string, unit: SubgroupMatrixUnit, tile: Tile): SubgroupMatrixGemm | undefined {
+  const { below, beside, down, across } = tile;
+  const [rows, columns] = sides(unit, tile);
   const threads = below * beside * unit.lanes;
   const bytes = (buffers: number): number =>
     16 * Math.max(buffers * 5 * (rows + columns), below * beside * unit.M * (unit.N / 4 + 1)); // array `staged`

@@ -74,10 +74,14 @@ export function isBag(value: unknown): value is object {
   return Object.prototype.toString.call(value) === '[object Object]' && !isPromise(value);
 }
 
+/** A list, typed or plain. */
+export const isList = (value: unknown): value is ArrayLike<unknown> =>
+  Array.isArray(value) || ArrayBuffer.isView(value);
+
 /** A list of whole numbers, typed or plain. */
 export function isWholeList(value: unknown): value is ArrayLike<number> {
   if (value instanceof Int32Array || value instanceof Uint32Array) return true;
-  return (Array.isArray(value) || ArrayBuffer.isView(value)) && Array.from(value as number[]).every(Number.isInteger);
+  return isList(value) && Array.from(value).every(Number.isInteger);
 }
 
 /** What to do about an unknown name; a sentence with a space before it, or nothing. */

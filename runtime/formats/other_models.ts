@@ -2,7 +2,7 @@
 // content, or a model one folder further down. Only places that can be listed tell: folders on disk
 // and files by name.
 
-import { fileKind, HEAD, kindAdvice, kindName, type FileKind } from '../files/file_kind.ts';
+import { kindAdvice, kindName, kindOf, type FileKind } from '../files/file_kind.ts';
 import type { ModelSource, OpenOptions } from '../files/model_source.ts';
 
 const OTHER_ENGINES: readonly FileKind[] = ['gguf', 'ggml', 'onnx', 'hdf5'];
@@ -51,7 +51,7 @@ async function kindAt(source: ModelSource, name: string, options?: OpenOptions):
   try {
     const file = await source.open(name, options);
     try {
-      return fileKind(await file.read(0, Math.min(HEAD, file.size)));
+      return await kindOf(file);
     } finally {
       await file.close();
     }

@@ -31,14 +31,12 @@ export function checkPath(door: string, path: unknown): void {
 }
 
 /**
- * Writes bytes to a path under a temporary name next to it, then renames: readers see the old file
- * or the new one.
+ * Writes bytes to a path, which `checkPath` has let pass, under a temporary name next to it, then
+ * renames: readers see the old file or the new one.
  * Throws `InputError` where the folder is missing or the path cannot be written, `UnsupportedError`
  * in a browser.
  */
 export async function writeFile(path: string | URL, bytes: Uint8Array): Promise<void> {
-  if (typeof path !== 'string' && !(path instanceof URL))
-    throw new InputError(`save: got ${shown(path, 'setting')}, expected the path of a file. Name one.`);
   if (host === 'browser')
     throw new UnsupportedError(
       `${path}: got a path, expected none: a browser cannot write files. Use toBlob() and offer it as a download.`,
@@ -48,7 +46,6 @@ export async function writeFile(path: string | URL, bytes: Uint8Array): Promise<
   const fs = await import('node:fs/promises');
   const { dirname } = await import('node:path');
   const asked = typeof path === 'string' ? path : (await import('node:url')).fileURLToPath(path);
-  if (asked === '') throw new InputError('save: got an empty path, expected a file name.');
 
   const found = await fs.stat(asked).catch(() => undefined);
   if (found?.isDirectory() || asked.endsWith('/'))

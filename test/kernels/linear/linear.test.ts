@@ -109,8 +109,12 @@ for (const which of variantCases(device))
     test(`${JSON.stringify(which)}: (M, ${c.k}) · (${c.n}, ${c.k}) ${c.dtype}${c.bias ? ' + bias' : ''}${c.gelu ? ', GELU' : ''}${c.residual ? ', residual' : ''}`, () =>
       compare(c, which));
 
-test('GELU where erf ends, and far out', async () => {
-  const values = Float32Array.of(-1e30, -300, -6, -3.5, -1e-3, -1e-20, 0, 1e-20, 1e-3, 0.7517, 3.5, 6, 300, 1e30);
+/** GELU of each value, by each variant, is `expected` within `allowed`. */
+async function compareGelu(
+  values: Float32Array,
+  expected: ArrayLike<number>,
+  allowed: ArrayLike<number>,
+): Promise<void> {
   const n = values.length;
   const x = await upload(Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0), [1, 8]);
   const w = await upload(
@@ -120,30 +124,24 @@ test('GELU where erf ends, and far out', async () => {
   const y = await upload(filled(n), [1, n]);
   const call = createUniform(device, 3, 'test', 'call');
   writeCall(device, call, { count: 1 });
-  const expected = values.map(reference.gelu);
   for (const variant of variantsOf(device)) {
     await runOnce((r) => linear(r, y, x, { weight: w, bias: null }, call, { gelu: true, variant }));
-    assertWithin(
-      await download(y),
-      expected,
-      values.map((v) => 1.5e-7 * Math.abs(v)),
-      `gelu ${variant}`,
-    );
+    assertWithin(await download(y), expected, allowed, `gelu ${variant}`);
   }
   await free(x, w, y, call);
+}
+
+test('GELU where erf ends, and far out', async () => {
+  const values = Float32Array.of(-1e30, -300, -6, -3.5, -1e-3, -1e-20, 0, 1e-20, 1e-3, 0.7517, 3.5, 6, 300, 1e30);
+  await compareGelu(
+    values,
+    values.map(reference.gelu),
+    values.map((v) => 1.5e-7 * Math.abs(v)),
+  );
 });
 
 test('GELU on a dense grid: the error of its erf is at most 2e-8, and what f32 rounds', async () => {
-  const n = 16_001;
-  const values = Float32Array.from({ length: n }, (_, i) => (i - 8000) / 1000);
-  const x = await upload(Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0), [1, 8]);
-  const w = await upload(
-    Float32Array.from({ length: 8 * n }, (_, i) => (i % 8 ? 0 : values[i / 8]!)),
-    [n, 8],
-  );
-  const y = await upload(filled(n), [1, n]);
-  const call = createUniform(device, 3, 'test', 'call');
-  writeCall(device, call, { count: 1 });
+  const values = Float32Array.from({ length: 16_001 }, (_, i) => (i - 8000) / 1000);
   const expected = Float64Array.from(values, reference.gelu);
   // Half of 2e-8 for each unit of x; 8 units in the last place for division, exp and polynomial
   // of the tail 0.5 · |x| · erfc (WGSL lets exp alone be 3 off); the rounding of the result.
@@ -151,11 +149,7 @@ test('GELU on a dense grid: the error of its erf is at most 2e-8, and what f32 r
     values,
     (v, i) => 1e-8 * Math.abs(v) - 16 * ROUNDING * reference.gelu(-Math.abs(v)) + ROUNDING * Math.abs(expected[i]!),
   );
-  for (const variant of variantsOf(device)) {
-    await runOnce((r) => linear(r, y, x, { weight: w, bias: null }, call, { gelu: true, variant }));
-    assertWithin(await download(y), expected, allowed, `gelu ${variant}`);
-  }
-  await free(x, w, y, call);
+  await compareGelu(values, expected, allowed);
 });
 
 test('the matrix variant holds x at ±65504, and f32 weights do without it', async () => {
