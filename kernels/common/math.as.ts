@@ -1,0 +1,23 @@
+// exp, in four lanes of f32. Errors are in units of the last place (ulp) of the result.
+
+import { madd } from './simd.as';
+
+/**
+ * e^x to 1 ulp (Cephes expf): x = n · ln 2 + r with |r| ≤ ln 2 / 2, and a polynomial for e^r. Below
+ * −87.3 it is 0, above 88.7 it is the largest power that is finite.
+ */
+export function exp4(x: v128): v128 {
+  const v = f32x4.max(f32x4.min(x, f32x4.splat(88.3762626647949)), f32x4.splat(-87.3365478515625));
+  const n = f32x4.nearest(f32x4.mul(v, f32x4.splat(1.44269504088896341)));
+  let r = madd(n, f32x4.splat(-0.693359375), v);
+  r = madd(n, f32x4.splat(2.12194440e-4), r);
+  let p = f32x4.splat(1.9875691500e-4);
+  p = madd(p, r, f32x4.splat(1.3981999507e-3));
+  p = madd(p, r, f32x4.splat(8.3334519073e-3));
+  p = madd(p, r, f32x4.splat(4.1665795894e-2));
+  p = madd(p, r, f32x4.splat(1.6666665459e-1));
+  p = madd(p, r, f32x4.splat(5.0000001201e-1));
+  p = f32x4.add(madd(p, f32x4.mul(r, r), r), f32x4.splat(1));
+  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+  return v128.and(f32x4.mul(p, power), f32x4.ge(x, f32x4.splat(-87.3365478515625)));
+}
