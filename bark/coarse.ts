@@ -239,9 +239,9 @@ export class BarkCoarseModel extends CausalStage {
     const past = row.coarse.length + total;
     const kept = Math.min(max_coarse_history, past);
     const position = width + kept; // of the prompt's last token
-    session.prefill(b, position, (encoder) => {
+    session.prefill(b, position, (commands) => {
       if (kept < 2) return;
-      encoder.copyBufferToBuffer(
+      commands.copy(
         session.tokens.buffer,
         4 * (b * pitch + past - kept),
         session.promptIds.buffer,

@@ -9,7 +9,7 @@ import { samplingCodesParams, SAMPLING_CODES_WORDS } from '../kernels/sample/sam
 import { createUniform } from '../kernels/state.ts';
 import { withStaging } from '../kernels/upload/cast.ts';
 import { toDevice, toShapes } from '../kernels/upload/destination.ts';
-import type { WeightDType } from '../kernels/upload/upload.ts';
+import type { WeightDType } from '../kernels/upload/matrix.ts';
 import { InputError, madeBy } from '../runtime/base/errors.ts';
 import { shown } from '../runtime/base/messages.ts';
 import { isBag } from '../runtime/base/options.ts';

@@ -1,6 +1,6 @@
 // What `BarkModel.fromPretrained` takes, checked before anything is opened.
 
-import type { WeightDType } from '../kernels/upload/upload.ts';
+import type { WeightDType } from '../kernels/upload/matrix.ts';
 import { checkOptions, wrongOption } from '../runtime/base/options.ts';
 import type { Device } from '../runtime/compute/device.ts';
 import { checkDevice } from '../runtime/compute/given_device.ts';

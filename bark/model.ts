@@ -6,7 +6,7 @@ import { numQuantizers } from '../encodec/config.ts';
 import { EncodecModel } from '../encodec/model.ts';
 import { checkSubgroupMatrix } from '../kernels/self_check.ts';
 import { MAX_BATCH } from '../kernels/state.ts';
-import type { WeightDType } from '../kernels/upload/upload.ts';
+import type { WeightDType } from '../kernels/upload/matrix.ts';
 import { Device } from '../runtime/compute/device.ts';
 import { InputError, madeBy } from '../runtime/base/errors.ts';
 import { shown } from '../runtime/base/messages.ts';

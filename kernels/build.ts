@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { build, type PartialMessage, type Plugin } from 'esbuild';
 import { nearestNames } from '../runtime/base/messages.ts';
 import { locate, type Shader } from '../runtime/compute/shader.ts';
+import { buildProcessorKernels, buildWorker } from './build_processor.ts';
 import { bindingsOf, BuildError, expand, withFileMarks, withoutComments } from './expand.ts';
 
 const KERNELS = dirname(fileURLToPath(import.meta.url));
@@ -157,6 +158,8 @@ export function printed(name: string): string {
 async function main([flag, name = '', ...more]: string[]): Promise<number> {
   if (flag === undefined) {
     await buildShaders();
+    await buildWorker();
+    await buildProcessorKernels();
     return 0;
   }
   if (flag !== '--print' || more.length > 0) {

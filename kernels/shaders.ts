@@ -1,6 +1,8 @@
 // The shaders of this floor by name, typed. `wgsl.gen.ts` is made by `npm run wgsl`.
 
 import type { Shader } from '../runtime/compute/shader.ts';
+import type { KernelModule } from '../runtime/compute/wasm/module.ts';
+import { parameters, plain, relaxed } from './wasm.gen.ts';
 import { shaders as generated } from './wgsl.gen.ts';
 
 /**
@@ -9,6 +11,19 @@ import { shaders as generated } from './wgsl.gen.ts';
  * other.
  */
 type WrittenShader = Omit<Shader, 'code'> & { readonly sources: Readonly<Record<string, string>> };
+
+/** All kernels for processors, in one WebAssembly module. */
+const PROCESSOR_KERNELS: KernelModule = {
+  name: 'kernels',
+  bytes: (relaxedSimd) => inflated(relaxedSimd ? relaxed : plain),
+};
+
+/** Bytes that were deflated and written in base64. */
+async function inflated(text: string): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
 
 const written = generated as Record<string, WrittenShader>;
 const assembled = new Map<string, Shader>();
@@ -23,7 +38,8 @@ export function shader(name: string): Shader {
     const source = written[name];
     if (!source) throw new Error(`There is no shader '${name}' in kernels/wgsl.gen.ts. Run 'npm run wgsl'.`);
     const { bindings, runs } = source;
-    assembled.set(name, (found = { name, code: codeOf(source), bindings, runs }));
+    const processor = parameters[name] && { module: PROCESSOR_KERNELS, parameters: parameters[name] };
+    assembled.set(name, (found = { name, code: codeOf(source), bindings, runs, processor }));
   }
   return found;
 }

@@ -2,7 +2,8 @@
 // (`Row` of common/state.wgsl, one row for each sentence, changed with every token) and the call
 // (`Call` of common/call.wgsl, one run over many positions of one sentence).
 
-import { USAGE, type Device } from '../runtime/compute/device.ts';
+import { USAGE } from '../runtime/compute/backend.ts';
+import type { Device } from '../runtime/compute/device.ts';
 import type { Owner } from '../runtime/compute/ledger.ts';
 import type { Allocator } from '../runtime/compute/shape_only.ts';
 import type { Tensor } from '../runtime/compute/tensor.ts';

@@ -5,7 +5,8 @@ export { Arena } from './compute/arena.ts';
 export type { Checkpoint, StoredDType, TensorInfo } from './formats/checkpoint.ts';
 export type { OpenOptions, ModelSource, DownloadProgress, ByteSource } from './files/model_source.ts';
 export type { Capabilities, SubgroupMatrixConfig } from './compute/capabilities.ts';
-export { Device, USAGE, type Counters } from './compute/device.ts';
+export { USAGE, type BackendKind, type Commands } from './compute/backend.ts';
+export { Device } from './compute/device.ts';
 export { type DeviceOptions, requestAdapter, isSoftware, adapterName } from './compute/adapter.ts';
 export {
   DownloadError,
@@ -17,7 +18,7 @@ export {
 } from './base/errors.ts';
 export { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './base/half.ts';
 export type { HubOptions } from './sources/hub/settings.ts';
-export type { MemoryReport } from './compute/ledger.ts';
+export type { Counters, MemoryReport } from './compute/ledger.ts';
 export { Program, record, Recorder, type Dispatch, type RecordOptions } from './compute/program.ts';
 export {
   formatDispatches,
@@ -31,6 +32,6 @@ export type { Trace } from './compute/inside/trace.ts';
 export { openCheckpoint } from './formats/open_checkpoint.ts';
 export type { BindingKind, Overrides, Shader } from './compute/shader.ts';
 export { openModelSource, type ModelSourceLike } from './sources/open_source.ts';
-export { byteSize, elements, type DType, type Tensor } from './compute/tensor.ts';
+export { byteSize, elements, type DeviceBuffer, type DType, type Tensor } from './compute/tensor.ts';
 export type { Tuning } from './compute/tuning_file.ts';
 export { walkWeights, type TensorRef, type Weights } from './formats/weights.ts';

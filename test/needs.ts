@@ -3,7 +3,7 @@
 //   // Needs: no GPU.
 //   // Needs: a GPU.                                    one test run, on the default adapter
 //   // Needs: a GPU, on default, portable and gpu.      one run on each of these profiles (profiles.ts)
-//   // Needs: a GPU, on every profile.
+//   // Needs: a GPU, on every profile.                  the processor's among them (wasm)
 
 import { readFileSync } from 'node:fs';
 import { isProfileName, PROFILES, type ProfileName } from './profiles.ts';

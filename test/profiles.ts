@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { DEFAULTS } from '../kernels/common/choices.ts';
 import type { DeviceOptions } from '../runtime/compute/adapter.ts';
 
-export type ProfileName = 'default' | 'portable' | 'swiftshader' | 'gpu' | 'subgroup_matrix';
+export type ProfileName = 'wasm' | 'default' | 'portable' | 'swiftshader' | 'gpu' | 'subgroup_matrix';
 
 export interface Profile {
   /** One line for people. */
@@ -29,27 +29,31 @@ export const SUBGROUP_MATRIX_FEATURE = 'chromium-experimental-subgroup-matrix';
 // else (DeviceOptions.tuning).
 // Deno is one more: there the tests are another program (deno run), not these files; see test/deno.
 export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
+  wasm: {
+    about: "the processor's threads with WebAssembly: no driver, no adapter",
+    device: { backend: 'wasm', tuning: {} },
+  },
   default: {
     about: 'the default adapter with all it has (Mesa lavapipe: shader-f16, subgroups of 8)',
-    device: { tuning: {} },
+    device: { backend: 'webgpu', tuning: {} },
   },
   portable: {
     about: 'the same adapter, core WGSL only, as in Deno and older browsers',
-    device: { portable: true, tuning: {} },
+    device: { backend: 'webgpu', portable: true, tuning: {} },
   },
   swiftshader: {
     about: 'SwiftShader: no shader-f16, subgroups of 4, 256 invocations, 256-byte binding offsets',
-    device: { tuning: {} },
+    device: { backend: 'webgpu', tuning: {} },
     setupFlag: '--with-swiftshader',
   },
   gpu: {
     about: 'the choices that a GPU without matrix units gets, forced, on whatever the default adapter is',
-    device: { tuning: { ...DEFAULTS.gpu, gemm: 'tile', attention: 'tile' } },
+    device: { backend: 'webgpu', tuning: { ...DEFAULTS.gpu, gemm: 'tile', attention: 'tile' } },
   },
   subgroup_matrix: {
     about:
       'subgroup matrices, and the kernels made of them forced (Mesa 26: 8×8×8; else the default adapter where that has them)',
-    device: { tuning: { gemm: 'subgroup_matrix', attention: 'subgroup_matrix' } },
+    device: { backend: 'webgpu', tuning: { gemm: 'subgroup_matrix', attention: 'subgroup_matrix' } },
     setupFlag: '--with-subgroup-matrices',
     // all that kernels/common/subgroup_matrix.ts asks for: Dawn on Metal lacks the second
     features: [SUBGROUP_MATRIX_FEATURE, 'subgroup-size-control', 'shader-f16'],
@@ -74,7 +78,9 @@ export interface Launch {
 
 /** Undefined where the machine lacks the profile's driver. */
 function profileLaunch(name: ProfileName): Launch | undefined {
-  const launch = { node: process.execPath, env: { BARK_TEST_PROFILE: name } };
+  // BARK_BACKEND is for what a test starts: the command, or a model without a device of its own.
+  const backend = name === 'wasm' ? 'wasm' : 'webgpu';
+  const launch = { node: process.execPath, env: { BARK_TEST_PROFILE: name, BARK_BACKEND: backend } };
   if (name === 'swiftshader') {
     const file = swiftshaderDriver();
     // Loaders older than 1.3.207 know only the second name.
@@ -137,9 +143,19 @@ export function findAdapter({ node, env }: Launch = { node: process.execPath, en
   return child.status === 0 ? (JSON.parse(child.stdout) as FoundAdapter) : undefined;
 }
 
+/** Profile wasm has no adapter and needs none. */
+const PROCESSOR: FoundAdapter = {
+  vendor: 'cpu',
+  architecture: 'wasm',
+  device: '',
+  description: 'the processor',
+  features: [],
+};
+
 /** The adapter of a profile; undefined where the machine has none that does. */
 export function profileAdapter(name: ProfileName): { launch: Launch; adapter: FoundAdapter } | undefined {
   const launch = profileLaunch(name);
+  if (name === 'wasm') return { launch: launch!, adapter: PROCESSOR };
   const adapter = launch && findAdapter(launch);
   const { features = [] } = PROFILES[name];
   return adapter && features.every((feature) => adapter.features.includes(feature)) ? { launch, adapter } : undefined;

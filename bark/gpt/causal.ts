@@ -4,7 +4,8 @@
 
 import { withStaging } from '../../kernels/upload/cast.ts';
 import { toDevice, toShapes } from '../../kernels/upload/destination.ts';
-import { uploadMatrix, type WeightDType } from '../../kernels/upload/upload.ts';
+import type { WeightDType } from '../../kernels/upload/matrix.ts';
+import { uploadMatrix } from '../../kernels/upload/upload.ts';
 import { createUniform, writeCall } from '../../kernels/state.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import { InputError, madeBy } from '../../runtime/base/errors.ts';

@@ -3,6 +3,7 @@
 // Reference: HF BarkFineModel (its _tied_weights_keys); suno-ai/bark model_fine.py.
 
 import type { Destination } from '../../kernels/upload/destination.ts';
+import { PANEL } from '../../kernels/upload/matrix.ts';
 import { bytesPerElement, type Tensor } from '../../runtime/compute/tensor.ts';
 import type { Weights } from '../../runtime/formats/weights.ts';
 import type { BarkFineConfig } from '../config/config.ts';
@@ -24,10 +25,11 @@ export interface FineGpt extends Trunk {
 export async function loadFineGpt(to: Destination, w: Weights, config: BarkFineConfig): Promise<FineGpt> {
   const { n_codes_total, n_codes_given, input_vocab_size: V, output_vocab_size, hidden_size: H } = config;
   const trunk = await loadTrunk(to, w, config, true);
-  // Heads are views into the tables, and bindings start at multiples of 256 bytes.
+  // Heads are views into the tables, and bindings start at multiples of 256 bytes; and a processor
+  // reads whole panels of rows.
   const rowBytes = H * bytesPerElement(to.dtype);
   let vocab = V;
-  while ((vocab * rowBytes) % 256 !== 0) vocab++;
+  while ((vocab * rowBytes) % 256 !== 0 || vocab % PANEL !== 0) vocab++;
   const tables = to.room([n_codes_total * vocab, H], `${w.path} tables`);
   const heads: Tensor[] = [];
   for (let c = 0; c < n_codes_total; c++) {

@@ -5,7 +5,7 @@
 import { embedding } from '../../kernels/embedding/embedding.ts';
 import { sampleCodes, SAMPLING_CODES_WORDS } from '../../kernels/sample/sample_codes.ts';
 import { createUniform, writeCall } from '../../kernels/state.ts';
-import type { WeightDType } from '../../kernels/upload/upload.ts';
+import type { WeightDType } from '../../kernels/upload/matrix.ts';
 import { Arena } from '../../runtime/compute/arena.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import { record, type Program, type Recorder } from '../../runtime/compute/program.ts';
@@ -143,10 +143,9 @@ export class FineWindow {
       this.#record(head, label),
     ]);
     return () => {
-      this.#device.check();
-      const encoder = this.#device.gpu.createCommandEncoder({ label });
-      for (const program of programs) program.encode(encoder);
-      this.#device.submit(encoder);
+      const commands = this.#device.commands(label);
+      for (const program of programs) program.encode(commands);
+      commands.submit();
     };
   }
 

@@ -7,6 +7,7 @@ import { sample, samplingParams, SAMPLING_WORDS, type Sampling } from '../../ker
 import { createState, createUniform, MAX_BATCH, writeCall, writeRow } from '../../kernels/state.ts';
 import type { RowWindow } from '../../kernels/linear/linear.ts';
 import { Arena } from '../../runtime/compute/arena.ts';
+import type { Commands } from '../../runtime/compute/backend.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import { InputError } from '../../runtime/base/errors.ts';
 import type { Owner } from '../../runtime/compute/ledger.ts';
@@ -44,9 +45,9 @@ export interface Session extends Omit<Tensors, 'call' | 'settings'> {
   readonly step: Program;
   /**
    * Computes the first `count` tokens of the prompt buffer and stores their keys and values in row
-   * `slot` of the cache. `before` encodes copies that must come first.
+   * `slot` of the cache. `before` appends copies that must come first.
    */
-  prefill(slot: number, count: number, before?: (encoder: GPUCommandEncoder) => void): void;
+  prefill(slot: number, count: number, before?: (commands: Commands) => void): void;
   dispose(): void;
 }
 
@@ -129,10 +130,10 @@ export async function createSession(device: Device, gpt: CausalGpt, options: Ses
       step,
       prefill(slot, count, before) {
         writeCall(device, call, { count, slot });
-        const encoder = device.gpu.createCommandEncoder({ label: prefill.label });
-        before?.(encoder);
-        prefill.encode(encoder);
-        device.submit(encoder);
+        const commands = device.commands(prefill.label);
+        before?.(commands);
+        prefill.encode(commands);
+        commands.submit();
       },
       dispose,
     };
@@ -171,7 +172,8 @@ export class Pacer {
   /** Call after each submit: waits for the submit before it. Throws the signal's reason. */
   async submitted(): Promise<void> {
     const before = this.#previous;
-    this.#previous = this.#device.gpu.queue.onSubmittedWorkDone();
+    this.#previous = this.#device.done();
+    this.#previous.catch(() => {}); // thrown where it is awaited, if it is
     await before;
     this.#signal?.throwIfAborted();
     this.#device.check();

@@ -4,7 +4,7 @@
 import { InputError, UnsupportedError } from '../../runtime/base/errors.ts';
 import { shown } from '../../runtime/base/messages.ts';
 import { isBag } from '../../runtime/base/options.ts';
-import type { WeightDType } from '../../kernels/upload/upload.ts';
+import type { WeightDType } from '../../kernels/upload/matrix.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import type { LoadProgress } from '../../runtime/compute/residency.ts';
 import type { Weights } from '../../runtime/formats/weights.ts';

@@ -4,8 +4,9 @@
 // Programs are stamped from outside, by an empty pass before and behind each: nothing in the
 // library knows that it is measured.
 
+import type { DeviceBuffer } from '../../runtime/compute/tensor.ts';
 import type { Device } from '../../runtime/compute/device.ts';
-import { Program } from '../../runtime/compute/program.ts';
+import { WebGpuBackend } from '../../runtime/compute/webgpu/backend.ts';
 import { median, rounded } from './harness.ts';
 import { isSoftware } from '../../runtime/compute/adapter.ts';
 
@@ -21,27 +22,34 @@ export async function gpuTimed<T>(
   device: Device,
   run: () => Promise<T> | T,
 ): Promise<{ value: T; gpuMs: number | null }> {
-  if (!device.capabilities.timestamps) return { value: await run(), gpuMs: null };
+  const { backend } = device;
+  if (!(backend instanceof WebGpuBackend) || !device.capabilities.timestamps)
+    return { value: await run(), gpuMs: null };
   const set = device.gpu.createQuerySet({ type: 'timestamp', count: 2 * MOST_PROGRAMS });
   const resolved = device.createBuffer(16 * MOST_PROGRAMS, QUERY_RESOLVE | COPIES, 'bench', 'timestamps');
-  const encode = Program.prototype.encode;
+  const make = backend.commands.bind(backend);
   let programs = 0;
-  Program.prototype.encode = function (encoder, times) {
-    const query = programs < MOST_PROGRAMS && this.device === device ? 2 * programs++ : null;
-    const stamp = (at: number): void =>
-      encoder.beginComputePass({ timestampWrites: { querySet: set, endOfPassWriteIndex: at } }).end();
-    if (query !== null) stamp(query);
-    encode.call(this, encoder, times);
-    if (query !== null) stamp(query + 1);
+  backend.commands = (label) => {
+    const commands = make(label);
+    const append = commands.run.bind(commands);
+    commands.run = (...program) => {
+      const query = programs < MOST_PROGRAMS ? 2 * programs++ : null;
+      const stamp = (at: number): void =>
+        commands.encoder.beginComputePass({ timestampWrites: { querySet: set, endOfPassWriteIndex: at } }).end();
+      if (query !== null) stamp(query);
+      append(...program);
+      if (query !== null) stamp(query + 1);
+    };
+    return commands;
   };
   try {
     const value = await run();
     await device.settle();
-    Program.prototype.encode = encode;
+    backend.commands = make;
     if (programs === 0) return { value, gpuMs: null };
-    const encoder = device.gpu.createCommandEncoder();
-    encoder.resolveQuerySet(set, 0, 2 * programs, resolved, 0);
-    device.submit(encoder);
+    const commands = backend.commands('timestamps');
+    commands.encoder.resolveQuerySet(set, 0, 2 * programs, resolved as GPUBuffer, 0);
+    commands.submit();
     const stamps = new BigUint64Array(
       await device.read({ buffer: resolved, offset: 0, shape: [4 * programs], dtype: 'u32', label: 'timestamps' }),
     );
@@ -50,7 +58,7 @@ export async function gpuTimed<T>(
     // A clock that the driver does not keep gives zeros, or steps back.
     return { value, gpuMs: nanoseconds > 0n ? Number(nanoseconds) / 1e6 : null };
   } finally {
-    Program.prototype.encode = encode;
+    backend.commands = make;
     set.destroy();
     device.destroyBuffer(resolved);
   }
@@ -167,15 +175,15 @@ export async function copyBandwidth(device: Device, { quick }: { quick: boolean 
     device.limits.maxBufferSize,
   );
   const [from, to] = [0, 1].map(() => device.createBuffer(size, COPIES | 0x80, 'bench', 'copy')) as [
-    GPUBuffer,
-    GPUBuffer,
+    DeviceBuffer,
+    DeviceBuffer,
   ];
   try {
     const copy = async (times: number): Promise<number> => {
-      const encoder = device.gpu.createCommandEncoder();
-      for (let i = 0; i < times; i++) encoder.copyBufferToBuffer(from, 0, to, 0, size);
+      const commands = device.commands('copy');
+      for (let i = 0; i < times; i++) commands.copy(from, 0, to, 0, size);
       await device.settle();
-      return basisMs(device, { ...(await clocked(device, () => device.submit(encoder))), gpuMs: null }) / times;
+      return basisMs(device, { ...(await clocked(device, () => commands.submit())), gpuMs: null }) / times;
     };
     await copy(1); // touches the pages
     const times = Math.max(1, Math.min(64, Math.ceil(50 / (await copy(1)))));

@@ -5,7 +5,8 @@
 
 import type { Session } from '../../bark/gpt/session.ts';
 import { writeRow } from '../../kernels/state.ts';
-import { Device, type Counters } from '../../runtime/compute/device.ts';
+import { Device } from '../../runtime/compute/device.ts';
+import type { Counters } from '../../runtime/compute/ledger.ts';
 import { basisMs, copyBandwidth, measure, variantOf } from '../measure/gpu_time.ts';
 import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
 import { openBenchModel } from '../model/synthetic.ts';

@@ -7,7 +7,8 @@
 import { BarkModel } from '../../bark/model.ts';
 import type { GenerateOutput } from '../../bark/output.ts';
 import type { BarkInputs } from '../../bark/processor/processor.ts';
-import { Device, type Counters } from '../../runtime/compute/device.ts';
+import { Device } from '../../runtime/compute/device.ts';
+import type { Counters } from '../../runtime/compute/ledger.ts';
 import { checkAudio } from '../cases/codec_reference.ts';
 import { cpuMs, gpuTimed, variantOf } from '../measure/gpu_time.ts';
 import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';

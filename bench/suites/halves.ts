@@ -3,7 +3,8 @@
 // lets a driver flush subnormals to zero, round a sum or product to either neighbour, and leaves
 // infinity and NaN undefined; such results are counted separately and are not wrong.
 
-import { USAGE, type Device } from '../../runtime/compute/device.ts';
+import { USAGE } from '../../runtime/compute/backend.ts';
+import type { Device } from '../../runtime/compute/device.ts';
 import { float16ToFloat32, float32ToFloat16 } from '../../runtime/base/half.ts';
 import { record } from '../../runtime/compute/program.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';

@@ -21,3 +21,17 @@ export function exp4(x: v128): v128 {
   const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
   return v128.and(f32x4.mul(p, power), f32x4.ge(x, f32x4.splat(-87.3365478515625)));
 }
+
+export function gelu4(v: v128): v128 {
+  const a = f32x4.abs(v);
+  const z = f32x4.mul(a, f32x4.splat(0.7071067811865476));
+  const t = f32x4.div(f32x4.splat(1), madd(z, f32x4.splat(0.5487), f32x4.splat(1)));
+  let p = madd(t, f32x4.splat(0.106752887), f32x4.splat(-0.518319905));
+  p = madd(t, p, f32x4.splat(0.766070664));
+  p = madd(t, p, f32x4.splat(-0.0471547693));
+  p = madd(t, p, f32x4.splat(0.392074645));
+  p = madd(t, p, f32x4.splat(0.300576478));
+  p = f32x4.mul(p, t);
+  const e = exp4(f32x4.neg(f32x4.mul(z, z)));
+  return f32x4.sub(f32x4.max(v, f32x4.splat(0)), f32x4.mul(f32x4.mul(f32x4.splat(0.5), a), f32x4.mul(p, e)));
+}

@@ -62,14 +62,22 @@ export const HALF_SCALE: f32 = 5192296858534827628530496329220096.0;
 
 /**
  * Four f32 as halves in the low 16 bits of each lane: rounded to nearest even, subnormals kept,
- * what is beyond ±65504 set to ±65504 (a cache must hold no infinity).
+ * infinity from 65,520 on, as torch's half().
  */
-export function toHalves(v: v128): v128 {
+export function roundToHalves(v: v128): v128 {
   const sign = v128.and(i32x4.shr_u(v, 16), i32x4.splat(0x8000));
-  const a = f32x4.min(f32x4.abs(v), f32x4.splat(65504));
+  const a = f32x4.abs(v);
   const odd = v128.and(i32x4.shr_u(a, 13), i32x4.splat(1));
   const normal = i32x4.shr_u(i32x4.add(i32x4.add(i32x4.sub(a, i32x4.splat(0x38000000)), i32x4.splat(0xfff)), odd), 13);
   // Adding ½ lets the processor round to multiples of 2^-24, the unit of subnormal halves.
   const subnormal = i32x4.sub(f32x4.add(a, f32x4.splat(0.5)), i32x4.splat(0x3f000000));
-  return v128.or(sign, v128.bitselect(subnormal, normal, i32x4.lt_s(a, i32x4.splat(0x38800000))));
+  let h = v128.bitselect(subnormal, normal, i32x4.lt_s(a, i32x4.splat(0x38800000)));
+  h = v128.bitselect(i32x4.splat(0x7c00), h, i32x4.ge_s(a, i32x4.splat(0x477ff000)));
+  h = v128.bitselect(i32x4.splat(0x7e00), h, i32x4.gt_s(a, i32x4.splat(0x7f800000))); // NaN
+  return v128.or(sign, h);
+}
+
+/** The same, but what is beyond ±65504 becomes ±65504: a cache must hold no infinity. */
+export function toHalves(v: v128): v128 {
+  return roundToHalves(f32x4.max(f32x4.min(v, f32x4.splat(65504)), f32x4.splat(-65504)));
 }

@@ -23,17 +23,17 @@ export async function linearTerms(
   if (!norm && !bias) return null;
   const [n, k] = weight.shape as [number, number];
   const terms = device.createTensor([2, n], 'f32', owner, `${weight.label} terms`);
-  const encoder = device.gpu.createCommandEncoder();
-  if (bias) encoder.copyBufferToBuffer(bias.buffer, bias.offset, terms.buffer, 4 * n, 4 * n);
+  const commands = device.commands(`${weight.label} terms`);
+  if (bias) commands.copy(bias.buffer, bias.offset, terms.buffer, 4 * n, 4 * n);
   if (!norm) {
-    device.submit(encoder);
+    commands.submit();
     return terms;
   }
   const rows = norm.bias ? 2 : 1;
   const x = device.createTensor([rows, k], 'f32', 'staging', 'linear terms');
   const state = createState(device, 'staging');
-  encoder.copyBufferToBuffer(norm.weight.buffer, norm.weight.offset, x.buffer, 0, 4 * k);
-  if (norm.bias) encoder.copyBufferToBuffer(norm.bias.buffer, norm.bias.offset, x.buffer, 4 * k, 4 * k);
+  commands.copy(norm.weight.buffer, norm.weight.offset, x.buffer, 0, 4 * k);
+  if (norm.bias) commands.copy(norm.bias.buffer, norm.bias.offset, x.buffer, 4 * k, 4 * k);
   // The GEMV of a decode step for one sentence, because that pipeline is compiled anyway.
   const bare: Linear = { weight, bias: null, norm: null, terms: null };
   const program = await record(
@@ -41,9 +41,9 @@ export async function linearTerms(
     (r) => linearDecode(r, { ...terms, shape: [rows, n] }, x, bare, state, { residual: true, tile: 1 }),
     { label: `${weight.label} terms` },
   );
-  program.encode(encoder);
-  device.submit(encoder);
+  program.encode(commands);
+  commands.submit();
   program.dispose();
-  for (const t of [x, state]) device.destroyBuffer(t.buffer); // WebGPU frees them when the submitted work is done
+  for (const t of [x, state]) device.destroyBuffer(t.buffer); // freed when the submitted work is done
   return terms;
 }

@@ -30,15 +30,23 @@ export interface StoredMatrix {
   read(start: number, end: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
 }
 
+/** Bytes of rows that are to be cast, and the cast's parameters. */
+interface Source {
+  readonly rows: Tensor;
+  readonly params: Tensor;
+  /** Resolves when nobody reads or writes the rows. */
+  free: Promise<void>;
+}
+
 /**
  * Staging memory that all casts on one device share. Loading a model uploads thousands of pieces,
  * and a staging buffer for each tensor would cost more than the cast.
  */
 interface Staging {
-  readonly source: Tensor;
-  readonly params: Tensor;
+  /** One, or two where files are read straight into them. */
+  readonly sources: readonly Source[];
   /** Uploads that the GPU has not completed yet, the oldest first. */
-  readonly inFlight: { bytes: number; done: Promise<undefined> }[];
+  readonly inFlight: { bytes: number; done: Promise<void> }[];
   /**
    * Blocks of CHUNK_BYTES of host memory that no call is using. Allocating a block for each piece
    * would cost as much as reading it.
@@ -54,10 +62,13 @@ const stagings = new WeakMap<Device, Staging>();
 export async function withStaging<T>(device: Device, run: () => Promise<T>): Promise<T> {
   let staging = stagings.get(device);
   if (!staging) {
-    const source = device.createTensor([CHUNK_BYTES / 4], 'u32', 'staging', 'cast source');
-    staging = {
-      source,
+    const sources = Array.from({ length: device.kind === 'wasm' ? 2 : 1 }, () => ({
+      rows: device.createTensor([CHUNK_BYTES / 4], 'u32', 'staging', 'cast source'),
       params: createUniform(device, 3, 'staging', 'cast params'),
+      free: Promise.resolve(),
+    }));
+    staging = {
+      sources,
       inFlight: [],
       idle: [],
       holders: 0,
@@ -70,8 +81,8 @@ export async function withStaging<T>(device: Device, run: () => Promise<T>): Pro
   } finally {
     if (--staging.holders === 0) {
       stagings.delete(device);
-      device.destroyBuffer(staging.source.buffer); // WebGPU frees them when the submitted work is done
-      device.destroyBuffer(staging.params.buffer);
+      for (const { rows, params } of staging.sources)
+        for (const { buffer } of [rows, params]) device.destroyBuffer(buffer); // free when the submitted work is done
     }
   }
 }
@@ -81,7 +92,7 @@ export async function withStaging<T>(device: Device, run: () => Promise<T>): Pro
  * what the GPU has not copied yet occupies host memory.
  */
 async function paced(device: Device, { inFlight }: Staging, bytes: number): Promise<void> {
-  inFlight.push({ bytes, done: device.gpu.queue.onSubmittedWorkDone() });
+  inFlight.push({ bytes, done: device.done() });
   while (inFlight.reduce((sum, upload) => sum + upload.bytes, 0) > IN_FLIGHT_BYTES) await inFlight.shift()!.done;
 }
 
@@ -103,50 +114,114 @@ export async function castRows(
   await withStaging(device, async () => {
     const staging = stagings.get(device)!;
     const k = stored.shape[1];
-    const pitch = padTo8(k);
     const rowBytes = k * sourceBytes(stored.dtype);
-    const same = (stored.dtype === 'F16' && y.dtype === 'f16') || (stored.dtype === 'F32' && y.dtype === 'f32');
     const rowsPerChunk = Math.floor(CHUNK_BYTES / rowBytes) & ~1; // even, so that chunks of f16 start on whole words
     if (rowsPerChunk === 0)
       throw new UnsupportedError(
         `${stored.label}: got rows of ${rowBytes} bytes, expected at most ${CHUNK_BYTES / 2}. Is this a matrix of weights?`,
       );
-    const memory: Uint8Array<ArrayBuffer>[] = []; // one is filled while the other is uploaded
-    const read = (row: number): Promise<Uint8Array<ArrayBuffer>> => {
-      const into = (memory[((row - from) / rowsPerChunk) % 2] ??= staging.idle.pop() ?? new Uint8Array(CHUNK_BYTES));
-      return stored.read(row * rowBytes, Math.min(to, row + rowsPerChunk) * rowBytes, into);
-    };
-    const program =
-      same && k === pitch ? undefined : await recordCast(device, y, stored, staging, Math.min(rowsPerChunk, to - from));
-    try {
-      let coming = from < to ? read(from) : undefined;
-      for (let row = from; row < to; row += rowsPerChunk) {
-        const bytes = await coming!;
-        const next = row + rowsPerChunk;
-        coming = next < to ? read(next) : undefined;
-        coming?.catch(() => {}); // thrown when it is awaited; unneeded after another error
-        const first = at + row - from;
-        if (program) program(bytes, Math.min(to, next) - row, first);
-        else device.write(y, bytes, first * pitch * bytesPerElement(y.dtype));
-        await paced(device, staging, bytes.byteLength);
-      }
-      staging.idle.push(...memory); // not after an error, when a read may still be writing into them
-    } finally {
-      program?.dispose();
-    }
+    const chunks = Array.from({ length: Math.ceil((to - from) / rowsPerChunk) }, (_, i) => {
+      const row = from + i * rowsPerChunk;
+      return { row, end: Math.min(to, row + rowsPerChunk), first: at + row - from };
+    });
+    const read = (chunk: number, into: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> =>
+      stored.read(chunks[chunk]!.row * rowBytes, chunks[chunk]!.end * rowBytes, into);
+    if (device.kind === 'wasm') await castInPlace(device, y, stored, staging, chunks, read);
+    else await castThrough(device, y, stored, staging, chunks, read);
   });
 }
 
-/** A function that casts `count` ≤ `rows` rows of source bytes to rows `first`, … of y. */
+/** Rows `row` … `end` − 1 of the source, which become rows from `first` on. */
+interface Chunk {
+  readonly row: number;
+  readonly end: number;
+  readonly first: number;
+}
+
+/** Reads a chunk, into the memory `into` where it can. */
+type ReadChunk = (chunk: number, into: Uint8Array<ArrayBuffer>) => Promise<Uint8Array<ArrayBuffer>>;
+
+/** Through memory of the host: one block is filled while the other is uploaded. */
+async function castThrough(
+  device: Device,
+  y: Tensor,
+  stored: StoredMatrix,
+  staging: Staging,
+  chunks: readonly Chunk[],
+  read: ReadChunk,
+): Promise<void> {
+  const k = stored.shape[1];
+  const same = (stored.dtype === 'F16' && y.dtype === 'f16') || (stored.dtype === 'F32' && y.dtype === 'f32');
+  const memory: Uint8Array<ArrayBuffer>[] = [];
+  const next = (i: number): Promise<Uint8Array<ArrayBuffer>> | undefined =>
+    i < chunks.length ? read(i, (memory[i % 2] ??= staging.idle.pop() ?? new Uint8Array(CHUNK_BYTES))) : undefined;
+  const source = staging.sources[0]!;
+  const program = same && k === padTo8(k) ? undefined : await recordCast(device, y, stored, source, chunks[0]);
+  try {
+    let coming = next(0);
+    for (const [i, { row, end, first }] of chunks.entries()) {
+      const bytes = await coming!;
+      coming = next(i + 1);
+      coming?.catch(() => {}); // thrown when it is awaited; unneeded after another error
+      if (program) {
+        device.write(source.rows, bytes);
+        program(end - row, first);
+      } else device.write(y, bytes, first * k * bytesPerElement(y.dtype));
+      await paced(device, staging, bytes.byteLength);
+    }
+    staging.idle.push(...memory); // not after an error, when a read may still be writing into them
+  } finally {
+    program?.dispose();
+  }
+}
+
+/**
+ * Straight into the device's memory, where its threads put the rows in order: of two blocks one is
+ * filled while the other is cast.
+ */
+async function castInPlace(
+  device: Device,
+  y: Tensor,
+  stored: StoredMatrix,
+  { sources }: Staging,
+  chunks: readonly Chunk[],
+  read: ReadChunk,
+): Promise<void> {
+  const programs = await Promise.all(sources.map((source) => recordCast(device, y, stored, source, chunks[0])));
+  const mine: Promise<void>[] = [];
+  try {
+    for (const [i, { row, end, first }] of chunks.entries()) {
+      const source = sources[i % 2]!;
+      // Calls that run at the same time share the blocks, so each waits for its turn.
+      mine[i % 2] = source.free.then(async () => {
+        const view = device.view(source.rows);
+        const bytes = await read(i, view ?? new Uint8Array(CHUNK_BYTES));
+        if (bytes.buffer !== view?.buffer) device.write(source.rows, bytes);
+        else device.counters.uploadBytes += bytes.byteLength;
+        programs[i % 2]!(end - row, first);
+        await device.done();
+      });
+      source.free = mine[i % 2]!.catch(() => {}); // thrown below; whoever comes next has nothing to do with it
+      await mine[(i + 1) % 2];
+    }
+    await Promise.all(mine);
+  } finally {
+    await Promise.allSettled(mine);
+    for (const program of programs) program.dispose();
+  }
+}
+
+/** A function that casts `count` rows of the source's bytes to rows `first`, … of y. */
 async function recordCast(
   device: Device,
   y: Tensor,
   stored: StoredMatrix,
-  { source, params }: Staging,
-  rows: number,
-): Promise<((bytes: Uint8Array, count: number, first: number) => void) & { dispose(): void }> {
+  { rows: source, params }: Source,
+  largest: Chunk | undefined,
+): Promise<((count: number, first: number) => void) & { dispose(): void }> {
   const k = stored.shape[1];
   const pitch = padTo8(k);
+  const rows = largest ? largest.end - largest.row : 1;
   const groups = Math.ceil((rows * pitch) / (8 * 64 * TURNS));
   const width = Math.min(groups, 32768);
   const program = await record(
@@ -159,9 +234,8 @@ async function recordCast(
       }),
     { label: `cast ${stored.label}` },
   );
-  const run = (bytes: Uint8Array, count: number, first: number): void => {
+  const run = (count: number, first: number): void => {
     device.write(params, Uint32Array.of(count, first, width));
-    device.write(source, bytes);
     program.run();
   };
   return Object.assign(run, { dispose: () => program.dispose() });

@@ -9,14 +9,8 @@ import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { sameValues, type TensorRef } from '../../runtime/formats/weights.ts';
 import type { Linear } from '../common/products.ts';
 import { linearTerms } from '../linear/linear_terms.ts';
-import {
-  uploadMatrix,
-  uploadRows,
-  uploadVector,
-  type RowRange,
-  type UploadOptions,
-  type WeightDType,
-} from './upload.ts';
+import { createMatrix, type WeightDType } from './matrix.ts';
+import { uploadMatrix, uploadRows, uploadVector, type RowRange, type UploadOptions } from './upload.ts';
 
 /** Numbers as the host packs them for a kernel, in one piece or several that follow each other. */
 export type Packed = Float32Array | readonly Float32Array[];
@@ -71,7 +65,7 @@ export function toDevice(device: Device, options: DestinationOptions): Destinati
       }
       return t;
     },
-    room: (shape, label) => device.createTensor(shape, dtype, owner, label),
+    room: (shape, label) => createMatrix(device, shape, dtype, owner, label),
     fill: (room, ref, at) => uploadRows(device, room, ref, options, [[0, ref.info.shape[0]!]], at),
     terms: (part) => linearTerms(device, part, owner),
     same: sameValues,

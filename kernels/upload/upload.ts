@@ -4,12 +4,10 @@
 import type { Device } from '../../runtime/compute/device.ts';
 import { UnsupportedError } from '../../runtime/base/errors.ts';
 import type { Owner } from '../../runtime/compute/ledger.ts';
-import { padTo8, type DType, type Tensor } from '../../runtime/compute/tensor.ts';
+import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { readFloat32, type TensorRef } from '../../runtime/formats/weights.ts';
 import { castRows, type SourceDType, type StoredMatrix } from './cast.ts';
-
-/** How weights are stored on the GPU. */
-export type WeightDType = Extract<DType, 'f16' | 'f32'>;
+import { createMatrix, type WeightDType } from './matrix.ts';
 
 /** Rows [from, to) of a stored matrix. */
 export type RowRange = readonly [from: number, to: number];
@@ -36,9 +34,9 @@ export async function uploadMatrix(
   const [n, k] = ref.info.shape as [number, number];
   const ranges = rows ?? [[0, n]];
   const count = ranges.reduce((sum, [from, to]) => sum + to - from, 0);
-  const y = device.createTensor([count, padTo8(k)], options.dtype, options.owner, ref.name);
+  const y = createMatrix(device, [count, k], options.dtype, options.owner, ref.name);
   await uploadRows(device, y, ref, options, ranges);
-  return { ...y, shape: [count, k] };
+  return y;
 }
 
 /** Copies row ranges of a stored matrix to rows `at`, `at` + 1, … of the existing tensor y. */

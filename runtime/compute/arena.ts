@@ -4,15 +4,15 @@
 // It deals in whole buffers, not in ranges: WebGPU forbids one buffer as both read-only and
 // writable in one dispatch.
 
-import { USAGE } from './device.ts';
+import { USAGE } from './backend.ts';
 import type { Allocator } from './shape_only.ts';
-import { byteSize, type DType, type Tensor } from './tensor.ts';
+import { byteSize, type DeviceBuffer, type DType, type Tensor } from './tensor.ts';
 
 export class Arena {
   readonly #device: Allocator;
   readonly #owner: string;
-  readonly #all = new Set<GPUBuffer>();
-  #free: GPUBuffer[] = [];
+  readonly #all = new Set<DeviceBuffer>();
+  #free: DeviceBuffer[] = [];
 
   constructor(device: Allocator, owner: string) {
     this.#device = device;

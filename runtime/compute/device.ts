@@ -1,115 +1,100 @@
-// A GPU: its adapter, capabilities, buffers, pipelines and counters. It owns what it makes;
-// `dispose()` frees all of it.
-// It does not know what any shader computes: kernels are recorded into Programs (program.ts).
+// A device: a GPU through WebGPU, or the processor's threads with WebAssembly. It owns what it makes,
+// counts it and knows whose it is; `dispose()` frees all of it. What computes is its backend
+// (backend.ts).
+// It does not know what any kernel computes: kernels are recorded into Programs (program.ts).
 
-import { capabilitiesOf, wantedFeatures, type Capabilities } from './capabilities.ts';
+import { adapterName, chooseBackend, type DeviceOptions } from './adapter.ts';
+import { USAGE, type Backend, type BackendKind, type Commands, type DeviceEvents } from './backend.ts';
+import type { Capabilities } from './capabilities.ts';
 import { InputError, UnsupportedError, madeBy } from '../base/errors.ts';
-import { Ledger, ownerName, type MemoryReport, type Owner } from './ledger.ts';
-import { webgpu } from '../host/platform.ts';
-import { bindGroupLayout, compile, type Overrides, type Shader } from './shader.ts';
-import { byteSize, type DType, type Tensor } from './tensor.ts';
+import { Ledger, noCounts, ownerName, type MemoryReport, type Owner } from './ledger.ts';
+import type { Overrides, Shader } from './shader.ts';
+import { byteSize, type DeviceBuffer, type DType, type Tensor } from './tensor.ts';
 import { dumpOf, type TensorDump } from './inside/dump.ts';
-import { Trace } from './inside/trace.ts';
+import type { Trace } from './inside/trace.ts';
 import { traceFile, type TraceFile } from './inside/trace_file.ts';
 import { rememberedTuning, type Tuning } from './tuning_file.ts';
-import { type DeviceOptions, WANTED_LIMITS, requestAdapter, adapterName, adapterWarnings } from './adapter.ts';
-
-/** Exact on any machine, so that tests hold them where times would be noise. */
-export interface Counters {
-  dispatches: number;
-  passes: number;
-  submits: number;
-  bindGroups: number;
-  pipelines: number;
-  buffers: number;
-  bufferBytes: number;
-  uploads: number;
-  uploadBytes: number;
-  readbacks: number;
-}
-
-// GPUBufferUsage as numbers: npm webgpu does not define the globals.
-export const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 } as const;
+import { openWasm } from './wasm/open.ts';
+import { WebGpuBackend } from './webgpu/backend.ts';
+import { openWebGpu } from './webgpu/open.ts';
 
 export class Device {
-  readonly gpu: GPUDevice;
-  readonly info: GPUAdapterInfo;
-  readonly features: ReadonlySet<string>;
-  readonly limits: GPUSupportedLimits;
-  readonly capabilities: Capabilities;
+  /** What it computes with; for the runtime itself. */
+  readonly backend: Backend;
   /** What a user should know before long work, e.g. that the adapter is a software one. */
   readonly warnings: readonly string[];
   /** See `DeviceOptions`. Programs recorded from now on follow it. */
   tuning: Tuning;
   /** What ran when; undefined unless it was asked for (DeviceOptions.trace, BARK_TRACE). */
   readonly trace: Trace | undefined;
-  readonly counters: Counters = {
-    dispatches: 0,
-    passes: 0,
-    submits: 0,
-    bindGroups: 0,
-    pipelines: 0,
-    buffers: 0,
-    bufferBytes: 0,
-    uploads: 0,
-    uploadBytes: 0,
-    readbacks: 0,
-  };
+  readonly counters = noCounts();
   #ledger = new Ledger();
-  #owners = new Map<GPUBuffer, Owner>();
-  #layouts = new Map<string, GPUBindGroupLayout>();
-  #pipelines = new Map<string, Promise<GPUComputePipeline>>();
-  #staging: GPUBuffer[] = [];
+  #owners = new Map<DeviceBuffer, Owner>();
+  #pipelines = new Map<string, Promise<unknown>>();
   #fault: Error | undefined; // for ever: what the device was told is wrong, or it is lost
-  #outOfMemory: Error | undefined; // told once: with less to hold the device goes on
+  #failed: Error | undefined; // told once: with less to hold, or once more, the device goes on
   #disposed = false;
   #traceFile: TraceFile | undefined;
 
   private constructor(
-    gpu: GPUDevice = madeBy('Device', 'Device.request()'),
-    info: GPUAdapterInfo,
-    subgroupId: boolean,
+    open: (events: DeviceEvents) => Backend = madeBy('Device', 'Device.request()'),
+    warnings: readonly string[],
     tuning: Tuning,
     traced: boolean,
   ) {
-    this.gpu = gpu;
-    this.info = info;
-    this.features = new Set(gpu.features);
-    this.limits = gpu.limits;
+    this.backend = open({
+      fault: (error) => void (this.#fault ??= error),
+      failed: (error) => void (this.#failed ??= error),
+      staged: (bytes) => this.#staged(bytes),
+    });
+    this.warnings = warnings;
     this.tuning = tuning;
-    this.capabilities = capabilitiesOf(this.features, info, subgroupId);
-    this.trace = traced ? new Trace(gpu, this.capabilities.timestamps) : undefined;
-    this.warnings = adapterWarnings(info);
-    gpu.addEventListener('uncapturederror', (event) => {
-      if (event.error.constructor.name === 'GPUOutOfMemoryError') {
-        this.#outOfMemory ??= new UnsupportedError(
-          `'${adapterName(info)}' has no memory left: ${event.error.message}. Use dtype 'float16', offload, a smaller batch or a smaller model.`,
-        );
-      } else this.#fault ??= new UnsupportedError(`WebGPU on '${adapterName(info)}': ${event.error.message}`);
-    });
-    void gpu.lost.then((lost) => {
-      if (this.#disposed) return;
-      this.#fault ??= new UnsupportedError(
-        `The GPU was lost (${lost.reason}): ${lost.message}. Make a new device; if it happens again, update the driver or use enableCpuOffload().`,
-      );
-    });
+    this.trace = traced ? this.backend.traced() : undefined;
   }
 
+  /**
+   * A device as the options ask. `backend: 'auto'`, the default, takes a GPU where there is one,
+   * else the processor; a Vulkan driver that computes on the processor is used only where it is
+   * asked for, since WebAssembly is several times as fast. Throws UnsupportedError with what to do
+   * where there is none.
+   */
   static async request(options: DeviceOptions = {}): Promise<Device> {
-    const adapter = await requestAdapter(options, 'Device.request');
+    const { kind, adapter, why } = await chooseBackend(options, 'Device.request');
     const file = await traceFile();
-    const portable = options.portable ?? false;
-    const gpu = await adapter.requestDevice({
-      requiredFeatures: wantedFeatures(portable).filter((f) => adapter.features.has(f)) as GPUFeatureName[],
-      requiredLimits: Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]])),
-    });
-    const tuning = options.tuning ?? (portable ? {} : await rememberedTuning(adapter.info));
-    const { wgslLanguageFeatures } = await webgpu();
-    const subgroupId = wgslLanguageFeatures?.has('subgroup_id') ?? false;
-    const device = new Device(gpu, adapter.info, subgroupId, tuning, options.trace ?? file !== undefined);
+    const found = kind === 'webgpu' ? await openWebGpu(adapter!, options) : await openWasm(options, why);
+    const tuning = options.tuning ?? (options.portable ? {} : await rememberedTuning(found.info));
+    const device = new Device(found.open, found.warnings, tuning, options.trace ?? file !== undefined);
     device.#traceFile = file;
     if (device.trace) file?.traces.push(device.trace);
     return device;
+  }
+
+  get kind(): BackendKind {
+    return this.backend.kind;
+  }
+
+  get info(): Backend['info'] {
+    return this.backend.info;
+  }
+
+  get features(): ReadonlySet<string> {
+    return this.backend.features;
+  }
+
+  get limits(): Backend['limits'] {
+    return this.backend.limits;
+  }
+
+  get capabilities(): Capabilities {
+    return this.backend.capabilities;
+  }
+
+  /** WebGPU's own device. Throws UnsupportedError where the processor computes. */
+  get gpu(): GPUDevice {
+    if (this.backend instanceof WebGpuBackend) return this.backend.gpu;
+    throw new UnsupportedError(
+      `Device.gpu: '${this.name}' computes without WebGPU, expected a GPU. Request a device with backend: 'webgpu'.`,
+    );
   }
 
   get name(): string {
@@ -117,13 +102,14 @@ export class Device {
   }
 
   /**
-   * Throws what the GPU reported since the last look: WebGPU tells its errors late and elsewhere.
+   * Throws what went wrong since the last look: WebGPU and threads tell their errors late and
+   * elsewhere.
    */
   check(): void {
     if (this.#fault) throw this.#fault;
-    if (this.#outOfMemory) {
-      const error = this.#outOfMemory;
-      this.#outOfMemory = undefined;
+    if (this.#failed) {
+      const error = this.#failed;
+      this.#failed = undefined;
       throw error;
     }
     if (this.#disposed) throw new InputError('Device: it was disposed, expected a live one. Request a new device.');
@@ -134,7 +120,7 @@ export class Device {
   }
 
   /** Makes a buffer that the ledger books under `owner`. */
-  createBuffer(size: number, usage: number, owner: Owner, label = ownerName(owner)): GPUBuffer {
+  createBuffer(size: number, usage: number, owner: Owner, label = ownerName(owner)): DeviceBuffer {
     this.check();
     // WebGPU refuses empty bindings, and vec4 arrays bind whole vec4s
     const bytes = Math.max(16, Math.ceil(size / 16) * 16);
@@ -146,7 +132,7 @@ export class Device {
       throw new UnsupportedError(
         `${label}: needs a buffer of ${bytes} bytes, expected at most ${limit} on '${this.name}'. Use a smaller model or batch, dtype 'float16', or an adapter with larger limits.`,
       );
-    const buffer = this.gpu.createBuffer({ size: bytes, usage, label });
+    const buffer = this.backend.createBuffer(bytes, usage, label);
     this.#owners.set(buffer, owner);
     this.#ledger.add(ownerName(owner), bytes);
     this.counters.buffers++;
@@ -154,12 +140,12 @@ export class Device {
     return buffer;
   }
 
-  destroyBuffer(buffer: GPUBuffer): void {
+  destroyBuffer(buffer: DeviceBuffer): void {
     const owner = this.#owners.get(buffer);
     if (owner === undefined) return;
     this.#owners.delete(buffer);
     this.#ledger.remove(ownerName(owner), buffer.size);
-    buffer.destroy();
+    this.backend.destroyBuffer(buffer);
   }
 
   /** Frees all buffers of this owner (of this very object, if it is one). */
@@ -184,14 +170,13 @@ export class Device {
     if (data.byteLength === 0) return; // Deno 2.9 panics on an empty write
     this.counters.uploads++;
     this.counters.uploadBytes += data.byteLength;
-    const aligned = data.byteLength % 4 === 0 ? data : padBytes(data);
-    this.gpu.queue.writeBuffer(
-      t.buffer,
-      t.offset + at,
-      aligned.buffer as ArrayBuffer,
-      aligned.byteOffset,
-      aligned.byteLength,
-    );
+    const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    this.backend.write(t.buffer, t.offset + at, bytes.length % 4 === 0 ? bytes : padBytes(bytes));
+  }
+
+  /** The memory of a tensor's buffer itself, if the device gives it away (see Backend.view). */
+  view(t: Tensor): Uint8Array<ArrayBuffer> | undefined {
+    return this.backend.view(t.buffer);
   }
 
   /**
@@ -200,24 +185,17 @@ export class Device {
   async read(t: Tensor, at = 0, size = byteSize(t.shape, t.dtype) - at): Promise<ArrayBuffer> {
     this.check();
     this.counters.readbacks++;
+    this.counters.submits++;
     const start = performance.now();
-    const staging = this.#takeStaging(size);
-    const encoder = this.gpu.createCommandEncoder({ label: `read ${t.label}` });
-    encoder.copyBufferToBuffer(t.buffer, t.offset + at, staging, 0, size);
-    this.submit(encoder);
     try {
-      await staging.mapAsync(MAP_MODE_READ, 0, size);
+      return await this.backend.read(t.buffer, t.offset + at, size, t.label);
     } catch (cause) {
-      this.destroyBuffer(staging);
-      this.check(); // a lost device says why; the failed map does not
+      this.check(); // a lost device says why; the failed read does not
       throw cause;
+    } finally {
+      this.trace?.span('readback', t.label, start);
+      if (!this.#disposed) this.check();
     }
-    const bytes = staging.getMappedRange(0, size).slice(0);
-    staging.unmap();
-    this.#staging.push(staging);
-    this.trace?.span('readback', t.label, start);
-    this.check();
-    return bytes;
   }
 
   async readFloat32(t: Tensor): Promise<Float32Array> {
@@ -229,29 +207,41 @@ export class Device {
     return dumpOf(t, await this.read(t));
   }
 
-  submit(encoder: GPUCommandEncoder): void {
-    this.counters.submits++;
-    this.trace?.beforeSubmit(encoder);
-    this.gpu.queue.submit([encoder.finish()]);
-    this.trace?.afterSubmit(encoder);
-  }
-
-  /** Resolves when all submitted work is done. */
-  async settle(): Promise<void> {
-    await this.gpu.queue.onSubmittedWorkDone();
+  /** Commands that run in order once they are submitted. */
+  commands(label: string): Commands {
     this.check();
+    const commands = this.backend.commands(label);
+    const { counters, trace } = this;
+    return {
+      label,
+      run: (steps, times, name) => {
+        counters.dispatches += times * steps.length;
+        counters.passes += trace?.stamped ? times * steps.length : 1; // a stamped dispatch is a pass
+        commands.run(steps, times, name);
+      },
+      copy: (from, fromAt, to, toAt, bytes) => commands.copy(from, fromAt, to, toAt, bytes),
+      submit: () => {
+        counters.submits++;
+        commands.submit();
+      },
+    };
   }
 
-  layout(shader: Shader): GPUBindGroupLayout {
-    let layout = this.#layouts.get(shader.name);
-    if (!layout) this.#layouts.set(shader.name, (layout = bindGroupLayout(this.gpu, shader)));
-    return layout;
+  /** Resolves when all that was submitted so far is done. */
+  done(): Promise<void> {
+    return this.backend.done();
+  }
+
+  /** As `done`, and throws what went wrong until then. */
+  async settle(): Promise<void> {
+    await this.done();
+    this.check();
   }
 
   /**
    * The pipeline of a shader with these override values; compiled once, off the JavaScript thread.
    */
-  pipeline(shader: Shader, overrides: Overrides): Promise<GPUComputePipeline> {
+  pipeline(shader: Shader, overrides: Overrides): Promise<unknown> {
     const key = `${shader.name} ${Object.keys(overrides)
       .sort()
       .map((k) => `${k}=${overrides[k]}`)
@@ -259,7 +249,7 @@ export class Device {
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
       this.counters.pipelines++;
-      this.#pipelines.set(key, (pipeline = compile(this.gpu, shader, this.layout(shader), overrides)));
+      this.#pipelines.set(key, (pipeline = this.backend.compile(shader, overrides)));
     }
     return pipeline;
   }
@@ -269,32 +259,25 @@ export class Device {
     this.#disposed = true;
     this.#traceFile?.write();
     for (const buffer of [...this.#owners.keys()]) this.destroyBuffer(buffer);
-    this.#staging = [];
-    this.gpu.destroy();
+    this.backend.destroy();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  /**
-   * Read-backs share a few mappable buffers; sizes are powers of two so that they fit each other.
-   */
-  #takeStaging(size: number): GPUBuffer {
-    const at = this.#staging.findIndex((b) => b.size >= size);
-    if (at >= 0) return this.#staging.splice(at, 1)[0]!;
-    return this.createBuffer(
-      Math.min(2 ** Math.ceil(Math.log2(Math.max(size, 256))), this.limits.maxBufferSize),
-      USAGE.MAP_READ | USAGE.COPY_DST,
-      'staging',
-    );
+  /** A read-back took `bytes` for its staging buffer, or gave them back. */
+  #staged(bytes: number): void {
+    if (bytes > 0) {
+      this.counters.buffers++;
+      this.counters.bufferBytes += bytes;
+      this.#ledger.add('staging', bytes);
+    } else this.#ledger.remove('staging', -bytes);
   }
 }
 
-const MAP_MODE_READ = 1; // GPUMapMode.READ
-
-function padBytes(data: ArrayBufferView): Uint8Array {
-  const padded = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
-  padded.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+function padBytes(bytes: Uint8Array): Uint8Array {
+  const padded = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
+  padded.set(bytes);
   return padded;
 }

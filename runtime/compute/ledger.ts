@@ -1,5 +1,5 @@
 // The ledger: every buffer of a device has an owner, so that what is held and what the peak was can
-// be told exactly.
+// be told exactly. And counters of what a device did.
 
 export interface MemoryReport {
   /** Bytes held now, and the most held at any time since the device was made. */
@@ -45,3 +45,30 @@ export class Ledger {
     return { current: this.#current, peak: this.#peak, owners };
   }
 }
+
+/** Exact on any machine, so that tests hold them where times would be noise. */
+export interface Counters {
+  dispatches: number;
+  passes: number;
+  submits: number;
+  bindGroups: number;
+  pipelines: number;
+  buffers: number;
+  bufferBytes: number;
+  uploads: number;
+  uploadBytes: number;
+  readbacks: number;
+}
+
+export const noCounts = (): Counters => ({
+  dispatches: 0,
+  passes: 0,
+  submits: 0,
+  bindGroups: 0,
+  pipelines: 0,
+  buffers: 0,
+  bufferBytes: 0,
+  uploads: 0,
+  uploadBytes: 0,
+  readbacks: 0,
+});

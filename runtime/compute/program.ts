@@ -3,13 +3,13 @@
 // group, workgroup counts}; running it is encoding that list, nothing else.
 
 import { Arena } from './arena.ts';
-import { USAGE, type Device } from './device.ts';
+import { USAGE, type Commands, type Recorded } from './backend.ts';
+import type { Device } from './device.ts';
 import { ShapeError, UnsupportedError } from '../base/errors.ts';
 import { SHAPE_ONLY } from './shape_only.ts';
 import type { Overrides, Shader } from './shader.ts';
-import { Stamps } from './inside/stamps.ts';
 import { describeStep, type DispatchDescription, type DispatchProfile, type Params, type Step } from './step.ts';
-import { byteSize, type DType, type Tensor } from './tensor.ts';
+import type { DeviceBuffer, DType, Tensor } from './tensor.ts';
 
 export interface Dispatch {
   readonly overrides?: Overrides;
@@ -25,7 +25,7 @@ export class Recorder {
   readonly #recorded: {
     shader: Shader;
     given: Dispatch;
-    pipeline: Promise<GPUComputePipeline>;
+    compiled: Promise<unknown>;
     entries: (Tensor | number)[];
   }[] = [];
   #order: number[] = []; // what is encoded: indices of #recorded, one several times where it is repeated
@@ -71,7 +71,7 @@ export class Recorder {
       this.#recorded.push({
         shader,
         given: { overrides, bind, grid },
-        pipeline: this.device.pipeline(shader, overrides),
+        compiled: this.device.pipeline(shader, overrides),
         entries,
       }) - 1,
     );
@@ -107,12 +107,12 @@ export class Recorder {
   abandon(): void {
     for (const t of this.#held) this.#arena.give(t);
     this.#held.clear();
-    for (const { pipeline } of this.#recorded) pipeline.catch(() => {}); // the first failure is the one that is thrown
+    for (const { compiled } of this.#recorded) compiled.catch(() => {}); // the first failure is the one that is thrown
   }
 
   /** Waits for the compiler; a pipeline for each dispatch. */
-  compiled(): Promise<GPUComputePipeline[]> {
-    return Promise.all(this.#recorded.map((r) => r.pipeline));
+  compiled(): Promise<unknown[]> {
+    return Promise.all(this.#recorded.map((r) => r.compiled));
   }
 
   /** Compiles what is missing, makes the bind groups, and returns activations to the arena. */
@@ -120,37 +120,21 @@ export class Recorder {
     for (const t of this.#held) this.#arena.give(t);
     this.#held.clear();
     const { device } = this;
-    const pipelines = await this.compiled();
-    let params: GPUBuffer | null = null;
+    const compiled = await this.compiled();
+    let params: DeviceBuffer | null = null;
     if (this.#params.length > 0) {
       const words = Uint32Array.from(
         { length: Math.ceil(this.#params.length / 64) * 64 },
         (_, i) => this.#params[i] ?? 0,
       );
       params = device.createBuffer(words.byteLength, USAGE.UNIFORM | USAGE.COPY_DST, 'params', `${label} params`);
-      device.gpu.queue.writeBuffer(params, 0, words);
+      device.backend.write(params, 0, new Uint8Array(words.buffer));
     }
-    const steps = this.#recorded.map(({ shader, given, entries: bound }, i): Step => {
+    const steps = this.#recorded.map(({ shader, given, entries }, i): Step => {
       device.counters.bindGroups++;
-      const [x, y = 1, z = 1] = given.grid;
-      const entries = bound.map((b, binding) => ({
-        binding,
-        resource: typeof b === 'number' ? { buffer: params!, offset: 4 * b, size: 256 } : range(b),
-      }));
-      return {
-        shader,
-        overrides: given.overrides ?? {},
-        bind: given.bind,
-        pipeline: pipelines[i]!,
-        bindGroup: device.gpu.createBindGroup({
-          label: `${label} ${shader.name}`,
-          layout: device.layout(shader),
-          entries,
-        }),
-        x,
-        y,
-        z,
-      };
+      const { overrides = {}, bind, grid } = given;
+      const recorded: Recorded = { shader, overrides, bind, grid, entries, compiled: compiled[i] };
+      return device.backend.step(recorded, params, label);
     });
     return new Program(
       device,
@@ -162,22 +146,21 @@ export class Recorder {
   }
 }
 
-// Bindings of vec4 arrays must hold whole vec4s; buffers are multiples of 16 bytes for that reason.
-const range = (t: Tensor): GPUBufferBinding => ({
-  buffer: t.buffer,
-  offset: t.offset,
-  size: Math.max(16, Math.ceil(byteSize(t.shape, t.dtype) / 16) * 16),
-});
-
 /** A recorded list of dispatches over fixed buffers. */
 export class Program {
   readonly label: string;
   readonly device: Device;
   readonly #steps: readonly Step[];
-  readonly #params: GPUBuffer | null;
+  readonly #params: DeviceBuffer | null;
   readonly #arena: Arena | null;
 
-  constructor(device: Device, label: string, steps: readonly Step[], params: GPUBuffer | null, ownArena: Arena | null) {
+  constructor(
+    device: Device,
+    label: string,
+    steps: readonly Step[],
+    params: DeviceBuffer | null,
+    ownArena: Arena | null,
+  ) {
     this.device = device;
     this.label = label;
     this.#steps = steps;
@@ -189,27 +172,9 @@ export class Program {
     return this.#steps.length;
   }
 
-  /** Encodes the list `times` times in one compute pass. */
-  encode(encoder: GPUCommandEncoder, times = 1): void {
-    const { counters, trace } = this.device;
-    counters.dispatches += times * this.#steps.length;
-    trace?.begin(encoder, this.label);
-    if (trace?.stamped) {
-      for (let i = 0; i < times; i++) trace.encode(encoder, this.#steps, this.label);
-      counters.passes += times * this.#steps.length;
-      return;
-    }
-    const pass = encoder.beginComputePass({ label: this.label });
-    let current: GPUComputePipeline | null = null;
-    for (let i = 0; i < times; i++) {
-      for (const step of this.#steps) {
-        if (step.pipeline !== current) pass.setPipeline((current = step.pipeline));
-        pass.setBindGroup(0, step.bindGroup);
-        pass.dispatchWorkgroups(step.x, step.y, step.z);
-      }
-    }
-    pass.end();
-    counters.passes++;
+  /** Appends the list, `times` times over, to commands that others submit. */
+  encode(commands: Commands, times = 1): void {
+    commands.run(this.#steps, times, this.label);
   }
 
   /**
@@ -231,29 +196,25 @@ export class Program {
         `profile: '${this.device.name}' has no timestamp-query, expected an adapter that has it. ` +
           'Use another one, or measure whole runs: run(), then device.settle().',
       );
-    const { counters, gpu } = this.device;
-    const encoder = gpu.createCommandEncoder({ label: this.label });
-    const stamps = new Stamps(gpu);
-    for (const step of this.#steps) stamps.dispatch(encoder, step, this.label);
-    stamps.resolve(encoder);
+    const { counters } = this.device;
     counters.passes += this.#steps.length;
     counters.dispatches += this.#steps.length;
-    this.device.submit(encoder);
-    return (await stamps.read()).map(({ step, begin, end }) => ({
+    counters.submits++;
+    return (await this.device.backend.profile(this.#steps, this.label)).map(({ step, begin, end }) => ({
       ...describeStep(step),
       microseconds: Number(end - begin) / 1000,
     }));
   }
 
-  /** `times` runs in one encoder, one pass, one submit. */
+  /** `times` runs in one submit. */
   run(times = 1): void {
-    this.device.check();
-    const encoder = this.device.gpu.createCommandEncoder({ label: this.label });
-    this.encode(encoder, times);
-    this.device.submit(encoder);
+    const commands = this.device.commands(this.label);
+    this.encode(commands, times);
+    commands.submit();
   }
 
   dispose(): void {
+    this.device.backend.forget(this.#steps);
     if (this.#params) this.device.destroyBuffer(this.#params);
     this.#arena?.dispose();
   }

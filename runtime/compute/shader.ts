@@ -2,6 +2,7 @@
 // The runtime compiles shaders; it does not know what any of them computes.
 
 import { UnsupportedError } from '../base/errors.ts';
+import type { ProcessorKernel } from './wasm/module.ts';
 
 export type BindingKind = 'uniform' | 'read-only-storage' | 'storage';
 
@@ -21,6 +22,8 @@ export interface Shader {
   readonly code: string;
   readonly bindings: readonly { readonly name: string; readonly kind: BindingKind }[];
   readonly runs: readonly SourceRun[];
+  /** The same kernel for a processor's threads, where there is one. */
+  readonly processor?: ProcessorKernel | undefined;
 }
 
 /**

@@ -8,9 +8,9 @@ import type { Device } from './device.ts';
 export type Allocator = Pick<Device, 'createBuffer' | 'createTensor' | 'destroyBuffer'>;
 
 export const SHAPE_ONLY: Allocator = {
-  createBuffer: (size, _usage, _owner, label) => ({ size, label }) as GPUBuffer,
+  createBuffer: (size, _usage, _owner, label) => ({ size, label: label ?? 'shape only' }),
   createTensor: (shape, dtype, _owner, label = 'shape only') => ({
-    buffer: { size: 0, label } as GPUBuffer,
+    buffer: { size: 0, label },
     offset: 0,
     shape,
     dtype,

@@ -14,8 +14,8 @@ export interface Step {
   readonly shader: Shader;
   readonly overrides: Overrides;
   readonly bind: Readonly<Record<string, Tensor | Params>>;
-  readonly pipeline: GPUComputePipeline;
-  readonly bindGroup: GPUBindGroup;
+  /** What only the backend knows: pipeline and bind group, or a kernel and its arguments. */
+  readonly native: unknown;
   readonly x: number;
   readonly y: number;
   readonly z: number;

@@ -1,12 +1,18 @@
-// A tensor is data: a stretch of a GPU buffer with a shape and a dtype. It has no operators;
+// A tensor is data: a stretch of a device's buffer with a shape and a dtype. It has no operators;
 // operations are kernels.
 
 import { ShapeError } from '../base/errors.ts';
 
 export type DType = 'f32' | 'f16' | 'u32' | 'i32';
 
+/** Memory of a device: a GPUBuffer, or a range of WebAssembly's memory. */
+export interface DeviceBuffer {
+  readonly size: number;
+  readonly label: string;
+}
+
 export interface Tensor {
-  readonly buffer: GPUBuffer;
+  readonly buffer: DeviceBuffer;
   /** Bytes from the start of the buffer; a multiple of 256, as bindings ask. */
   readonly offset: number;
   readonly shape: readonly number[];

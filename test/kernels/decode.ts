@@ -8,7 +8,7 @@ import { linearTerms } from '../../kernels/linear/linear_terms.ts';
 import { randomFloats } from '../random.ts';
 import * as norm from '../../kernels/layer_norm/reference.ts';
 import * as product from '../../kernels/linear/reference.ts';
-import { free, ROUNDING, stored, sumError, upload } from './tensors.ts';
+import { free, ROUNDING, stored, sumError, upload, uploadWeights } from './tensors.ts';
 import type { Linear } from '../../kernels/common/products.ts';
 
 /** A state buffer whose rows are `rows`; unnamed fields are 0. */
@@ -50,7 +50,7 @@ export async function randomLinear(
   const gain = parts.norm || parts.beta ? randomFloats(k, 5).map((v) => 1 + 0.5 * v) : null;
   const beta = parts.beta ? randomFloats(k, 6) : null;
   const layer = {
-    weight: await upload(weight, [n, k], dtype, 'layer'),
+    weight: await uploadWeights(weight, [n, k], dtype, 'layer'),
     bias: bias && (await upload(bias, [n])),
     norm: gain && { weight: await upload(gain, [k]), bias: beta && (await upload(beta, [k])) },
   };

@@ -2,7 +2,8 @@
 
 import { float16ToFloat32, float32ToFloat16 } from '../../runtime/base/half.ts';
 import { record, type Recorder } from '../../runtime/compute/program.ts';
-import { elements, type DType, type Tensor } from '../../runtime/compute/tensor.ts';
+import { elements, padTo8, type DType, type Tensor } from '../../runtime/compute/tensor.ts';
+import { matrixOf, PANEL, placeInPanels, type WeightDType } from '../../kernels/upload/matrix.ts';
 import { testDevice } from '../device.ts';
 
 /** Rounding error of one f32 operation, relative to its result. */
@@ -45,6 +46,29 @@ export async function upload(
   const halves = dtype === 'f16' ? float32ToFloat16(values) : undefined;
   device.write(t, halves ? new Uint8Array(halves.buffer) : values);
   return t;
+}
+
+/** A matrix of weights, in the order in which the device reads it. */
+export async function uploadWeights(
+  values: Float32Array,
+  shape: readonly [number, number],
+  dtype: WeightDType = 'f32',
+  label = 'test',
+): Promise<Tensor> {
+  return matrixOf(await testDevice(), values, shape, dtype, 'test', label);
+}
+
+/** The values of a matrix of weights, row by row, without what its rows are padded with. */
+export async function downloadWeights(t: Tensor): Promise<Float32Array> {
+  const device = await testDevice();
+  const [n, k] = t.shape as [number, number];
+  const pitch = padTo8(k);
+  const panels = device.kind === 'wasm';
+  const rows = panels ? Math.ceil(n / PANEL) * PANEL : n;
+  const values = await download({ ...t, shape: [rows, pitch] });
+  const place = (row: number, c: number): number =>
+    panels ? placeInPanels(row, c, pitch, t.dtype as WeightDType) : row * pitch + c;
+  return Float32Array.from({ length: n * k }, (_, i) => values[place(Math.floor(i / k), i % k)]!);
 }
 
 export async function uploadIds(ids: Uint32Array, shape: readonly number[]): Promise<Tensor> {

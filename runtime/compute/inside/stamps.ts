@@ -2,6 +2,7 @@
 // its own: what is measured this way has the passes' own cost on top.
 
 import type { Step } from '../step.ts';
+import type { GpuCall } from '../webgpu/gpu_call.ts';
 
 const MAX_QUERIES = 4096; // of a query set, WebGPU's limit
 const QUERY_RESOLVE = 0x200; // GPUBufferUsage; npm webgpu does not define the globals
@@ -37,8 +38,9 @@ export class Stamps {
       label: `${label} ${step.shader.name}`,
       timestampWrites: { querySet: this.#sets.at(-1)!, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 },
     });
-    pass.setPipeline(step.pipeline);
-    pass.setBindGroup(0, step.bindGroup);
+    const { pipeline, bindGroup } = step.native as GpuCall;
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, bindGroup);
     pass.dispatchWorkgroups(step.x, step.y, step.z);
     pass.end();
   }

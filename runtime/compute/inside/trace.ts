@@ -45,7 +45,7 @@ const microseconds = (): number => 1000 * performance.now();
 export class Trace {
   /** Whether dispatches are to be encoded by `encode`, one by one. */
   readonly stamped: boolean;
-  readonly #gpu: GPUDevice;
+  readonly #gpu: GPUDevice | undefined;
   readonly #host: TraceEvent[] = [];
   /** Dispatches of each submit, and when the host heard that they were done. */
   readonly #dispatches: { readonly steps: readonly StampedStep[]; readonly label: string; readonly done: number }[] =
@@ -53,8 +53,11 @@ export class Trace {
   readonly #open = new Map<GPUCommandEncoder, Open>();
   readonly #pending = new Set<Promise<void>>();
 
-  /** `stamped`: whether the device has timestamps; without them there is no track of dispatches. */
-  constructor(gpu: GPUDevice, stamped: boolean) {
+  /**
+   * `stamped`: whether dispatches have times; without them there is no track of dispatches. `gpu`
+   * takes them with stamps of its own; without one they come through `submitted`.
+   */
+  constructor(gpu: GPUDevice | undefined, stamped: boolean) {
     this.#gpu = gpu;
     this.stamped = stamped;
   }
@@ -79,8 +82,13 @@ export class Trace {
   afterSubmit(encoder: GPUCommandEncoder): void {
     const { stamps, start, label = encoder.label || 'copy' } = this.#of(encoder);
     this.#open.delete(encoder);
-    this.#add('submit', label, start);
-    const read = stamps.read().then(
+    this.submitted(label, start / 1000, stamps.read());
+  }
+
+  /** A submit that began at `start` (performance.now()), and the times of its dispatches. */
+  submitted(label: string, start: number, times: Promise<readonly StampedStep[]>): void {
+    this.#add('submit', label, 1000 * start);
+    const read = times.then(
       (steps) => void (steps.length > 0 && this.#dispatches.push({ steps, label, done: microseconds() })),
       () => {}, // the device was lost or disposed before; what was read until then stays
     );
@@ -130,7 +138,7 @@ export class Trace {
 
   #of(encoder: GPUCommandEncoder): Open {
     let open = this.#open.get(encoder);
-    if (!open) this.#open.set(encoder, (open = { stamps: new Stamps(this.#gpu), start: microseconds() }));
+    if (!open) this.#open.set(encoder, (open = { stamps: new Stamps(this.#gpu!), start: microseconds() }));
     return open;
   }
 

@@ -14,7 +14,7 @@ import { filled, series } from '../../../bench/model/values.ts';
 import { choices, valuesOf } from '../../../kernels/common/choices.ts';
 import { linear } from '../../../kernels/linear/linear.ts';
 import { createUniform, writeCall } from '../../../kernels/state.ts';
-import { USAGE } from '../../../runtime/compute/device.ts';
+import { USAGE } from '../../../runtime/compute/backend.ts';
 import { rememberedTuning } from '../../../runtime/compute/tuning_file.ts';
 import { testDevice } from '../../device.ts';
 

@@ -4,7 +4,7 @@
 // error by at most 1.13, its steepest slope. The matrix form rounds
 // x to f16 beside f16 weights (tensors.ts, productError): it runs on x as it is, and within the
 // bound of the others on x that is f16 already.
-// Needs: a GPU, on default, portable, swiftshader and subgroup_matrix.
+// Needs: a GPU, on wasm, default, portable, swiftshader and subgroup_matrix.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -29,6 +29,7 @@ import {
   stored,
   UNTOUCHED,
   upload,
+  uploadWeights,
 } from '../tensors.ts';
 
 const test = suite('linear');
@@ -49,7 +50,7 @@ async function compare({ ms, ...c }: Case, { exact, ...which }: VariantCase): Pr
   const { k, n, dtype } = c;
   const ws = stored(randomFloats(n * k, 2), dtype);
   const bs = c.bias ? randomFloats(n, 3, 4) : null;
-  const w = await upload(ws, [n, k], dtype);
+  const w = await uploadWeights(ws, [n, k], dtype);
   const bias = bs && (await upload(bs, [n]));
   const call = createUniform(device, 3, 'test', 'call');
   for (const m of ms) {
@@ -193,7 +194,7 @@ test('the matrix variant holds x at ±65504, and f32 weights do without it', asy
   const call = createUniform(device, 3, 'test', 'call');
   writeCall(device, call, { count: 2 });
   const product = async (dtype: 'f16' | 'f32'): Promise<number[]> => {
-    const w = await upload(ws, [4, 8], dtype);
+    const w = await uploadWeights(ws, [4, 8], dtype);
     await runOnce((r) => linear(r, y, x, { weight: w, bias: null }, call, { variant: 'subgroup_matrix' }));
     await free(w);
     return [...(await download(y))];

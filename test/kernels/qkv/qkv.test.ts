@@ -85,9 +85,9 @@ async function makeCache(c: Case, batch: number, capacity: number): Promise<Laye
     keys,
     values,
     async reset() {
-      const encoder = device.gpu.createCommandEncoder();
-      for (const t of [keys, values]) encoder.copyBufferToBuffer(fresh.buffer, 0, t.buffer, 0, fresh.buffer.size);
-      device.submit(encoder);
+      const commands = device.commands('reset');
+      for (const t of [keys, values]) commands.copy(fresh.buffer, 0, t.buffer, 0, fresh.buffer.size);
+      commands.submit();
     },
   };
 }

@@ -1,6 +1,6 @@
 // The fine model's draw against the f64 reference: argmax, the very draw, its distribution, and
 // which codes are left alone.
-// Needs: a GPU, on default, portable and swiftshader.
+// Needs: a GPU, on wasm, default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -11,7 +11,7 @@ import {
   samplingCodesParams,
   type SamplingCodes,
 } from '../../../kernels/sample/sample_codes.ts';
-import { USAGE } from '../../../runtime/compute/device.ts';
+import { USAGE } from '../../../runtime/compute/backend.ts';
 import { record } from '../../../runtime/compute/program.ts';
 import { testDevice } from '../../device.ts';
 import { randomFloats } from '../../random.ts';

@@ -2,7 +2,7 @@
 
 import type { Words } from '../../../kernels/sample/random.ts';
 import { sample, SAMPLING_WORDS, samplingParams, type Sampling } from '../../../kernels/sample/sample.ts';
-import { USAGE } from '../../../runtime/compute/device.ts';
+import { USAGE } from '../../../runtime/compute/backend.ts';
 import { record } from '../../../runtime/compute/program.ts';
 import type { Tensor } from '../../../runtime/compute/tensor.ts';
 import { testDevice } from '../../device.ts';

@@ -5,7 +5,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Arena } from '../../../runtime/compute/arena.ts';
-import type { Counters } from '../../../runtime/compute/device.ts';
+import type { Counters } from '../../../runtime/compute/ledger.ts';
 import { record, type Recorder } from '../../../runtime/compute/program.ts';
 import type { Tensor } from '../../../runtime/compute/tensor.ts';
 import { testDevice } from '../../device.ts';
@@ -91,16 +91,16 @@ test('what is repeated is made once and encoded as often as asked, in order, and
   await free(x, y, z);
 });
 
-test('two programs share an encoder, and reads and writes are counted', async () => {
+test('two programs share a submit, and reads and writes are counted', async () => {
   const [x, y] = [await upload(filled(4, 2), [4]), await upload(filled(4, 0), [4])];
   const a = await record(device, (r) => axpy(r, y, x, 1), { label: 'a' });
   const b = await record(device, (r) => axpy(r, y, x, 10), { label: 'b' });
   await download(y); // makes the staging buffer, if there is none
   const gained = await counted(async () => {
-    const encoder = device.gpu.createCommandEncoder();
-    a.encode(encoder);
-    b.encode(encoder, 2);
-    device.submit(encoder);
+    const commands = device.commands('two');
+    a.encode(commands);
+    b.encode(commands, 2);
+    commands.submit();
     device.write(x, filled(4, 100));
     assert.equal(await download(y), filled(4, 42));
   });
