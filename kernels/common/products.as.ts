@@ -4,49 +4,70 @@
 // same bits alone and in a batch.
 
 import { HALF_STEP, madd, sum4, zero } from './simd.as';
+import { SCRATCH_BYTES } from './share.as';
+import { packRows, tilePacked } from './tile.as';
 import { highHalves, lowHalves, panelStep, spreadPanel } from './weights.as';
-import { tile } from './tile.as';
 
-/** Columns (k) of a panel that are spread at a time: two panels of f32 that stay in the L1 and L2 caches. */
+// A thread's scratch memory holds, one after the other: a part of a panel, spread; the sums of a
+// block of rows; the block itself, packed.
+
+/** Columns (k) of a panel that are spread at a time: two panels of f32, in the L1 and L2 caches. */
 const DEPTH = 768;
-/** Rows of x in a block: their sums stay in the L2 cache. */
-export const BLOCK = 1024;
+/** Rows of x in a block: enough that spreading a panel pays, few enough that they stay in a cache. */
+const BLOCK = 256;
+const SUMS: usize = DEPTH * 64;
+const PACKED: usize = SUMS + BLOCK * 64;
+const ROOM: usize = SCRATCH_BYTES - PACKED;
 
-/** Bytes of `scratch` that `panelTimesRows` spreads a panel to; the sums follow. */
+/** Rows of a block of x with k columns: as many as scratch has room for, a multiple of 4. */
 // @ts-ignore: decorator
-@inline export function sumsAt(scratch: usize): usize {
-  return scratch + DEPTH * 64;
+@inline export function blockOf(k: i32): i32 {
+  return min(BLOCK, <i32>(ROOM / (<usize>k << 2)) & ~3);
 }
 
 /** The address of the eight sums of row m of a block and of half 0 or 1 of the panel. */
 // @ts-ignore: decorator
 @inline export function sumOf(scratch: usize, m: i32, half: i32): usize {
-  return sumsAt(scratch) + (<usize>(m >> 2) << 8) + (<usize>half << 7) + (<usize>(m & 3) << 5);
+  return scratch + SUMS + (<usize>(m >> 2) << 8) + (<usize>half << 7) + (<usize>(m & 3) << 5);
 }
 
-/**
- * Σ_k x[m, k] · W[n, k] for `rows` ≤ BLOCK rows of x (·, K) f32 and the 16 rows of a panel, to
- * `sumOf`.
- */
-export function panelTimesRows(x: usize, rows: i32, k: i32, panel: usize, f32s: u32, scratch: usize): void {
-  const parts = (k + DEPTH - 1) / DEPTH;
+/** Where the packed block is; a single row stands there as it is. */
+// @ts-ignore: decorator
+@inline export function packedAt(scratch: usize): usize {
+  return scratch + PACKED;
+}
+
+/** Packs `rows` ≤ blockOf(k) rows of x (·, k) f32 for `panelTimesBlock`. */
+export function packBlock(x: usize, rows: i32, k: i32, scratch: usize): void {
   const pitch = <usize>k << 2;
+  const last = rows - 1;
+  for (let m = 0; m < rows; m += 4) {
+    // Rows past the last one are the last one again; their sums are not used.
+    packRows(
+      x + <usize>m * pitch,
+      x + <usize>min(m + 1, last) * pitch,
+      x + <usize>min(m + 2, last) * pitch,
+      x + <usize>min(m + 3, last) * pitch,
+      k,
+      packedAt(scratch) + <usize>m * pitch,
+    );
+  }
+}
+
+/** Σ_k x[m, k] · W[n, k] for the packed rows and the 16 rows of a panel, to `sumOf`. */
+export function panelTimesBlock(rows: i32, k: i32, panel: usize, f32s: u32, scratch: usize): void {
+  const parts = (k + DEPTH - 1) / DEPTH;
   for (let part = 0; part < parts; part++) {
     const from = ((k * part) / parts) & ~7;
     const count = (part + 1 == parts ? k : ((k * (part + 1)) / parts) & ~7) - from;
     spreadPanel(panel + <usize>from * panelStep(f32s), count, f32s, scratch);
     const second = scratch + (<usize>count << 5);
-    const columns = x + (<usize>from << 2);
+    let a = packedAt(scratch) + (<usize>from << 4), c = sumOf(scratch, 0, 0);
     for (let m = 0; m < rows; m += 4) {
-      // Rows past the last one read it again; their sums are not used.
-      const last = rows - 1;
-      const a0 = columns + <usize>m * pitch;
-      const a1 = columns + <usize>min(m + 1, last) * pitch;
-      const a2 = columns + <usize>min(m + 2, last) * pitch;
-      const a3 = columns + <usize>min(m + 3, last) * pitch;
-      const c = sumOf(scratch, m, 0);
-      tile(a0, a1, a2, a3, scratch, count, c, part > 0);
-      tile(a0, a1, a2, a3, second, count, c + 128, part > 0);
+      tilePacked(a, scratch, count, c, part > 0);
+      tilePacked(a, second, count, c + 128, part > 0);
+      a += <usize>k << 4;
+      c += 256;
     }
   }
 }

@@ -8,4 +8,4 @@
 }
 
 /** Bytes of the memory `scratch` that each thread has to itself; its contents do not last. */
-export const SCRATCH_BYTES = 1 << 20;
+export const SCRATCH_BYTES = 4 << 20;

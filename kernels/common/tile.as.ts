@@ -31,3 +31,53 @@ export function tile(a0: usize, a1: usize, a2: usize, a3: usize, b: usize, k: i3
   v128.store(c, c20, 64); v128.store(c, c21, 80);
   v128.store(c, c30, 96); v128.store(c, c31, 112);
 }
+
+/**
+ * The same with four rows of a side by side, a (k, 4), as `packRows` leaves them: one address to
+ * count up in place of four, which is a tenth faster.
+ */
+export function tilePacked(a: usize, b: usize, k: i32, c: usize, add: bool): void {
+  let c00 = zero(), c01 = zero(), c10 = zero(), c11 = zero(), c20 = zero(), c21 = zero(), c30 = zero(), c31 = zero();
+  if (add) {
+    c00 = v128.load(c);     c01 = v128.load(c, 16);
+    c10 = v128.load(c, 32); c11 = v128.load(c, 48);
+    c20 = v128.load(c, 64); c21 = v128.load(c, 80);
+    c30 = v128.load(c, 96); c31 = v128.load(c, 112);
+  }
+  let v: v128, b0: v128, b1: v128;
+  const end = b + (<usize>k << 5);
+  do {
+    b0 = v128.load(b); b1 = v128.load(b, 16);
+    v = v128.load32_splat(a);     c00 = madd(v, b0, c00); c01 = madd(v, b1, c01);
+    v = v128.load32_splat(a, 4);  c10 = madd(v, b0, c10); c11 = madd(v, b1, c11);
+    v = v128.load32_splat(a, 8);  c20 = madd(v, b0, c20); c21 = madd(v, b1, c21);
+    v = v128.load32_splat(a, 12); c30 = madd(v, b0, c30); c31 = madd(v, b1, c31);
+    a += 16; b += 32;
+  } while (b != end);
+  v128.store(c, c00);     v128.store(c, c01, 16);
+  v128.store(c, c10, 32); v128.store(c, c11, 48);
+  v128.store(c, c20, 64); v128.store(c, c21, 80);
+  v128.store(c, c30, 96); v128.store(c, c31, 112);
+}
+
+/**
+ * Four rows of k f32, a multiple of 4, side by side: (k, 4) at `to`.
+ */
+export function packRows(a0: usize, a1: usize, a2: usize, a3: usize, k: i32, to: usize): void {
+  const end = to + (<usize>k << 4);
+  for (; to < end; to += 64) {
+    const r0 = v128.load(a0), r1 = v128.load(a1), r2 = v128.load(a2), r3 = v128.load(a3);
+    const low01 = i8x16.shuffle(r0, r1, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+    const low23 = i8x16.shuffle(r2, r3, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+    const high01 = i8x16.shuffle(r0, r1, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+    const high23 = i8x16.shuffle(r2, r3, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+    v128.store(to, i8x16.shuffle(low01, low23, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
+    v128.store(to, i8x16.shuffle(low01, low23, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 16);
+    v128.store(to, i8x16.shuffle(high01, high23, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23), 32);
+    v128.store(to, i8x16.shuffle(high01, high23, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 48);
+    a0 += 16;
+    a1 += 16;
+    a2 += 16;
+    a3 += 16;
+  }
+}

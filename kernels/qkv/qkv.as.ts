@@ -6,7 +6,7 @@
 // multiple of 8.
 
 import { liveRows, panelOfLive, POSITION, ROW_BYTES, sentenceOf } from '../common/decode.as';
-import { BLOCK, panelTimesRows, sumOf } from '../common/products.as';
+import { blockOf, packBlock, panelTimesBlock, sumOf } from '../common/products.as';
 import { share } from '../common/share.as';
 import { toHalves } from '../common/simd.as';
 import { PANEL, panelAt } from '../common/weights.as';
@@ -51,11 +51,12 @@ export function qkv(
   const k = load<i32>(sizes), n = load<i32>(sizes, 4), biased = load<u32>(sizes, 8), capacity = load<i32>(cache, 8);
   const start = load<i32>(call, 4), slot = load<i32>(call, 8), rows = min(load<i32>(call), capacity - start);
   const panels = (n + PANEL - 1) / PANEL;
-  for (let m0 = 0; m0 < rows; m0 += BLOCK) {
-    const block = min(BLOCK, rows - m0);
+  for (let m0 = 0; m0 < rows; m0 += blockOf(k)) {
+    const block = min(blockOf(k), rows - m0);
+    packBlock(x + (<usize>m0 * <usize>k << 2), block, k, scratch);
     for (let p = share(panels, thread, threads); p < share(panels, thread + 1, threads); p++) {
       const first = p * PANEL;
-      panelTimesRows(x + (<usize>m0 * <usize>k << 2), block, k, panelAt(w, first, k, WEIGHTS_F32), WEIGHTS_F32, scratch);
+      panelTimesBlock(block, k, panelAt(w, first, k, WEIGHTS_F32), WEIGHTS_F32, scratch);
       for (let m = 0; m < block; m++) {
         const row = q + (<usize>(m0 + m) * <usize>k << 2);
         for (let half = 0; half < 2; half++) {
