@@ -118,7 +118,7 @@ async function compareGelu(
 ): Promise<void> {
   const n = values.length;
   const x = await upload(Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0), [1, 8]);
-  const w = await upload(
+  const w = await uploadWeights(
     Float32Array.from({ length: 8 * n }, (_, i) => (i % 8 ? 0 : values[i / 8]!)),
     [n, 8],
   );
