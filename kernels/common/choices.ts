@@ -49,7 +49,7 @@ export interface Choices {
   readonly attentionDecodeThreads: number;
 }
 
-type Kind = 'software' | 'gpu' | 'nvidia';
+type Kind = 'processor' | 'software' | 'gpu' | 'nvidia';
 
 /** As `…TileFrom`: more workgroups than there are. */
 export const NEVER = 1 << 30;
@@ -70,6 +70,8 @@ const GPU: Choices = {
 
 /** The table by kind of adapter. A tuning and what the device cannot do come on top. */
 export const DEFAULTS: Readonly<Record<Kind, Choices>> = {
+  // A processor's kernels have one form each (the .as.ts files), under the names of the base files.
+  processor: { ...GPU, gemm: 'tile', attention: 'tile', conv: 'tile' },
   software: {
     gemm: 'simd8',
     hugeTileFrom: NEVER,
@@ -90,8 +92,8 @@ export const DEFAULTS: Readonly<Record<Kind, Choices>> = {
 };
 
 /** The row of the table for this adapter. */
-const kindOf = ({ info }: Device): Kind =>
-  isSoftware(info) ? 'software' : info.vendor === 'nvidia' ? 'nvidia' : 'gpu';
+const kindOf = ({ kind, info }: Device): Kind =>
+  kind === 'wasm' ? 'processor' : isSoftware(info) ? 'software' : info.vendor === 'nvidia' ? 'nvidia' : 'gpu';
 
 /**
  * The subgroup size that kernels divide their work for when the driver chooses the size: 32 where
@@ -134,9 +136,12 @@ const VALUES: { readonly [K in keyof Choices]: readonly Choices[K][] } = {
   attentionDecodeThreads: [1024, 512, 256, 64, 16],
 };
 
-/** The values of choice `name` that work on this device; empty for an unknown name. */
+/**
+ * The values of choice `name` that work on this device; empty for an unknown name, and on a
+ * processor, which has nothing to choose.
+ */
 export function valuesOf(device: Device, name: string): readonly (string | number)[] {
-  if (!Object.hasOwn(VALUES, name)) return [];
+  if (!Object.hasOwn(VALUES, name) || device.kind === 'wasm') return [];
   const fits = (value: string | number): boolean =>
     typeof value === 'string'
       ? (variantsOf(device) as readonly string[]).includes(value)
