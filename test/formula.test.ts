@@ -1,6 +1,6 @@
 // The formula weights against the first values in the specification (section 8.4), and what the
 // written files look like.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

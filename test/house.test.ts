@@ -1,6 +1,6 @@
 // The rules of the repository that the linter has no rule for: how full folders are, how long
 // shaders and lines are, and that a name leads to its file.
-// Needs: no GPU.
+// Needs: no device.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';

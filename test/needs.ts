@@ -1,25 +1,25 @@
 // What a test file needs, as the file itself says in a line of its own above its first import:
 //
-//   // Needs: no GPU.
-//   // Needs: a GPU.                                    one test run, on the default adapter
-//   // Needs: a GPU, on default, portable and gpu.      one run on each of these profiles (profiles.ts)
-//   // Needs: a GPU, on every profile.                  the processor's among them (wasm)
+//   // Needs: no device.
+//   // Needs: a device.                                   one test run, on the default adapter
+//   // Needs: a device, on default, portable and gpu.      one run on each of these profiles (profiles.ts)
+//   // Needs: a device, on every profile.                  the processor's among them (wasm)
 
 import { readFileSync } from 'node:fs';
 import { isProfileName, PROFILES, type ProfileName } from './profiles.ts';
 
-const LINE = /^\/\/ Needs: (no GPU|a GPU(?:, on ([\w, ]+))?)\.$/m;
+const LINE = /^\/\/ Needs: (no device|a device(?:, on ([\w, ]+))?)\.$/m;
 const EXPECTED =
-  "a line such as '// Needs: no GPU.' or '// Needs: a GPU, on default and portable.' above the imports (see test/needs.ts)";
+  "a line such as '// Needs: no device.' or '// Needs: a device, on default and portable.' above the imports (see test/needs.ts)";
 
 /**
- * The profiles that a test file runs on; none of them where it needs no GPU. Throws for a file that
+ * The profiles that a test file runs on; none of them where it needs no device. Throws for a file that
  * does not say.
  */
 export function profilesOf(file: string): readonly ProfileName[] {
   const said = LINE.exec(readFileSync(file, 'utf8').split(/^import /m, 1)[0]!);
   if (!said) throw new Error(`${file}: got no line that says what it needs, expected ${EXPECTED}.`);
-  if (said[1] === 'no GPU') return [];
+  if (said[1] === 'no device') return [];
   if (said[2] === undefined) return ['default'];
   if (said[2] === 'every profile') return Object.keys(PROFILES) as ProfileName[];
   return said[2].split(/, | and /).map((name) => {

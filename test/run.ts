@@ -3,7 +3,7 @@
 //
 //   node --import tsx test/run.ts [--quick] [--profile <name>] [filter …]      a filter is a part of a file's path
 //
-// A file says itself what it needs (needs.ts). Those that need a GPU run one after the other, once
+// A file says itself what it needs (needs.ts). Those that need a device run one after the other, once
 // on each profile that they name and this machine has (profiles.ts); those that need none run
 // beside them in a second process. Any file also runs alone: npx tsx test/<name>.test.ts.
 
@@ -155,7 +155,9 @@ const lanes: Lane[] = [];
 const notes: string[] = [];
 for (const name of Object.keys(PROFILES) as ProfileName[]) {
   if (values.profile ? values.profile !== name : values.quick && name !== DEFAULT) continue;
-  const chosen = values.profile ? gpu : gpu.filter((file) => needs.get(file)!.includes(name));
+  // A profile that is asked for runs what any adapter can; a processor runs what says so.
+  const all = values.profile && name !== 'wasm';
+  const chosen = all ? gpu : gpu.filter((file) => needs.get(file)!.includes(name));
   if (chosen.length === 0) continue;
   const found = profileAdapter(name);
   const setup = `npm run setup${PROFILES[name].setupFlag ? ` -- ${PROFILES[name].setupFlag}` : ''}`;

@@ -1,5 +1,5 @@
 // RawAudio: the WAV header byte by byte, clipping and rounding, and saving whole or not at all.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

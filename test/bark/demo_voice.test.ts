@@ -6,7 +6,7 @@
 // A stage is measured from what transformers gave it, since one early token that tips over changes
 // everything behind it; the plain figure, each stage from what this library's own stage before
 // gave, is printed.
-// Needs: a GPU, on default and subgroup_matrix.
+// Needs: a device, on wasm, default and subgroup_matrix.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,7 +1,7 @@
 // Half precision in storage: with f16 weights and cache, teacher-forced logits stay within 5e-2 of
 // transformers' f32 ones and point the same way (cosine > 0.9999), on every fixture; and what f16
 // storage does to the numbers is rounding of the weights and nothing else.
-// Needs: a GPU, on default, gpu and subgroup_matrix.
+// Needs: a device, on wasm, default, gpu and subgroup_matrix.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,7 +1,7 @@
 // The ledger of a whole model: what half precision and offloading save, that nothing stays after
 // dispose() or an abort, and that calls at once take turns. Each test has a device of its own, so
 // that the ledger is its own too.
-// Needs: a GPU.
+// Needs: a device, on wasm and default.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,7 +1,7 @@
 // Every wrong option is an InputError that says what was got and what is expected, before any work;
 // what is left out comes from the stage, then from the bare option, then from the checkpoint. No
 // GPU.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

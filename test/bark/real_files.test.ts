@@ -3,7 +3,7 @@
 // what nothing needs, and no buffer passes 128 MiB. Needs ../shared, but no weights: they are zeros
 // that are never computed with. (The tokenizer's golden vectors are in processor.test.ts, the
 // configs' values in config.test.ts.)
-// Needs: no GPU.
+// Needs: no device.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { suite } from 'uvu';

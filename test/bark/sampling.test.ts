@@ -1,7 +1,7 @@
 // Seeds and sampling options through the whole pipeline: the same seed says the same, alone or in a
 // batch, whatever stands beside it; each stage listens to its own options; what must be greedy is.
 // The drawn distribution itself is tested in test/kernels/sample.test.ts.
-// Needs: a GPU.
+// Needs: a device, on wasm and default.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,6 @@
 // A trace of one sentence (BARK_TRACE): stages, submits and every dispatch by name, in the format
 // that Perfetto opens.
-// Needs: a GPU.
+// Needs: a device, on wasm and default.
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

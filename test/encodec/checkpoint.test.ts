@@ -1,7 +1,7 @@
 // EnCodec's folders: HF's own, Meta's file (made by the real torch.save, fixtures/suno/make.py),
 // Meta's names in safetensors, both spellings of weight norm; the audio is transformers' own. And
 // views over checkpoints, which the names go through.
-// Needs: a GPU.
+// Needs: a device, on wasm and default.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

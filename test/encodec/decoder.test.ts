@@ -1,7 +1,7 @@
 // EnCodec's decoder against transformers: audio and stages of many codecs, from one frame on; the
 // specification's table for the real architecture; slices of time, batches, spellings of weight
 // norm, errors, and memory that is given back.
-// Needs: a GPU.
+// Needs: a device, on wasm and default.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,5 +1,5 @@
 // Archives and PyTorch files that lie are refused by name, within bounds of time and memory.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import { expectAll, outcomes } from './expect_refused.ts';

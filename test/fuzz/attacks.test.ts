@@ -1,7 +1,7 @@
 // Attacks made by hand, as bytes: pickles that call, pickles and archives that claim or unfold more
 // than they are. Each must be refused with a WeightsError, the calls by the name of what they call,
 // all within the same bounds as the fuzzer's cases.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import { expectAll, outcomes } from './expect_refused.ts';

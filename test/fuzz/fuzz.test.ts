@@ -4,7 +4,7 @@
 // half an hour, more than test/run.ts waits), others with BARK_FUZZ_SEED=<number>; one alone with
 // FUZZ_CASE=<format>:<seed>:<number>; FUZZ_VERBOSE=1 counts, FUZZ_VERBOSE=2 lists the kinds of
 // refusals.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,6 @@
 // The fuzzer can fail: readers that are bad on purpose, one for each rule, are found out, and a
 // good one is not.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

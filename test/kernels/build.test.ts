@@ -1,6 +1,6 @@
 // The WGSL build: includes, bindings, and that every mistake is told with the file, line and column
 // it was made in.
-// Needs: no GPU.
+// Needs: no device.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

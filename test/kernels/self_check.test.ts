@@ -1,6 +1,6 @@
 // The self check of subgroup matrices: a unit that computes nonsense, or does not compile, is not
 // used, and the user is told why.
-// Needs: a GPU, on default, portable, swiftshader and subgroup_matrix.
+// Needs: a device, on default, portable, swiftshader and subgroup_matrix.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

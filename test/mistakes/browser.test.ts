@@ -1,6 +1,6 @@
 // Mistakes with the browser's file, dist/browser/index.js, as a page makes them. The file is loaded
 // in Node without `process`, which is how it knows that it is in a browser.
-// Needs: no GPU.
+// Needs: no device.
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,7 +1,7 @@
 // Mistakes at the command's door: wrong usage ends with 2 before anything is opened, fetched or
 // loaded. Rows that start the command have its exit code as their code; the others call its reader
 // of arguments.
-// Needs: no GPU.
+// Needs: no device.
 
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
 // Arguments of the other doors of the library: forward, the codec, devices, voices, audio, configs.
-// Needs: a GPU.
+// Needs: a device, on wasm.
 
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';

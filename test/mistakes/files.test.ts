@@ -1,7 +1,7 @@
 // Files that are not what they seem, each told by its content: at every door that reads one, what
 // came instead is named, and what to do about it. And the ones that are only wrapped or put
 // elsewhere: these load.
-// Needs: no GPU.
+// Needs: no device.
 
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,6 +1,6 @@
 // A generation_config.json that does not fit its model: the folder loads all the same, `forward`
 // gives the logits that it gives with the right file, and whatever speaks says what does not fit.
-// Needs: a GPU.
+// Needs: a device, on wasm.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
 // Mistakes in the two rules that end the speech early, minEosP and minEosPRaw.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import { BarkGenerationConfig } from '../../bark/config/generation_config.ts';

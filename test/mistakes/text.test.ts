@@ -1,6 +1,6 @@
 // Mistakes in the text to speak: bytes that are no text, at the command; and in the library
 // characters, marks and lengths that Bark cannot say.
-// Needs: no GPU.
+// Needs: no device.
 
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

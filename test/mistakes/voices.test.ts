@@ -1,6 +1,6 @@
 // Voices that are none, and voices that are nearly right, as tools that clone voices write them:
 // each says what is off, and `repair` mends what can be mended and says how.
-// Needs: no GPU.
+// Needs: no device.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,7 +1,7 @@
 // The same sources in Deno, on its own WebGPU (wgpu and naga: core WGSL, no subgroups): a tiny
 // model's greedy tokens and audio are those of transformers, and the built-in voice says its
 // sentence. Deno comes from npm; where it is not installed this is skipped.
-// Needs: a GPU.
+// Needs: a device.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';

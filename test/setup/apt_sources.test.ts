@@ -1,6 +1,6 @@
 // The derived backports entry, from every way that apt's sources are written: same mirror, same
 // key, nothing of other vendors.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,6 @@
 // The parts of fetching a newer Mesa that need no network: where apt is sent and what of the system
 // it touches, and the script that runs Node.
-// Needs: no GPU.
+// Needs: no device.
 
 import { spawnSync } from 'node:child_process';
 import {

@@ -1,5 +1,5 @@
 // What the command's arguments mean, without starting it.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,5 +1,5 @@
 // `bark doctor` and `bark bench`.
-// Needs: a GPU.
+// Needs: a device, on wasm and default.
 
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';

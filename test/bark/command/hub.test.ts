@@ -1,5 +1,5 @@
 // The command with models of the Hub, which is one on this machine.
-// Needs: a GPU.
+// Needs: a device, on wasm.
 
 import { mkdtempSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
 // The lines that people read: one a stage, rewritten in place on a terminal and plain elsewhere.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,6 @@
 // config.json and generation_config.json: the real files against the published table, the
 // reference's defaults, and each kind of wrong key.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,5 +1,5 @@
 // Config files with something wrong: the error names the key, what it holds and what is allowed.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

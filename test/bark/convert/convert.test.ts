@@ -2,7 +2,7 @@
 // f16 is torch's .half(); what is there is replaced only when it may be, and a conversion that
 // fails leaves nothing. With BARK_TEST_PYTHON (an interpreter with transformers) the folders are
 // loaded there, too.
-// Needs: no GPU.
+// Needs: no device.
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

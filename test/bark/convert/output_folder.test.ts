@@ -1,6 +1,6 @@
 // The folder that a conversion makes: replaced only with force, there whole or not at all, and what
 // a killed conversion left is taken away.
-// Needs: no GPU.
+// Needs: no device.
 
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
 // A converted folder read by transformers itself, where a Python with it is at hand.
-// Needs: no GPU.
+// Needs: no device.
 
 import { spawnSync } from 'node:child_process';
 import { suite } from 'uvu';

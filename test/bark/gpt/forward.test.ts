@@ -1,7 +1,7 @@
 // Teacher-forced logits of all three GPTs equal transformers' on every fixture, f32. The issue asks
 // for 1e-3; the sums differ from torch's in their order only, which is 2e-6 here and 2e-5 at the
 // worst, so 1e-4 is asked: anything above it is a mistake and not rounding.
-// Needs: a GPU.
+// Needs: a device, on wasm and default.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

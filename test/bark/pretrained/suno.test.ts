@@ -1,7 +1,7 @@
 // suno's own files, made by the real torch.save (fixtures/suno/make.py): they say what transformers
 // says with the same weights, whatever the spelling of names and sizes; what is missing is named;
 // nothing but headers is read before weights are asked for.
-// Needs: a GPU.
+// Needs: a device, on wasm.
 
 import { copyFileSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 // Text to ids: the golden vectors of the real vocabulary, from tokenizer.json and from vocab.txt
 // alone; padding, warnings, voices.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import { rejects } from './voices.ts';

@@ -1,6 +1,6 @@
 // Lists of voices in a model's folder: what they may name, when their files are read, and suno's
 // folder of .npz.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,6 @@
 // Voice presets: suno's real files, every way to name one, what is saved, and suno's rules, each
 // broken in turn.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

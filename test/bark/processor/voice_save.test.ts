@@ -1,7 +1,7 @@
 // A voice is saved, and the next sentence in it continues the first, as in transformers. Files that
 // numpy made are read right, in every dtype, order and container, those of voice-clone tools too.
 // See fixtures/voices/README.md.
-// Needs: a GPU.
+// Needs: a device, on wasm.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

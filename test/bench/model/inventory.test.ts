@@ -1,6 +1,6 @@
 // The bench's list of tensors against the models' own loaders: a loader asks for exactly the
 // tensors that the inventory calls needed, in the inventory's shapes.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

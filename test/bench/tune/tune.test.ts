@@ -1,7 +1,7 @@
 // `bench --tune` with choices made up for it: whatever a variant gets wrong, it is dropped and
 // told; what is faster is remembered; time that is up is up. How fast real kernels are is not
 // judged here. BARK_TEST_FULL=1 tunes this adapter in earnest.
-// Needs: a GPU.
+// Needs: a device.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

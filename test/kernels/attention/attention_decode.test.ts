@@ -1,7 +1,7 @@
 // Attention of one query a sentence over the positions it has, against softmax in f64: batches of
 // unequal lengths, ended sentences, first and last positions of the cache. Tolerance: tensors.ts,
 // attentionError.
-// Needs: a GPU, on every profile.
+// Needs: a device, on every profile.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

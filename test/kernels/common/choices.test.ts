@@ -1,5 +1,5 @@
 // Which adapter gets which form of the kernels for many rows.
-// Needs: a GPU, on default, portable, swiftshader and subgroup_matrix.
+// Needs: a device, on default, portable, swiftshader and subgroup_matrix.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

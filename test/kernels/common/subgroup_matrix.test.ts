@@ -2,7 +2,7 @@
 // shaders are valid for each (Dawn's null backend), that their tiles are dealt out right for each
 // (its arithmetic emulated, on small whole numbers), and what is made of a unit that computes
 // nonsense. linear.test.ts and qkv.test.ts run the form where the adapter has a unit.
-// Needs: a GPU, on default, portable, swiftshader and subgroup_matrix.
+// Needs: a device, on default, portable, swiftshader and subgroup_matrix.
 
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';

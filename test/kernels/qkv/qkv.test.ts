@@ -2,7 +2,7 @@
 // every head layout, starts, slots, positions at the end of the cache, and all else in the cache as
 // it was. Tolerance: f32 sums (tensors.ts), half a step of f16 of each product in the matrix form
 // where x is not f16 already, and one step of f16 where the cache is f16.
-// Needs: a GPU, on every profile.
+// Needs: a device, on every profile.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

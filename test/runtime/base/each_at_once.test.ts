@@ -1,5 +1,5 @@
 // A list worked through with at most so many items at a time.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

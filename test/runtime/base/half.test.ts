@@ -1,7 +1,7 @@
 // Halves against first principles: what a bit pattern means is computed in f64 from its fields, and
 // rounding is checked by exact comparison with the two neighbouring halves. Every one of the 65536
 // patterns, and every tie between neighbours.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

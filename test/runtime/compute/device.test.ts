@@ -1,5 +1,5 @@
 // What a device refuses, what it reports late, and that a disposed one holds nothing.
-// Needs: a GPU, on default, portable and swiftshader.
+// Needs: a device, on default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

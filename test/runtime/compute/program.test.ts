@@ -1,6 +1,6 @@
 // Programs, the arena and the ledger with small shaders of their own: what is counted, what is
 // shared, what is refused, and how errors arrive.
-// Needs: a GPU, on default, portable and swiftshader.
+// Needs: a device, on default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,5 +1,5 @@
 // Weights that come and go, over a device that only keeps book of owners.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,6 @@
 // The file of measured choices: what is put in comes out for the same adapter, version and host,
 // and for no other; whatever else lies there is as nothing.
-// Needs: no GPU.
+// Needs: no device.
 
 import { spawn } from 'node:child_process';
 import {

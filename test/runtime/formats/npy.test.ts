@@ -1,6 +1,6 @@
 // .npy and .npz: every dtype, order and version, against bytes made here by hand and against files
 // that numpy itself wrote.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

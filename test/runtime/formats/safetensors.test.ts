@@ -2,7 +2,7 @@
 // and against hostile ones:
 // each must end in a WeightsError that names the file, having asked for no more bytes than the file
 // has.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import { thrown } from '../../thrown.ts';

@@ -1,5 +1,5 @@
 // Safetensors files that lie about themselves: each is refused with words that say where it lies.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import { thrown } from '../../thrown.ts';

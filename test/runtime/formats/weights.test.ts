@@ -1,6 +1,6 @@
 // Weights walked by name over a checkpoint in memory: what errors say, what is read, and what it is
 // converted to.
-// Needs: a GPU.
+// Needs: a device, on wasm.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,7 +1,7 @@
 // Zip archives: members in place and inflated, and archives that lie, which must end soon, in an
 // error, without large reads. test/fixtures/torch/make_attacks.py made the attacks with Python's
 // zipfile; fflate writes the sound ones here.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,7 +1,7 @@
 // Where a model lies: a folder, a URL (a server on loopback that knows ranges, ignores them, or
 // lies), Blobs.
 // Every source must give the same bytes for the same ranges and refuse the same paths.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import { thrown } from '../../thrown.ts';

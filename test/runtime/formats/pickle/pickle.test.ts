@@ -1,6 +1,6 @@
 // The restricted unpickler: what Python's own pickles hold, and that nothing in a pickle is called,
 // believed or let grow. test/fixtures/torch/make_attacks.py made the attacks.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

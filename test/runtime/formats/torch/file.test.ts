@@ -1,7 +1,7 @@
 // PyTorch's files: everything that torch itself reads in them, bit for bit, without reading what
 // was not asked for; and files that lie, which must end as errors. test/fixtures/torch/make.py made
 // them, and wrote down what torch reads.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

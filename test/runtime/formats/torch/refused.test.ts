@@ -1,5 +1,5 @@
 // PyTorch files that are refused or damaged: each says what it is, and none becomes a wrong tensor.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

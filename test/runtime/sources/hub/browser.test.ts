@@ -1,7 +1,7 @@
 // The Hub as a page reads it, in Node with a cache of the same interface: ranged reads, kept
 // ranges, and everything that may be missing. What only a browser has (CORS, opaque redirects, a
 // real quota) is not seen here.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,6 @@
 // The cache folder: Python's layout, nothing asked for twice, revisions of all kinds, files that
 // are not there, folders that cannot be written, and who gets to see the token.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,6 @@
 // The Hub's cache while a file is on its way: progress, an abort, a cache that cannot be written,
 // and where it lies.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

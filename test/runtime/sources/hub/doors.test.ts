@@ -1,6 +1,6 @@
 // A Hub id through the public doors: only the files that are needed are fetched, the second time
 // none, and the model speaks as the folder does.
-// Needs: a GPU.
+// Needs: a device, on wasm.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

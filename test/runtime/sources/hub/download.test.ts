@@ -1,6 +1,6 @@
 // A Hub that fails: whatever it does, the bytes are right in the end or the error is a typed one,
 // nothing wrong stays in the cache, and what was fetched is not fetched again.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

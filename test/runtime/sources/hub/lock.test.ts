@@ -1,6 +1,6 @@
 // The lock between processes: never two holders, waiting that ends by a signal or by what was
 // waited for, and what dead holders leave.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,5 +1,5 @@
 // Without a network: by HF_HUB_OFFLINE, by localFilesOnly, and because the Hub does not answer.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,6 @@
 // Several processes and one cache: killed at any moment, two at once, locks that nobody holds any
 // more, and a disk that is full.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import { buildSync } from 'esbuild';

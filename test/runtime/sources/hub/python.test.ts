@@ -1,7 +1,7 @@
 // One cache folder for this library and for Python's huggingface_hub: what it recorded
 // (fixtures/hub/make.py) is found and is made the same; and where BARK_TEST_PYTHON, or python3, has
 // huggingface_hub, it finds what was fetched here, and the other way about.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

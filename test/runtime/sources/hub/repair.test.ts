@@ -1,7 +1,7 @@
 // A cache in a state that nobody wanted: damaged partial files, links that are not possible, the
 // same bytes under two names, many files at once, and a Hub that does not answer while someone
 // waits.
-// Needs: no GPU.
+// Needs: no device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
