@@ -154,7 +154,7 @@ const gpu = files.filter((file) => needs.get(file)!.length > 0);
 const lanes: Lane[] = [];
 const notes: string[] = [];
 for (const name of Object.keys(PROFILES) as ProfileName[]) {
-  if (values.profile ? values.profile !== name : values.quick && name !== DEFAULT) continue;
+  if (values.profile ? values.profile !== name : values.quick && name !== DEFAULT && name !== 'wasm') continue;
   // A profile that is asked for runs what any adapter can; a processor runs what says so.
   const all = values.profile && name !== 'wasm';
   const chosen = all ? gpu : gpu.filter((file) => needs.get(file)!.includes(name));
