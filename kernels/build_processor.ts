@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { deflateRawSync } from 'node:zlib';
 import { main as asc } from 'assemblyscript/asc';
 import { build } from 'esbuild';
-import { OWN } from '../runtime/compute/wasm/messages.ts';
+import { GRID, OWN } from '../runtime/compute/wasm/messages.ts';
 import { bindingsOf, expand } from './expand.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -84,11 +84,12 @@ function parametersOf(folder: string, files: readonly string[]): Record<string, 
         ...bindingsOf(shader, code).map((binding) => binding.name),
         ...[...code.matchAll(/^override (\w+)/gm)].map((m) => m[1]!),
         ...OWN,
+        ...GRID,
       ];
       const wrong = parameters.find((parameter) => !known.includes(parameter));
       if (wrong)
         throw new Error(
-          `kernels/${file}: ${name} has the parameter '${wrong}', expected names of ${shader}'s bindings and overrides, or ${OWN.join(', ')}.`,
+          `kernels/${file}: ${name} has the parameter '${wrong}', expected names of ${shader}'s bindings and overrides, or ${[...OWN, ...GRID].join(', ')}.`,
         );
       all[name] = parameters;
     }

@@ -35,3 +35,26 @@ export function gelu4(v: v128): v128 {
   const e = exp4(f32x4.neg(f32x4.mul(z, z)));
   return f32x4.sub(f32x4.max(v, f32x4.splat(0)), f32x4.mul(f32x4.mul(f32x4.splat(0.5), a), f32x4.mul(p, e)));
 }
+
+/** The natural logarithm of positive normal numbers (Cephes logf). */
+export function log4(x: v128): v128 {
+  let e = f32x4.convert_i32x4_s(i32x4.sub(i32x4.shr_u(x, 23), i32x4.splat(126)));
+  let m = v128.or(v128.and(x, i32x4.splat(0x007fffff)), i32x4.splat(0x3f000000)); // ½ … 1
+  const small = f32x4.lt(m, f32x4.splat(0.707106781186547524));
+  e = f32x4.sub(e, v128.and(small, f32x4.splat(1)));
+  m = f32x4.add(f32x4.sub(m, f32x4.splat(1)), v128.and(small, m)); // around 0
+  const z = f32x4.mul(m, m);
+  let p = f32x4.splat(7.0376836292e-2);
+  p = madd(p, m, f32x4.splat(-1.1514610310e-1));
+  p = madd(p, m, f32x4.splat(1.1676998740e-1));
+  p = madd(p, m, f32x4.splat(-1.2420140846e-1));
+  p = madd(p, m, f32x4.splat(1.4249322787e-1));
+  p = madd(p, m, f32x4.splat(-1.6668057665e-1));
+  p = madd(p, m, f32x4.splat(2.0000714765e-1));
+  p = madd(p, m, f32x4.splat(-2.4999993993e-1));
+  p = madd(p, m, f32x4.splat(3.3333331174e-1));
+  p = f32x4.mul(f32x4.mul(p, m), z);
+  p = madd(e, f32x4.splat(-2.12194440e-4), p);
+  p = madd(z, f32x4.splat(-0.5), p);
+  return madd(e, f32x4.splat(0.693359375), f32x4.add(m, p));
+}

@@ -17,7 +17,7 @@ const DEPTH = 768;
 const BLOCK = 256;
 const SUMS: usize = DEPTH * 64;
 const PACKED: usize = SUMS + BLOCK * 64;
-const ROOM: usize = SCRATCH_BYTES - PACKED;
+const ROOM: usize = <usize>SCRATCH_BYTES - PACKED;
 
 /** Rows of a block of x with k columns: as many as scratch has room for, a multiple of 4. */
 // @ts-ignore: decorator
@@ -50,6 +50,7 @@ export function packBlock(x: usize, rows: i32, k: i32, scratch: usize): void {
       x + <usize>min(m + 3, last) * pitch,
       k,
       packedAt(scratch) + <usize>m * pitch,
+      16,
     );
   }
 }

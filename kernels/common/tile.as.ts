@@ -61,20 +61,22 @@ export function tilePacked(a: usize, b: usize, k: i32, c: usize, add: bool): voi
 }
 
 /**
- * Four rows of k f32, a multiple of 4, side by side: (k, 4) at `to`.
+ * Four rows of k f32, a multiple of 4, side by side: four numbers for each k, `step` bytes apart. 16
+ * makes a (k, 4), and 32 half of a panel (k, 8).
  */
-export function packRows(a0: usize, a1: usize, a2: usize, a3: usize, k: i32, to: usize): void {
-  const end = to + (<usize>k << 4);
-  for (; to < end; to += 64) {
+export function packRows(a0: usize, a1: usize, a2: usize, a3: usize, k: i32, to: usize, step: usize): void {
+  const end = a0 + (<usize>k << 2);
+  while (a0 < end) {
     const r0 = v128.load(a0), r1 = v128.load(a1), r2 = v128.load(a2), r3 = v128.load(a3);
     const low01 = i8x16.shuffle(r0, r1, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
     const low23 = i8x16.shuffle(r2, r3, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
     const high01 = i8x16.shuffle(r0, r1, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
     const high23 = i8x16.shuffle(r2, r3, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
     v128.store(to, i8x16.shuffle(low01, low23, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-    v128.store(to, i8x16.shuffle(low01, low23, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 16);
-    v128.store(to, i8x16.shuffle(high01, high23, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23), 32);
-    v128.store(to, i8x16.shuffle(high01, high23, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 48);
+    v128.store(to + step, i8x16.shuffle(low01, low23, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
+    v128.store(to + 2 * step, i8x16.shuffle(high01, high23, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
+    v128.store(to + 3 * step, i8x16.shuffle(high01, high23, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
+    to += 4 * step;
     a0 += 16;
     a1 += 16;
     a2 += 16;

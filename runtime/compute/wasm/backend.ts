@@ -11,7 +11,7 @@ import type { Overrides, Shader } from '../shader.ts';
 import type { Step } from '../step.ts';
 import type { DeviceBuffer } from '../tensor.ts';
 import { Memory } from './memory.ts';
-import { OWN, type Command, type KernelCall, type Own, type ToWorker } from './messages.ts';
+import { GRID, OWN, type Command, type KernelCall, type Own, type ToWorker } from './messages.ts';
 import { compileModule, type KernelModule } from './module.ts';
 import type { StartThread } from './pool.ts';
 import { CONTROL_BYTES, Queue, SCRATCH_BYTES } from './queue.ts';
@@ -127,7 +127,10 @@ export class WasmBackend implements Backend {
   step({ shader, overrides, bind, grid, compiled, entries }: Recorded, params: DeviceBuffer | null): Step {
     const { parameters, module, kernel } = compiled as Compiled;
     const base = (params as WasmBuffer | null)?.address ?? 0;
+    const [x, y = 1, z = 1] = grid;
     const args = parameters.map((name) => {
+      const along = (GRID as readonly string[]).indexOf(name);
+      if (along >= 0) return [x, y, z][along]!;
       if ((OWN as readonly string[]).includes(name)) return name as Own;
       const bound = entries[shader.bindings.findIndex((binding) => binding.name === name)];
       if (typeof bound === 'number') return base + 4 * bound;
@@ -139,7 +142,6 @@ export class WasmBackend implements Backend {
         );
       return value;
     });
-    const [x, y = 1, z = 1] = grid;
     return { shader, overrides, bind, x, y, z, native: { module, kernel, args } satisfies KernelCall };
   }
 

@@ -5,6 +5,8 @@
 /** Names of parameters that are not bindings or overrides: each thread has values of its own. */
 export const OWN = ['thread', 'threads', 'scratch'] as const;
 export type Own = (typeof OWN)[number];
+/** Names of parameters that are the dispatch's grid, which on a GPU counts workgroups. */
+export const GRID = ['gridX', 'gridY', 'gridZ'] as const;
 
 /** A dispatch: an exported function of a module, and its arguments in order. */
 export interface KernelCall {

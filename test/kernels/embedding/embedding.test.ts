@@ -11,7 +11,7 @@ import { record } from '../../../runtime/compute/program.ts';
 import { testDevice } from '../../device.ts';
 import { randomFloats, uniform } from '../../random.ts';
 import { stateOf } from '../decode.ts';
-import { download, filled, free, stored, UNTOUCHED, upload, uploadIds } from '../tensors.ts';
+import { download, filled, free, stored, UNTOUCHED, upload, uploadIds, uploadWeights } from '../tensors.ts';
 
 const test = suite('embedding');
 const device = await testDevice();
@@ -34,7 +34,7 @@ async function compare({ m, h, dtype, vocab, tables = 1, columns = 1, count = m,
   const ids = Uint32Array.from({ length: m * tables }, () => Math.floor(next() * vocab));
   ids.set([vocab - 1], 0);
   const [table, positions, x, id] = [
-    await upload(ts, [tables * vocab, h], dtype),
+    await uploadWeights(ts, [tables * vocab, h], dtype),
     await upload(ps, [start + m, h]),
     await upload(filled(m * h), [m, h]),
     await uploadIds(ids, [m, tables]),
@@ -79,7 +79,7 @@ test('the rows that sentences drew last; ended ones stay', async () => {
     const [vocab, capacity] = [13, 9];
     const [ts, ps] = [stored(randomFloats(vocab * h, 1), dtype), randomFloats(capacity * h, 2)];
     const [table, positions, x] = [
-      await upload(ts, [vocab, h], dtype),
+      await uploadWeights(ts, [vocab, h], dtype),
       await upload(ps, [capacity, h]),
       await upload(filled(5 * h), [5, h]),
     ];
