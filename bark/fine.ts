@@ -148,7 +148,7 @@ export class BarkFineModel extends ResidentModel<FineGpt> implements Stage {
   /** Has the driver compile the pipelines of `generate`; needs no weights. */
   async compile(): Promise<void> {
     const { fine_acoustics_config, coarse_acoustics_config, codebook_size } = this.generation_config;
-    const gpt = await loadFineGpt(toShapes(this.#dtype), this.#weights, this.config);
+    const gpt = await loadFineGpt(toShapes(this.#dtype, this.#device.kind), this.#weights, this.config);
     const tensors = createWindowTensors(
       SHAPE_ONLY,
       gpt,

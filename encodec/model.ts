@@ -125,7 +125,7 @@ export class EncodecModel extends ResidentModel<Decoder> {
 
   /** Has the driver compile the pipelines of `decode`; needs no weights. */
   async compile(): Promise<void> {
-    const decoder = await loadDecoder(toShapes('f32'), this.config, this.#weights, this.codebooks);
+    const decoder = await loadDecoder(toShapes('f32', this.device.kind), this.config, this.#weights, this.codebooks);
     await compileAll(
       this.device,
       (r) => void decode(r, this.config, decoder, SHAPE_ONLY.createTensor([1, this.codebooks, 1], 'u32', 'shape only')),

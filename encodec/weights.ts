@@ -3,7 +3,7 @@
 // the codec is f32 in every mode. decoder.ts knows which layers there are.
 // Reference: torch.nn.utils.weight_norm (dim 0); Salimans & Kingma, arXiv 1602.07868.
 
-import { packConv1d, padTo4, type Conv1d } from '../kernels/conv/conv1d.ts';
+import { columnsShape, packConv1d, type Conv1d } from '../kernels/conv/conv1d.ts';
 import {
   convTranspose1dDepth,
   packConvTranspose1d,
@@ -66,11 +66,12 @@ export async function loadConv1d(
       outChannels,
       inChannels,
       kernelSize,
+      to.kind,
     );
   const bias = () => readFloat32(w.tensor('conv.bias', [outChannels], hint));
   return {
     ...conv,
-    weight: await put(to, [kernelSize * inChannels, padTo4(outChannels)], weight, `${w.path}.conv.weight`),
+    weight: await put(to, columnsShape(kernelSize * inChannels, outChannels, to.kind), weight, `${w.path}.conv.weight`),
     bias: await put(to, [outChannels], bias, `${w.path}.conv.bias`),
   };
 }
@@ -87,12 +88,17 @@ export async function loadConvTranspose1d(
 ): Promise<ConvTranspose1d> {
   const { inChannels, outChannels, kernelSize, stride } = conv;
   const weight = async () =>
-    packConvTranspose1d(await foldedWeight(w.at('conv'), [inChannels, outChannels, kernelSize], hint), conv);
+    packConvTranspose1d(await foldedWeight(w.at('conv'), [inChannels, outChannels, kernelSize], hint), conv, to.kind);
   const bias = async () =>
     packConvTranspose1dBias(await readFloat32(w.tensor('conv.bias', [outChannels], hint)), stride);
   return {
     ...conv,
-    weight: await put(to, [convTranspose1dDepth(conv), padTo4(stride * outChannels)], weight, `${w.path}.conv.weight`),
+    weight: await put(
+      to,
+      columnsShape(convTranspose1dDepth(conv), stride * outChannels, to.kind),
+      weight,
+      `${w.path}.conv.weight`,
+    ),
     bias: await put(to, [stride * outChannels], bias, `${w.path}.conv.bias`),
   };
 }
@@ -113,16 +119,16 @@ export async function loadLstm(to: Destination, w: Weights, size: number, layers
         biasHh: await part('bias_hh', 4 * size),
       });
     }
-    return packLstm(size, read);
+    return packLstm(size, read, to.kind);
   };
   let packing: ReturnType<typeof pack> | undefined;
   const packed = (part: 'input' | 'bias' | 'recurrent') => async () => (await (packing ??= pack()))[part];
   return {
     size,
     layers,
-    input: await put(to, [size, 4 * size], packed('input'), `${w.path}.weight_ih_l0`),
+    input: await put(to, columnsShape(size, 4 * size, to.kind), packed('input'), `${w.path}.weight_ih_l0`),
     bias: await put(to, [4 * size], packed('bias'), `${w.path}.bias_l0`),
-    recurrent: await put(to, [recurrentLength(size, layers)], packed('recurrent'), `${w.path}.weight_hh_l*`),
+    recurrent: await put(to, [recurrentLength(size, layers, to.kind)], packed('recurrent'), `${w.path}.weight_hh_l*`),
   };
 }
 

@@ -140,7 +140,7 @@ export class BarkCausalModel extends ResidentModel<Loaded> {
    * a tensor that the checkpoint lacks or has in another shape.
    */
   protected shape(): Promise<CausalGpt> {
-    return loadCausalGpt(toShapes(this.#dtype), this.#weights, this.config, this.#rows);
+    return loadCausalGpt(toShapes(this.#dtype, this.device.kind), this.#weights, this.config, this.#rows);
   }
 
   protected get table(): TensorRef {

@@ -1,7 +1,12 @@
 // The cases of the codec: convolutions and LSTM at the sizes of EnCodec 24 kHz's decoder.
 
-import { conv1d, packConv1d, padTo4 } from '../../kernels/conv/conv1d.ts';
-import { convTranspose1d, packConvTranspose1d, packConvTranspose1dBias } from '../../kernels/conv/conv_transpose1d.ts';
+import { columnsShape, conv1d, packConv1d } from '../../kernels/conv/conv1d.ts';
+import {
+  convTranspose1d,
+  convTranspose1dDepth,
+  packConvTranspose1d,
+  packConvTranspose1dBias,
+} from '../../kernels/conv/conv_transpose1d.ts';
 import { lstm, packLstm } from '../../kernels/lstm/lstm.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
@@ -38,8 +43,8 @@ export function codecCases(device: Device, filters: number, seconds: number): Ma
       const W = series(77_003, 1 / Math.sqrt(inChannels * kernelSize));
       const weight = put(
         owner,
-        packConv1d(host(W, outChannels * inChannels * kernelSize), outChannels, inChannels, kernelSize),
-        [kernelSize * inChannels, padTo4(outChannels)],
+        packConv1d(host(W, outChannels * inChannels * kernelSize), outChannels, inChannels, kernelSize, device.kind),
+        columnsShape(kernelSize * inChannels, outChannels, device.kind),
         'weight',
       );
       const bias = put(owner, host(B, outChannels), [outChannels], 'bias');
@@ -80,9 +85,9 @@ export function codecCases(device: Device, filters: number, seconds: number): Ma
       const kernelSize = 2 * stride;
       const W = series(77_003, 1 / Math.sqrt(2 * inChannels));
       const sizes = { inChannels, outChannels, kernelSize, stride, trimLeft: 0 };
-      const packed = packConvTranspose1d(host(W, inChannels * outChannels * kernelSize), sizes);
-      const pitch = padTo4(stride * outChannels);
-      const weight = put(owner, packed, [packed.length / pitch, pitch], 'weight');
+      const packed = packConvTranspose1d(host(W, inChannels * outChannels * kernelSize), sizes, device.kind);
+      const shape = columnsShape(convTranspose1dDepth(sizes), stride * outChannels, device.kind);
+      const weight = put(owner, packed, shape, 'weight');
       const bias = put(owner, packConvTranspose1dBias(host(B, outChannels), stride), [stride * outChannels], 'bias');
       const x = filled(device, X, [1, frames, inChannels], 'f32', owner, 'x');
       const y = device.createTensor([1, frames * stride, outChannels], 'f32', owner, 'y');
@@ -134,11 +139,12 @@ export function codecCases(device: Device, filters: number, seconds: number): Ma
         biasIh: host(bias, 4 * H),
         biasHh: host(bias, 4 * H),
       })),
+      device.kind,
     );
     const layers = {
       size: H,
       layers: W.length,
-      input: put(owner, packed.input, [H, 4 * H], 'input'),
+      input: put(owner, packed.input, columnsShape(H, 4 * H, device.kind), 'input'),
       bias: put(owner, packed.bias, [4 * H], 'bias'),
       recurrent: put(owner, packed.recurrent, [packed.recurrent.length], 'recurrent'),
     };

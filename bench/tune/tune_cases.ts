@@ -5,7 +5,7 @@
 
 import { attention, attentionDecode } from '../../kernels/attention/attention.ts';
 import { choices, valuesOf, type Choices } from '../../kernels/common/choices.ts';
-import { conv1d, packConv1d, padTo4 } from '../../kernels/conv/conv1d.ts';
+import { columnsShape, conv1d, packConv1d } from '../../kernels/conv/conv1d.ts';
 import { linear, linearDecode } from '../../kernels/linear/linear.ts';
 import { qkv, type LayerCache } from '../../kernels/qkv/qkv.ts';
 import { createState, createUniform, writeCall, writeRow } from '../../kernels/state.ts';
@@ -186,8 +186,9 @@ const convolution =
       sizes.outChannels,
       sizes.inChannels,
       sizes.kernelSize,
+      device.kind,
     );
-    const w = device.createTensor([terms, padTo4(sizes.outChannels)], 'f32', owner, 'weight');
+    const w = device.createTensor(columnsShape(terms, sizes.outChannels, device.kind), 'f32', owner, 'weight');
     device.write(w, packed);
     const bias = filled(device, series(90_001, 0.02), [sizes.outChannels], 'f32', owner, 'bias');
     const x = filled(device, X, [1, frames, sizes.inChannels], 'f32', owner, 'x');

@@ -4,13 +4,14 @@
 // it are epilogues. conv_transpose1d.ts shares the checks, the parameters and the dispatch.
 
 import { ShapeError } from '../../runtime/base/errors.ts';
+import type { BackendKind } from '../../runtime/compute/backend.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectDType, expectShape, type Tensor } from '../../runtime/compute/tensor.ts';
 import { choices, type Choices } from '../common/choices.ts';
 import { shader } from '../shaders.ts';
 
 export interface Conv1d {
-  readonly weight: Tensor; // (kernelSize · inChannels, padTo4(outChannels)) f32, rows are (tap, channel): packConv1d
+  readonly weight: Tensor; // (kernelSize · inChannels, outChannels, padded) f32, rows are (tap, channel): packConv1d
   readonly bias: Tensor | null; // (outChannels) f32
   readonly inChannels: number;
   readonly outChannels: number;
@@ -65,15 +66,45 @@ const NARROW = 4;
 /** Rows of a convolution's weight are padded to a multiple of 4 elements. */
 export const padTo4 = (n: number): number => Math.ceil(n / 4) * 4;
 
+/** Columns of a panel of a processor's weights, which are padded to whole panels. */
+const PANEL = 8;
+
+/** Shape of a weight with k terms for each of n columns. */
+export const columnsShape = (k: number, n: number, kind: BackendKind): [k: number, columns: number] => [
+  k,
+  kind === 'wasm' ? Math.ceil(n / PANEL) * PANEL : padTo4(n),
+];
+
+/**
+ * A weight (k, padTo4(n)) in the order in which the device reads it: for a processor its columns in
+ * panels of 8 that follow each other, (⌈n / 8⌉, k, 8).
+ */
+export function ordered(
+  weight: Float32Array<ArrayBuffer>,
+  k: number,
+  n: number,
+  kind: BackendKind,
+): Float32Array<ArrayBuffer> {
+  if (kind !== 'wasm') return weight;
+  const pitch = padTo4(n);
+  const panels = new Float32Array(k * columnsShape(k, n, kind)[1]);
+  for (let row = 0; row < k; row++) {
+    for (let column = 0; column < n; column++)
+      panels[(Math.floor(column / PANEL) * k + row) * PANEL + (column % PANEL)] = weight[row * pitch + column]!;
+  }
+  return panels;
+}
+
 /**
  * Transposes torch's weight (outChannels, inChannels, kernelSize) to the layout of `Conv1d.weight`:
- * (kernelSize · inChannels, padTo4(outChannels)).
+ * (kernelSize · inChannels, padTo4(outChannels)), `ordered` for a device of this kind.
  */
 export function packConv1d(
   weight: Float32Array,
   outChannels: number,
   inChannels: number,
   kernelSize: number,
+  kind: BackendKind = 'webgpu',
 ): Float32Array<ArrayBuffer> {
   const pitch = padTo4(outChannels);
   const packed = new Float32Array(kernelSize * inChannels * pitch);
@@ -83,7 +114,7 @@ export function packConv1d(
         packed[(k * inChannels + c) * pitch + o] = weight[(o * inChannels + c) * kernelSize + k]!;
     }
   }
-  return packed;
+  return ordered(packed, kernelSize * inChannels, outChannels, kind);
 }
 
 /** Padding in frames. */
@@ -132,7 +163,7 @@ export function conv1dPadding(
  */
 export function conv1d(r: Recorder, y: Tensor, x: Tensor, conv: Conv1d, options: Conv1dOptions = {}): void {
   const { inChannels, outChannels, kernelSize, stride, dilation } = conv;
-  const from = checkConv('conv1d', y, x, conv, kernelSize * inChannels, outChannels, options.from);
+  const from = checkConv(r, 'conv1d', y, x, conv, kernelSize * inChannels, outChannels, options.from);
   const padding = conv1dPadding(from.count, conv, options.causal);
   const into = options.into ?? { start: 0, skip: 0, count: padding.frames };
   const rows = into.skip + into.count; // later frames of the result are not computed
@@ -167,6 +198,7 @@ export function conv1d(r: Recorder, y: Tensor, x: Tensor, conv: Conv1d, options:
  * convolution is a product with `k` terms for each output and `n` columns. Throws ShapeError.
  */
 export function checkConv(
+  r: Recorder,
   op: string,
   y: Tensor,
   x: Tensor,
@@ -181,7 +213,7 @@ export function checkConv(
     ['y', y],
   ] as const)
     expectDType(op, name, t, 'f32');
-  expectShape(op, 'weight', conv.weight, [k, padTo4(n)]);
+  expectShape(op, 'weight', conv.weight, columnsShape(k, n, r.device.kind));
   if (conv.bias) expectShape(op, 'bias', conv.bias, [n]);
   expectShape(op, 'x', x, [null, null, conv.inChannels]);
   expectShape(op, 'y', y, [x.shape[0]!, null, conv.outChannels]);

@@ -5,12 +5,13 @@
 // is a convolution over these taps with stride · outChannels outputs.
 
 import { ShapeError } from '../../runtime/base/errors.ts';
+import type { BackendKind } from '../../runtime/compute/backend.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
-import { checkConv, dispatchConv, padTo4, type Conv1d, type ConvOptions } from './conv1d.ts';
+import { checkConv, dispatchConv, ordered, padTo4, type Conv1d, type ConvOptions } from './conv1d.ts';
 
 export interface ConvTranspose1d extends Pick<Conv1d, 'weight' | 'bias' | 'inChannels' | 'outChannels'> {
-  // weight: (taps · inChannels, padTo4(stride · outChannels)) f32, columns are (phase, channel):
+  // weight: (taps · inChannels, stride · outChannels, padded) f32, columns are (phase, channel):
   // packConvTranspose1d. bias: (stride · outChannels) f32, repeated for each phase.
   readonly kernelSize: number;
   readonly stride: number;
@@ -50,11 +51,13 @@ export const convTranspose1dDepth = (
 
 /**
  * Rearranges torch's weight (inChannels, outChannels, kernelSize) to the layout of
- * `ConvTranspose1d.weight`: (taps · inChannels, padTo4(stride · outChannels)).
+ * `ConvTranspose1d.weight`: (taps · inChannels, padTo4(stride · outChannels)), `ordered` for a
+ * device of this kind.
  */
 export function packConvTranspose1d(
   weight: Float32Array,
   conv: Omit<ConvTranspose1d, 'weight' | 'bias'>,
+  kind: BackendKind = 'webgpu',
 ): Float32Array<ArrayBuffer> {
   const { inChannels, outChannels, kernelSize, stride, trimLeft } = conv;
   const { first, taps } = reach(conv);
@@ -71,7 +74,7 @@ export function packConvTranspose1d(
       }
     }
   }
-  return packed;
+  return ordered(packed, taps * inChannels, stride * outChannels, kind);
 }
 
 /** torch's bias (outChannels), repeated for each of the `stride` phases. */
@@ -92,7 +95,7 @@ export function convTranspose1d(
 ): void {
   const n = conv.stride * conv.outChannels;
   const k = convTranspose1dDepth(conv);
-  const from = checkConv('convTranspose1d', y, x, conv, k, n, options.from);
+  const from = checkConv(r, 'convTranspose1d', y, x, conv, k, n, options.from);
   const rows = from.count;
   if (y.shape[1] !== rows * conv.stride)
     throw new ShapeError(`convTranspose1d: y (${y.label}) has ${y.shape[1]} frames, expected ${rows * conv.stride}.`);

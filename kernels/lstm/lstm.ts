@@ -4,10 +4,12 @@
 // one product over all steps (a conv1d with kernel size 1). Then the layers advance as a wavefront,
 // one dispatch for each step (lstm/step.wgsl), so that no workgroup waits for another.
 
+import type { BackendKind } from '../../runtime/compute/backend.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectDType, expectShape, reshape, type Tensor } from '../../runtime/compute/tensor.ts';
-import { conv1d, padTo4 } from '../conv/conv1d.ts';
+import { conv1d, ordered, padTo4 } from '../conv/conv1d.ts';
 import { shader } from '../shaders.ts';
+import { PANEL, placeInPanels } from '../upload/matrix.ts';
 
 /** The weights of all layers, packed by `packLstm`. H is `size`. */
 export interface Lstm {
@@ -30,19 +32,27 @@ const GATES = 4; // i, f, g, o: torch's order
 const THREADS = 64; // minimum threads of a workgroup
 const PORTABLE_LANES = 8; // threads that share a unit in the portable variant
 
-/** Number of elements of `Lstm.recurrent`. */
-export const recurrentLength = (size: number, layers: number): number =>
-  GATES * size * (padTo4(size) * (2 * layers - 1) + layers - 1);
+/**
+ * Number of elements of `Lstm.recurrent`. For a processor the rows, four for each unit, stand in
+ * panels of 16 (kernels/common/weights.as.ts).
+ */
+export const recurrentLength = (size: number, layers: number, kind: BackendKind = 'webgpu'): number =>
+  rowsOf(size, kind) * padTo4(size) * (2 * layers - 1) + GATES * size * (layers - 1);
 
-/** torch's layers in the layout of `Lstm`. */
+/** Rows of a layer's weights, padded to whole panels. */
+const rowsOf = (size: number, kind: BackendKind): number =>
+  kind === 'wasm' ? Math.ceil((GATES * size) / PANEL) * PANEL : GATES * size;
+
+/** torch's layers in the layout of `Lstm`, for a device of this kind. */
 export function packLstm(
   size: number,
   layers: readonly LstmLayer[],
+  kind: BackendKind = 'webgpu',
 ): { input: Float32Array; bias: Float32Array; recurrent: Float32Array } {
   const width = GATES * size;
   const pitch = padTo4(size);
   const input = new Float32Array(size * width);
-  const recurrent = new Float32Array(recurrentLength(size, layers.length));
+  const recurrent = new Float32Array(recurrentLength(size, layers.length, kind));
   const biases = layers.map(() => new Float32Array(width));
   let at = 0;
   for (const [n, layer] of layers.entries()) {
@@ -53,18 +63,22 @@ export function packLstm(
         const column = unit * GATES + gate;
         biases[n]![column] = layer.biasIh[row]! + layer.biasHh[row]!;
         if (n === 0) for (let k = 0; k < size; k++) input[k * width + column] = layer.weightIh[row * size + k]!;
-        for (const part of parts) {
-          recurrent.set(part.subarray(row * size, (row + 1) * size), at);
-          at += pitch;
+        for (const [i, part] of parts.entries()) {
+          const values = part.subarray(row * size, (row + 1) * size);
+          if (kind !== 'wasm') recurrent.set(values, at + (column * parts.length + i) * pitch);
+          else
+            for (let k = 0; k < size; k++)
+              recurrent[at + placeInPanels(column, i * pitch + k, parts.length * pitch, 'f32')] = values[k]!;
         }
       }
     }
+    at += rowsOf(size, kind) * parts.length * pitch;
   }
   for (const bias of biases.slice(1)) {
     recurrent.set(bias, at);
     at += width;
   }
-  return { input, bias: biases[0]!, recurrent };
+  return { input: ordered(input, size, width, kind), bias: biases[0]!, recurrent };
 }
 
 /**
@@ -81,7 +95,7 @@ export function lstm(
   const { size, layers } = w;
   const [batch, steps] = x.shape as readonly [number, number, number];
   for (const name of ['input', 'bias', 'recurrent'] as const) expectDType('lstm', name, w[name], 'f32');
-  expectShape('lstm', 'recurrent', w.recurrent, [recurrentLength(size, layers)]);
+  expectShape('lstm', 'recurrent', w.recurrent, [recurrentLength(size, layers, r.device.kind)]);
   expectShape('lstm', 'x', x, [null, null, size]);
   expectShape('lstm', 'y', y, [batch, steps, size]);
   const { subgroups, subgroupMinSize, subgroupMaxSize } = r.device.capabilities;

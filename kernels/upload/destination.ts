@@ -3,6 +3,7 @@
 // compiled before the weights arrive are the pipelines that the weights will need. Which tensors
 // there are is the models' business (bark/gpt/, encodec/decoder.ts).
 
+import type { BackendKind } from '../../runtime/compute/backend.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import { SHAPE_ONLY } from '../../runtime/compute/shape_only.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
@@ -16,6 +17,8 @@ import { uploadMatrix, uploadRows, uploadVector, type RowRange, type UploadOptio
 export type Packed = Float32Array | readonly Float32Array[];
 
 export interface Destination {
+  /** Of the device: the order of what the host packs depends on it. */
+  readonly kind: BackendKind;
   /** How `matrix` and `room` store their numbers; everything else is f32. */
   readonly dtype: WeightDType;
   /** A stored matrix (N, K), or only these ranges of its rows, one after the other. */
@@ -51,6 +54,7 @@ export interface DestinationOptions extends UploadOptions {
 export function toDevice(device: Device, options: DestinationOptions): Destination {
   const { dtype, owner, signal, onTensor } = options;
   return {
+    kind: device.kind,
     dtype,
     matrix: (ref, rows) => uploadMatrix(device, ref, options, rows),
     vector: (ref) => uploadVector(device, ref, owner),
@@ -77,10 +81,11 @@ export function toDevice(device: Device, options: DestinationOptions): Destinati
  * Tensors that have shapes and no memory; no weight is read. A loader still throws `WeightsError`
  * where it looks up a tensor that is missing or of another shape.
  */
-export function toShapes(dtype: WeightDType): Destination {
+export function toShapes(dtype: WeightDType, kind: BackendKind = 'webgpu'): Destination {
   const shaped = (shape: readonly number[], label: string, of: 'f16' | 'f32' = dtype): Tensor =>
     SHAPE_ONLY.createTensor(shape, of, 'shape only', label);
   return {
+    kind,
     dtype,
     matrix: async ({ info, name }, rows) =>
       shaped([rows ? rows.reduce((sum, [from, to]) => sum + to - from, 0) : info.shape[0]!, info.shape[1]!], name),

@@ -11,6 +11,8 @@ import {
   conv1d,
   conv1dPadding,
   packConv1d,
+  columnsShape,
+  ordered,
   padTo4,
   type Conv1d,
   type Conv1dOptions,
@@ -41,8 +43,8 @@ function arrays(shape: Shape) {
   const bias = shape.bias === false ? null : randomFloats(outChannels, 3);
   const conv: Conv1d = {
     weight: upload(
-      [kernelSize * inChannels, padTo4(outChannels)],
-      packConv1d(weight, outChannels, inChannels, kernelSize),
+      columnsShape(kernelSize * inChannels, outChannels, device.kind),
+      packConv1d(weight, outChannels, inChannels, kernelSize, device.kind),
     ),
     bias: bias && upload([outChannels], bias),
     inChannels,
@@ -216,7 +218,10 @@ test('ELU keeps what is positive and bends what is negative, at any size', async
     values.forEach((v, i) => (x[i * inChannels] = v));
     const shape: Shape = { batch: 1, frames: values.length, inChannels, outChannels, kernelSize: 1, stride: 1 };
     const conv: Conv1d = {
-      weight: upload([inChannels, padTo4(outChannels)], weight),
+      weight: upload(
+        columnsShape(inChannels, outChannels, device.kind),
+        ordered(weight, inChannels, outChannels, device.kind),
+      ),
       bias: null,
       inChannels,
       outChannels,

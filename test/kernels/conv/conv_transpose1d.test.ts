@@ -12,7 +12,7 @@ import {
   packConvTranspose1d,
   packConvTranspose1dBias,
 } from '../../../kernels/conv/conv_transpose1d.ts';
-import { padTo4 } from '../../../kernels/conv/conv1d.ts';
+import { columnsShape } from '../../../kernels/conv/conv1d.ts';
 import { record } from '../../../runtime/compute/program.ts';
 import type { Tensor } from '../../../runtime/compute/tensor.ts';
 import { assertClose } from '../../assert_close.ts';
@@ -45,7 +45,10 @@ async function compare(shape: Shape, from?: { start: number; count: number }): P
   };
   const conv = {
     ...sizes,
-    weight: upload([convTranspose1dDepth(sizes), padTo4(stride * outChannels)], packConvTranspose1d(weight, sizes)),
+    weight: upload(
+      columnsShape(convTranspose1dDepth(sizes), stride * outChannels, device.kind),
+      packConvTranspose1d(weight, sizes, device.kind),
+    ),
     bias: bias && upload([stride * outChannels], packConvTranspose1dBias(bias, stride)),
   };
   const count = from?.count ?? frames;

@@ -5,6 +5,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { columnsShape } from '../../../kernels/conv/conv1d.ts';
 import { lstm, packLstm, recurrentLength } from '../../../kernels/lstm/lstm.ts';
 import { Arena } from '../../../runtime/compute/arena.ts';
 import { record } from '../../../runtime/compute/program.ts';
@@ -53,11 +54,11 @@ async function compare({
   let expected: ArrayLike<number> = x;
   for (const w of weights) expected = reference.lstm(expected, w, batch, frames, size);
 
-  const packed = packLstm(size, weights);
+  const packed = packLstm(size, weights, device.kind);
   const w = {
     size,
     layers,
-    input: upload([size, 4 * size], packed.input),
+    input: upload(columnsShape(size, 4 * size, device.kind), packed.input),
     bias: upload([4 * size], packed.bias),
     recurrent: upload([packed.recurrent.length], packed.recurrent),
   };
