@@ -232,10 +232,16 @@ export class BarkCausalModel extends ResidentModel<Loaded> {
       const program = await record(
         device,
         (r) =>
-          (logits = headLogits(r, gpt, runTokens(r, gpt, x, places, cache, call, { causal: true }), head, {
-            from: 0,
-            call,
-          })),
+          (logits = headLogits(
+            r,
+            gpt,
+            runTokens(r, gpt, x, places, cache, call, { causal: true, plainTable: true }),
+            head,
+            {
+              from: 0,
+              call,
+            },
+          )),
         { label: owner.name },
       );
       const data = new Float32Array(B * T * V);

@@ -194,6 +194,8 @@ const rowsFrom = (t: Tensor, from: number): Tensor => ({
 
 export interface RunOptions {
   causal: boolean;
+  /** The table is embeddings that the host wrote, row by row, and no matrix of weights. */
+  plainTable?: boolean;
   /** Stop after the last layer's keys and values: a prefill wants nothing but the cache. */
   cacheOnly?: boolean;
   /**
@@ -252,7 +254,7 @@ export function runTokens(
   options: RunOptions,
 ): Tensor {
   const x = r.temp([ids.shape[0]!, gpt.config.hidden_size], 'x');
-  embedding(r, x, ids, table, gpt.positions, call);
+  embedding(r, x, ids, table, gpt.positions, call, { plain: options.plainTable ?? false });
   runBlocks(r, gpt, x, cache, call, options);
   return x;
 }

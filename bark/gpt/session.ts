@@ -82,7 +82,11 @@ const recordStep = (
 ): void => sample(r, tokens, decodeStep(r, gpt, cache, state, window), state, settings);
 
 const recordPrefill = (r: Recorder, gpt: CausalGpt, { cache, call, promptIds, promptRows }: Tensors): void =>
-  void runTokens(r, gpt, promptRows ?? gpt.table, promptIds, cache, call, { causal: true, cacheOnly: true });
+  void runTokens(r, gpt, promptRows ?? gpt.table, promptIds, cache, call, {
+    causal: true,
+    cacheOnly: true,
+    plainTable: promptRows !== null,
+  });
 
 /** Has the driver compile the pipelines of such a session; `gpt` needs shapes and no weights. */
 export async function compileSession(device: Device, gpt: CausalGpt, options: SessionOptions): Promise<void> {

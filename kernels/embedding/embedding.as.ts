@@ -19,8 +19,13 @@ function addRow(x: usize, w: usize, n: i32, h: i32, f32s: u32): void {
     store<f32>(x, load<f32>(x) + (f32s ? load<f32>(from) : loadHalf(from)));
 }
 
+/** x (H) += a row of f32. */
+function addPlainRow(x: usize, row: usize, h: i32): void {
+  for (let i: usize = 0; i < <usize>h << 2; i += 16) v128.store(x + i, f32x4.add(v128.load(x + i), v128.load(row + i)));
+}
+
 export function embedding(
-  params: usize, // H, V, pitch of ids, columns that are summed
+  params: usize, // H, V, pitch of ids, columns that are summed, 1: w is rows of f32
   call: usize, // M, start, slot
   ids: usize, // (M, pitch)
   w: usize, // (tables · V, H)
@@ -29,12 +34,15 @@ export function embedding(
   WEIGHTS_F32: u32, thread: i32, threads: i32,
 ): void {
   const h = load<i32>(params), vocab = load<i32>(params, 4), pitch = load<i32>(params, 8), columns = load<i32>(params, 12);
-  const rows = load<i32>(call), start = load<i32>(call, 4);
+  const rows = load<i32>(call), start = load<i32>(call, 4), plain = load<u32>(params, 16);
   for (let m = share(rows, thread, threads); m < share(rows, thread + 1, threads); m++) {
     const to = x + (<usize>m * <usize>h << 2);
     memory.copy(to, positions + (<usize>(start + m) * <usize>h << 2), <usize>h << 2);
-    for (let c = 0; c < columns; c++)
-      addRow(to, w, c * vocab + load<i32>(ids + (<usize>(m * pitch + c) << 2)), h, WEIGHTS_F32);
+    for (let c = 0; c < columns; c++) {
+      const n = c * vocab + load<i32>(ids + (<usize>(m * pitch + c) << 2));
+      if (plain) addPlainRow(to, w + (<usize>n * <usize>h << 2), h);
+      else addRow(to, w, n, h, WEIGHTS_F32);
+    }
   }
 }
 

@@ -10,7 +10,8 @@ import { isF32 } from '../common/products.ts';
  * x (M, H) = Σ_c table[c · vocab + ids[m, c]] + positions[call.start + m], f32, over the first
  * `columns` columns of ids (M, C) u32. `table` is C tables of `vocab` rows below each other, (C ·
  * vocab, H) f16 or f32; `positions` is (block_size, H) f32. The first `call.count` of the M rows
- * are computed. Throws ShapeError where the tensors do not fit.
+ * are computed. `plain`: the table is f32 rows that the host wrote, not a matrix of weights, which a
+ * processor keeps in another order. Throws ShapeError where the tensors do not fit.
  */
 export function embedding(
   r: Recorder,
@@ -19,7 +20,7 @@ export function embedding(
   table: Tensor,
   positions: Tensor,
   call: Tensor,
-  { columns = 1, vocab = table.shape[0]! } = {},
+  { columns = 1, vocab = table.shape[0]!, plain = false } = {},
 ): void {
   const [m, h] = x.shape as [number, number];
   expectShape('embedding', 'ids', ids, [m, null]);
@@ -27,7 +28,7 @@ export function embedding(
   expectShape('embedding', 'positions', positions, [null, h]);
   r.dispatch(shader('embedding'), {
     overrides: { WEIGHTS_F32: isF32(table) },
-    bind: { params: [h, vocab, ids.shape[1]!, columns], call, ids, w: table, positions, x },
+    bind: { params: [h, vocab, ids.shape[1]!, columns, plain ? 1 : 0], call, ids, w: table, positions, x },
     grid: [Math.ceil(h / 512), m],
   });
 }

@@ -10,6 +10,7 @@ struct Params {
   vocab: u32,   // V: rows from one table to the next
   pitch: u32,   // columns of ids
   columns: u32, // how many of them are summed
+  plain: u32,   // for processors: w is rows of f32; here rows are rows in any case
 }
 @group(0) @binding(0) var<uniform>             params: Params;
 @group(0) @binding(1) var<uniform>             call: Call;

@@ -65,7 +65,7 @@ export async function withStaging<T>(device: Device, run: () => Promise<T>): Pro
     const sources = Array.from({ length: device.kind === 'wasm' ? 2 : 1 }, () => ({
       rows: device.createTensor([CHUNK_BYTES / 4], 'u32', 'staging', 'cast source'),
       params: createUniform(device, 3, 'staging', 'cast params'),
-      free: Promise.resolve(),
+      free: device.done(), // the memory may be about to be cleared
     }));
     staging = {
       sources,
