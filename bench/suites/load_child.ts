@@ -251,9 +251,7 @@ async function measure({ folder, file, dtype, cold, driverCache }: LoadInput): P
         dispatches: dispatches - before.dispatches,
         submits: submits - before.submits,
       };
-      uploaded = device.gpu.queue
-        .onSubmittedWorkDone()
-        .then(() => ({ at: performance.now(), loadCpuMs: cpuMs() - startCpu, ...counters }));
+      uploaded = device.done().then(() => ({ at: performance.now(), loadCpuMs: cpuMs() - startCpu, ...counters }));
     },
   });
   const end = performance.now();

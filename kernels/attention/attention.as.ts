@@ -11,7 +11,7 @@
 
 import { exp4 } from '../common/math.as';
 import { SCRATCH_BYTES, share } from '../common/share.as';
-import { HALF_SCALE, high4, low4, max4, sum4, zero } from '../common/simd.as';
+import { HALF_SCALE, high4, low4, max4, transpose4, zero } from '../common/simd.as';
 import { packRows, tilePacked } from '../common/tile.as';
 
 /** Positions of a block. */
@@ -147,7 +147,7 @@ export function attention(
       total = f32x4.add(total, soften(scratch + SCORES, padded, top, scale, seen0, seen1, seen2, seen3));
       addValues(y + (<usize>(head * width) << 2), m, rows, pitch, width, padded, factor, block > 0, scratch);
     }
-    divide(y + (<usize>(head * width) << 2), m, rows, pitch, width, total);
+    divide(y + (<usize>(head * width) << 2), m, rows, pitch, width, total, scratch);
   }
 }
 
@@ -171,24 +171,11 @@ function soften(
     v128.store(at, weigh(at + 96, top3, scale, t, seen3), 96);
     v128.store(at, weigh(at + 112, top3, scale, t + 4, seen3), 112);
     const a = v128.load(at, 16), b = v128.load(at, 48), c = v128.load(at, 80), d = v128.load(at, 112);
-    transpose(v128.load(at), v128.load(at, 32), v128.load(at, 64), v128.load(at, 96), at);
-    transpose(a, b, c, d, at + 64);
+    transpose4(v128.load(at), v128.load(at, 32), v128.load(at, 64), v128.load(at, 96), at, 16);
+    transpose4(a, b, c, d, at + 64, 16);
     for (let i: usize = 0; i < 128; i += 16) total = f32x4.add(total, v128.load(at + i));
   }
   return total;
-}
-
-/** Writes four rows of four as columns. */
-// @ts-ignore: decorator
-@inline function transpose(a: v128, b: v128, c: v128, d: v128, to: usize): void {
-  const low01 = i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-  const low23 = i8x16.shuffle(c, d, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-  const high01 = i8x16.shuffle(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-  const high23 = i8x16.shuffle(c, d, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-  v128.store(to, i8x16.shuffle(low01, low23, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-  v128.store(to, i8x16.shuffle(low01, low23, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 16);
-  v128.store(to, i8x16.shuffle(high01, high23, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23), 32);
-  v128.store(to, i8x16.shuffle(high01, high23, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 48);
 }
 
 /** y of up to four queries = P · V of a block, + y · factor if there was a block before. */
@@ -214,14 +201,11 @@ function addValues(
 }
 
 /** Divides up to four queries' y by their totals. */
-function divide(y: usize, m: i32, rows: i32, pitch: usize, width: i32, total: v128): void {
-  const inverse = f32x4.div(f32x4.splat(1), total);
+function divide(y: usize, m: i32, rows: i32, pitch: usize, width: i32, total: v128, scratch: usize): void {
+  v128.store(scratch + ROWS, f32x4.div(f32x4.splat(1), total));
   for (let r = 0; r < min(4, rows - m); r++) {
     const row = y + <usize>(m + r) * pitch;
-    const factor = f32x4.splat(
-      r == 0 ? f32x4.extract_lane(inverse, 0) : r == 1 ? f32x4.extract_lane(inverse, 1)
-        : r == 2 ? f32x4.extract_lane(inverse, 2) : f32x4.extract_lane(inverse, 3),
-    );
+    const factor = v128.load32_splat(scratch + ROWS + (<usize>r << 2));
     for (let i: usize = 0; i < <usize>width << 2; i += 16) v128.store(row + i, f32x4.mul(v128.load(row + i), factor));
   }
 }

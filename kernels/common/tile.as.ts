@@ -3,7 +3,7 @@
 // Eight sums of four lanes are all that the 16 vector registers of a processor hold beside the
 // operands: tiles of 5 × 8 and 4 × 12 spill and take twice as long.
 
-import { madd, zero } from './simd.as';
+import { madd, transpose4, zero } from './simd.as';
 
 /**
  * Writes c (4, 8) from the rows of a at a0 … a3, (k) f32 each, and the panel b (k, 8) f32, which
@@ -67,15 +67,7 @@ export function tilePacked(a: usize, b: usize, k: i32, c: usize, add: bool): voi
 export function packRows(a0: usize, a1: usize, a2: usize, a3: usize, k: i32, to: usize, step: usize): void {
   const end = a0 + (<usize>k << 2);
   while (a0 < end) {
-    const r0 = v128.load(a0), r1 = v128.load(a1), r2 = v128.load(a2), r3 = v128.load(a3);
-    const low01 = i8x16.shuffle(r0, r1, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-    const low23 = i8x16.shuffle(r2, r3, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-    const high01 = i8x16.shuffle(r0, r1, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-    const high23 = i8x16.shuffle(r2, r3, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-    v128.store(to, i8x16.shuffle(low01, low23, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-    v128.store(to + step, i8x16.shuffle(low01, low23, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
-    v128.store(to + 2 * step, i8x16.shuffle(high01, high23, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-    v128.store(to + 3 * step, i8x16.shuffle(high01, high23, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
+    transpose4(v128.load(a0), v128.load(a1), v128.load(a2), v128.load(a3), to, step);
     to += 4 * step;
     a0 += 16;
     a1 += 16;

@@ -4,8 +4,8 @@
 // - Right operand: the weight with a row for each (tap, channel) of the window, its columns in
 //   panels of 8 (conv1d.ts, `ordered`).
 // - Epilogue: bias, residual and ELU.
-// torch: nn.Conv1d behind the padding of HF EncodecConv1d; nn.ConvTranspose1d before the trimming of
-// HF EncodecConvTranspose1d, whose output frames are columns (conv_transpose1d.wgsl).
+// torch: nn.Conv1d behind the padding of HF EncodecConv1d; nn.ConvTranspose1d before the trimming
+// of HF EncodecConvTranspose1d, whose output frames are columns (conv_transpose1d.wgsl).
 // conv/bindings.wgsl lists the words of p. Threads divide the blocks of rows of all sentences.
 
 import { elu4 } from '../common/activations.as';

@@ -33,7 +33,8 @@ export function embedding(
   x: usize, // (M, H)
   WEIGHTS_F32: u32, thread: i32, threads: i32,
 ): void {
-  const h = load<i32>(params), vocab = load<i32>(params, 4), pitch = load<i32>(params, 8), columns = load<i32>(params, 12);
+  const h = load<i32>(params), vocab = load<i32>(params, 4), pitch = load<i32>(params, 8);
+  const columns = load<i32>(params, 12);
   const rows = load<i32>(call), start = load<i32>(call, 4), plain = load<u32>(params, 16);
   for (let m = share(rows, thread, threads); m < share(rows, thread + 1, threads); m++) {
     const to = x + (<usize>m * <usize>h << 2);

@@ -12,7 +12,7 @@
 import { elu4, sigmoid4, tanh4 } from '../common/activations.as';
 import { panelTimesVector } from '../common/products.as';
 import { share } from '../common/share.as';
-import { zero } from '../common/simd.as';
+import { transpose4, zero } from '../common/simd.as';
 
 export function lstm(
   p: usize, // first, L, H, quads = ⌈H / 4⌉, layers, B, skip, activate
@@ -63,15 +63,8 @@ export function lstm(
 
 /** Four units' cell state and h from their gates, (4 units, 4 gates); units from `some` on are 0. */
 function update(gates: usize, cells: usize, more: bool, some: i32): v128 {
-  const a = v128.load(gates), b = v128.load(gates, 16), c = v128.load(gates, 32), d = v128.load(gates, 48);
-  const low01 = i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-  const low23 = i8x16.shuffle(c, d, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-  const high01 = i8x16.shuffle(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-  const high23 = i8x16.shuffle(c, d, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-  const i = i8x16.shuffle(low01, low23, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
-  const f = i8x16.shuffle(low01, low23, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
-  const g = i8x16.shuffle(high01, high23, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
-  const o = i8x16.shuffle(high01, high23, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  transpose4(v128.load(gates), v128.load(gates, 16), v128.load(gates, 32), v128.load(gates, 48), gates, 16);
+  const i = v128.load(gates), f = v128.load(gates, 16), g = v128.load(gates, 32), o = v128.load(gates, 48);
   const real = i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(some));
   let cell = f32x4.mul(sigmoid4(i), tanh4(g));
   if (more) cell = f32x4.add(cell, f32x4.mul(sigmoid4(f), v128.load(cells)));

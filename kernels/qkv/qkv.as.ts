@@ -28,7 +28,8 @@ function storeEight(
   }
   const heads = load<i32>(cache), width = load<i32>(cache, 4), capacity = load<i32>(cache, 8);
   const c = n % hidden;
-  const at = (<usize>(slot * heads + c / width) * <usize>capacity + <usize>position) * <usize>width + <usize>(c % width);
+  const row = <usize>(slot * heads + c / width) * <usize>capacity + <usize>position;
+  const at = row * <usize>width + <usize>(c % width);
   const to = n < 2 * hidden ? keys : values;
   if (f32s) {
     v128.store(to + (at << 2), lo);
@@ -63,7 +64,9 @@ export function qkv(
           const at = first + 8 * half;
           const added = biased ? bias + (<usize>at << 2) : 0;
           if (at < n)
-            storeEight(sumOf(scratch, m, half), added, at, k, row, keys, values, cache, slot, start + m0 + m, CACHE_F32);
+            storeEight(
+              sumOf(scratch, m, half), added, at, k, row, keys, values, cache, slot, start + m0 + m, CACHE_F32,
+            );
         }
       }
     }
@@ -99,9 +102,8 @@ export function qkv_decode(
         const at = first + 8 * half;
         if (at >= n || (at >= k && position >= load<i32>(cache, 8))) continue;
         const added = termed ? terms + (<usize>(n + at) << 2) : 0;
-        storeEight(
-          sumOf(scratch, row, half), added, at, k, q + (<usize>(b * k) << 2), keys, values, cache, b, position, CACHE_F32,
-        );
+        const sums = sumOf(scratch, row, half), out = q + (<usize>(b * k) << 2);
+        storeEight(sums, added, at, k, out, keys, values, cache, b, position, CACHE_F32);
       }
     }
   }

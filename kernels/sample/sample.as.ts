@@ -37,41 +37,55 @@ const KEYS: usize = DIGIT * 4;
   return i32x4.lt_u(i32x4.add(i32x4.splat(i), i32x4(0, 1, 2, 3)), i32x4.splat(count));
 }
 
-/** The index of the largest of four scores and four indices for each lane; of equals the first. */
-function first(best: v128, index: v128): u32 {
-  let value = f32x4.extract_lane(best, 0), at = <u32>i32x4.extract_lane(index, 0);
-  for (let lane = 1; lane < 4; lane++) {
-    const v = lane == 1 ? f32x4.extract_lane(best, 1) : lane == 2 ? f32x4.extract_lane(best, 2) : f32x4.extract_lane(best, 3);
-    const i = <u32>(lane == 1 ? i32x4.extract_lane(index, 1) : lane == 2 ? i32x4.extract_lane(index, 2) : i32x4.extract_lane(index, 3));
-    if (v > value || (v == value && i < at)) {
-      value = v;
-      at = i;
-    }
+/**
+ * The index of the best of four scores and their indices; of equals the lowest. `spare` has room for
+ * 32 bytes.
+ */
+function bestOf(scores: v128, indices: v128, spare: usize): u32 {
+  v128.store(spare, scores);
+  v128.store(spare, indices, 16);
+  let best = spare;
+  for (let at = spare + 4; at < spare + 16; at += 4) {
+    const score = load<f32>(at), top = load<f32>(best);
+    if (score > top || (score == top && load<u32>(at, 16) < load<u32>(best, 16))) best = at;
   }
-  return at;
+  return load<u32>(best, 16);
 }
 
-/** The likeliest of `count` logits; with `temperature` > 0 after noise from (key, (step, i)). */
-function argmax(
-  logits: usize, count: u32, cut: u32, keys: usize, top: f32, temperature: f32, key0: u32, key1: u32, step: u32, clamp: f32,
+/** The index of the largest of `count` logits. */
+function likeliestOf(logits: usize, count: u32, spare: usize): u32 {
+  let best = f32x4.splat(LOWEST), index = i32x4.splat(-1), at = i32x4(0, 1, 2, 3);
+  for (let i: u32 = 0; i < count; i += 4, at = i32x4.add(at, i32x4.splat(4))) {
+    const score = v128.load(logits + (<usize>i << 2));
+    const better = v128.and(lanes(i, count), f32x4.gt(score, best));
+    best = v128.bitselect(score, best, better);
+    index = v128.bitselect(at, index, better);
+  }
+  return min(bestOf(best, index, spare), count - 1);
+}
+
+/**
+ * The index of the largest of (logit − top) / temperature + noise from (key, (step, i)), over the
+ * logits with keys from `cut` on; over all of them where `keys` is 0.
+ */
+function noisiestOf(
+  logits: usize, count: u32, keys: usize, cut: u32, top: f32, temperature: f32, seed: usize, step: u32, spare: usize,
 ): u32 {
-  let best = f32x4.splat(LOWEST), index = i32x4.splat(-1);
-  const tops = f32x4.splat(top), divisor = f32x4.splat(temperature);
-  for (let i: u32 = 0; i < count; i += 4) {
+  const key0 = load<u32>(seed), key1 = load<u32>(seed, 4);
+  let best = f32x4.splat(LOWEST), index = i32x4.splat(-1), at = i32x4(0, 1, 2, 3);
+  for (let i: u32 = 0; i < count; i += 4, at = i32x4.add(at, i32x4.splat(4))) {
     let wanted = lanes(i, count);
-    if (cut) wanted = v128.and(wanted, i32x4.ge_u(v128.load(keys + (<usize>i << 2)), i32x4.splat(cut)));
+    if (keys) wanted = v128.and(wanted, i32x4.ge_u(v128.load(keys + (<usize>i << 2)), i32x4.splat(cut)));
     if (!v128.any_true(wanted)) continue;
-    let score = v128.load(logits + (<usize>i << 2));
-    if (temperature > 0) {
-      score = f32x4.max(f32x4.div(f32x4.sub(score, tops), divisor), f32x4.splat(-1e30));
-      if (clamp > 0) score = f32x4.min(score, f32x4.splat(clamp));
-      score = f32x4.add(score, gumbel4(threefry4(key0, key1, step, i)));
-    }
+    const logit = v128.load(logits + (<usize>i << 2));
+    let score = f32x4.div(f32x4.sub(logit, f32x4.splat(top)), f32x4.splat(temperature));
+    score = f32x4.min(f32x4.max(score, f32x4.splat(-1e30)), f32x4.splat(1e30));
+    score = f32x4.add(score, gumbel4(threefry4(key0, key1, step, i)));
     const better = v128.and(wanted, f32x4.gt(score, best));
     best = v128.bitselect(score, best, better);
-    index = v128.bitselect(i32x4.add(i32x4.splat(i), i32x4(0, 1, 2, 3)), index, better);
+    index = v128.bitselect(at, index, better);
   }
-  return first(best, index);
+  return min(bestOf(best, index, spare), count - 1);
 }
 
 /** Σ exp((logit − top) / temperature) over the logits with keys from `cut` on. */
@@ -131,7 +145,7 @@ function selectKey(keys: usize, weights: usize, count: u32, cut: u32, limit: u32
 function draw(row: usize, logits: usize, count: u32, sampling: usize, scratch: usize): u32 {
   const temperature = load<f32>(sampling), topK = load<u32>(sampling, 4), topP = load<f32>(sampling, 8);
   const minEosP = load<f32>(sampling, 12), eos = load<u32>(sampling, 32), minEosPRaw = load<f32>(sampling, 36);
-  const likeliest = min(argmax(logits, count, 0, 0, 0, 0, 0, 0, 0, 0), count - 1);
+  const likeliest = likeliestOf(logits, count, scratch);
   const top = load<f32>(logits + (<usize>likeliest << 2));
 
   // BarkEosPrioritizer: an end token that is likely by the raw logits is drawn at once.
@@ -145,7 +159,7 @@ function draw(row: usize, logits: usize, count: u32, sampling: usize, scratch: u
 
   // Top-k, then top-p.
   const keys = scratch + KEYS, weights = keys + ((<usize>count + 3) << 2);
-  for (let i: u32 = 0; i < count; i += 4) v128.store(keys + (<usize>i << 2), orderKey(v128.load(logits + (<usize>i << 2))));
+  for (let i: usize = 0; i < <usize>count << 2; i += 16) v128.store(keys + i, orderKey(v128.load(logits + i)));
   let cut: u32 = 0;
   if (topK != 0 && topK < count) cut = selectKey(keys, 0, count, cut, count - topK, scratch);
   if (topP < 1) {
@@ -160,10 +174,7 @@ function draw(row: usize, logits: usize, count: u32, sampling: usize, scratch: u
   }
 
   // Draw: Gumbel-max over the logits that are left.
-  const drawn = min(
-    argmax(logits, count, cut, keys, top, temperature, load<u32>(row + SEED), load<u32>(row + SEED + 4), load<u32>(row + STEP), 0),
-    count - 1,
-  );
+  const drawn = noisiestOf(logits, count, keys, cut, top, temperature, row + SEED, load<u32>(row + STEP), scratch);
   // suno: an end token that is likely in what is drawn from ends the sentence, whatever was drawn.
   if (minEosP > 0 && eos < count && load<u32>(keys + (<usize>eos << 2)) >= cut) {
     const p = chance(load<f32>(logits + (<usize>eos << 2)), top, temperature);
@@ -206,16 +217,17 @@ export function sample_codes(
   sampling: usize, // key (2), temperature, start, column, count
   logits: usize, // (T, V)
   codes: usize, // (T, Q)
-  gridX: i32, thread: i32, threads: i32,
+  gridX: i32, thread: i32, threads: i32, scratch: usize,
 ): void {
   const vocab = load<u32>(params), codebooks = load<u32>(params, 4);
   const temperature = load<f32>(sampling, 8), start = load<i32>(sampling, 12), column = load<u32>(sampling, 16);
   const count = max(1, min(load<u32>(sampling, 20), vocab));
   const positions = max(0, gridX - start);
   for (let t = start + share(positions, thread, threads); t < start + share(positions, thread + 1, threads); t++) {
-    const drawn = argmax(
-      logits + (<usize>(t * vocab) << 2), count, 0, 0, 0, max(temperature, 0), load<u32>(sampling), load<u32>(sampling, 4), t, 1e30,
-    );
-    store<u32>(codes + (<usize>(t * codebooks + column) << 2), min(drawn, count - 1));
+    const row = logits + (<usize>(t * vocab) << 2);
+    const drawn = temperature > 0
+      ? noisiestOf(row, count, 0, 0, 0, temperature, sampling, t, scratch)
+      : likeliestOf(row, count, scratch);
+    store<u32>(codes + (<usize>(t * codebooks + column) << 2), drawn);
   }
 }

@@ -37,9 +37,9 @@ export interface DeviceOptions {
 }
 
 const DEVICE_OPTIONS: readonly (keyof DeviceOptions)[] = [
+  'adapter',
   'backend',
   'threads',
-  'adapter',
   'powerPreference',
   'portable',
   'tuning',

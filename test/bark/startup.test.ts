@@ -1,7 +1,7 @@
 // Starting: which pipelines are asked for, when, and what happens where compiling, loading or
 // patience ends early. Each test has a device of its own, because a device compiles a pipeline
 // once.
-// Needs: a device, on wasm and default.
+// Needs: a device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

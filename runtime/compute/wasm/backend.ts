@@ -104,8 +104,10 @@ export class WasmBackend implements Backend {
     return this.#memory.view((buffer as WasmBuffer).address, buffer.size);
   }
 
-  async read(buffer: DeviceBuffer, at: number, size: number): Promise<ArrayBuffer> {
+  async read(buffer: DeviceBuffer, at: number, size: number, label: string): Promise<ArrayBuffer> {
+    const start = performance.now();
     const { bytes } = await this.#queue.answer({ kind: 'read', at: (buffer as WasmBuffer).address + at, size });
+    this.#trace?.submitted(`read ${label}`, start, Promise.resolve([]));
     return bytes!;
   }
 

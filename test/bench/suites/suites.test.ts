@@ -2,7 +2,7 @@
 // they run, with the checks that stand before every timing, and what of their results is exact on
 // any machine: counters of a decode step, and its bytes at the released models' width. Times are
 // not judged here.
-// Needs: a device, on wasm and default.
+// Needs: a device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -118,6 +118,7 @@ test('caches that do not fit, and those too long for workgroup memory, are refus
   const batch = await refuse([3, 1, 4, 24]);
   assert.instance(batch, ShapeError);
   assert.match(batch.message, /keys \(test\) has shape \(3, 1, 4, 24\), expected \(2, \*, \*, \*\)/);
+  if (device.kind === 'wasm') return; // there the scores of any length have room
   const long = await refuse([2, 1, 1 << 20, 24]);
   assert.instance(long, UnsupportedError);
   assert.match(long.message, /block_size 1048576 needs \d+ bytes of workgroup memory, expected at most \d+ on/);

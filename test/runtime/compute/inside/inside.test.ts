@@ -1,5 +1,5 @@
 // Seeing inside: what a program says of its dispatches, how long each took, and a tensor's values.
-// Needs: a device, on wasm and default.
+// Needs: a device.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
