@@ -12,9 +12,22 @@ import {
   type Option,
   type ValuesOf,
 } from '../bark/command/option_table.ts';
+import { BACKENDS } from './measure/machine.ts';
 
 const OPTIONS = {
   model: { short: 'm', value: 'MODEL', about: 'small (default), large, tiny, or the path of a folder' },
+  backend: {
+    value: 'NAME',
+    about: `${BACKENDS.join(' or ')}; default: what the library chooses`,
+    read: (text) => BACKENDS.find((name) => name === text),
+    expected: BACKENDS.join(' or '),
+  },
+  threads: {
+    value: 'N',
+    about: 'of wasm, and of its peers; default: as many as run at once',
+    read: number((n) => Number.isInteger(n) && n >= 1 && n <= 256),
+    expected: 'a whole number from 1 to 256',
+  },
   dtype: { value: 'TYPE', about: 'float16 or float32; default: both', ...dtype },
   quick: { about: 'few repetitions: under a minute a suite on a software adapter' },
   tune: { about: 'find out in 30 s what suits this adapter best, and remember it' },

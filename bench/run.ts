@@ -10,6 +10,7 @@ import { kernels } from './suites/kernels.ts';
 import { load } from './suites/load.ts';
 import { peers } from './peers/suite.ts';
 import { stages } from './suites/stages.ts';
+import type { Backend } from './measure/machine.ts';
 import { table, type Result, type Suite } from './measure/harness.ts';
 import type { Tuned } from './tune/tune.ts';
 import { benchHelp, readBenchArguments } from './options.ts';
@@ -44,9 +45,11 @@ const {
   tune: tuning = false,
   model = 'small',
   dtype,
+  threads,
   dir,
   repeats = quick ? 3 : 5,
 } = values;
+const backend = values.backend as Backend | undefined;
 const told = await answer();
 if (told !== undefined) {
   console.log(told);
@@ -82,7 +85,7 @@ if (tuning) {
       results.push(result);
       if (json) console.log(JSON.stringify(result));
     };
-    const file = await tune(emit, note, { quick, repeats });
+    const file = await tune(emit, note, { quick, repeats, backend, threads });
     if (!json) console.log(`tune on ${results[0]!.adapter}\n${tuneTable(results)}\n`);
     note(`tune: remembered in ${file}; 'bark doctor' shows it, BARK_TUNING=off leaves it out.`);
   });
@@ -95,7 +98,7 @@ for (const suite of asked) {
     results.push(result);
     if (json) console.log(JSON.stringify(result));
   };
-  await attempt(suite.name, () => suite.run({ model, quick, cold, dtype, dir, repeats }, emit, note));
+  await attempt(suite.name, () => suite.run({ model, quick, cold, dtype, dir, repeats, backend, threads }, emit, note));
   if (!json && results.length > 0)
     console.log(`${suite.name} on ${results[0]!.adapter}\n${table(results, suite.columns)}\n`);
   const closing = suite.closing?.(results);

@@ -13,8 +13,8 @@ const EXPECTED =
   "a line such as '// Needs: no device.' or '// Needs: a device, on default and portable.' above the imports (see test/needs.ts)";
 
 /**
- * The profiles that a test file runs on; none of them where it needs no device. Throws for a file that
- * does not say.
+ * The profiles that a test file runs on; none of them where it needs no device. Throws for a file
+ * that does not say.
  */
 export function profilesOf(file: string): readonly ProfileName[] {
   const said = LINE.exec(readFileSync(file, 'utf8').split(/^import /m, 1)[0]!);

@@ -3,8 +3,8 @@
 //
 //   node --import tsx test/run.ts [--quick] [--profile <name>] [filter …]      a filter is a part of a file's path
 //
-// A file says itself what it needs (needs.ts). Those that need a device run one after the other, once
-// on each profile that they name and this machine has (profiles.ts); those that need none run
+// A file says itself what it needs (needs.ts). Those that need a device run one after the other,
+// once on each profile that they name and this machine has (profiles.ts); those that need none run
 // beside them in a second process. Any file also runs alone: npx tsx test/<name>.test.ts.
 
 import { fork, type ChildProcess } from 'node:child_process';

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { packageProgram } from '../../runtime/host/package_root.ts';
+import type { Asked } from './machine.ts';
 
 /** One line of `--json`. Numbers that could not be measured are null, never guessed. */
 export interface Result {
@@ -13,12 +14,16 @@ export interface Result {
   readonly model: string;
   readonly layers: number;
   readonly adapter: string;
+  readonly backend: string;
+  /** Null where a GPU computes. */
+  readonly threads: number | null;
+  readonly cpu: string;
   readonly dtype: 'float16' | 'float32';
   readonly variant: string;
   readonly [field: string]: string | number | boolean | null;
 }
 
-export interface BenchOptions {
+export interface BenchOptions extends Asked {
   /** 'small', 'large', 'tiny' or the path of a model's folder. */
   readonly model: string;
   readonly quick: boolean;

@@ -5,11 +5,12 @@
 // then, so there the share of equal tokens is printed.
 
 import { rounded, type Result } from '../measure/harness.ts';
+import { whereOf, type Asked, type Machine } from '../measure/machine.ts';
 import { isModelName } from '../model/inventory.ts';
 import { cachedCheckpoint } from '../model/make_checkpoint.ts';
 import { sides, worker, type Checked, type DType, type Timed, type Worker } from './work.ts';
 
-export interface Sentences {
+export interface Sentences extends Asked {
   readonly model: string;
   readonly layers: number;
   /** Number of semantic tokens; they make tokens / 49.9 seconds of audio. */
@@ -67,7 +68,7 @@ export function expectSame(checked: Checked, dtype: DType, peer: DType, tokens: 
  * If our sentence differs from a peer's, that is an error, thrown after all variants are done.
  */
 export async function compareSentences(
-  { model, layers, tokens, dtype, dir }: Sentences,
+  { model, layers, tokens, dtype, dir, ...asked }: Sentences,
   { python, variants, compare }: Peers,
   emit: (result: Result) => void,
   note: (text: string) => void,
@@ -75,7 +76,7 @@ export async function compareSentences(
   if (!isModelName(model)) throw new Error(`generate: got the model ${model}, expected small or large.`);
   const folder = cachedCheckpoint(model, 'f16', dir, layers);
   const text = Array.from({ length: 40 }, (_, i) => 100 + 211 * i);
-  const ours = worker('generate_child.ts', { folder, dtype, text, tokens });
+  const ours = worker('generate_child.ts', { folder, dtype, text, tokens, ...asked });
   const different: string[] = [];
   try {
     for (const { name, variant, dtype: peerDtype } of variants) {
@@ -91,14 +92,14 @@ export async function compareSentences(
         }
         const { ms, cpuMs } = checked as Checked & Timed;
         const timed = await compare(ours, peer, { ms, cpuMs });
-        const { device, error, audioSeconds, semanticTokens, coarseTokens, equalSemantic, equalCoarse, equalFine } =
+        const { error, audioSeconds, semanticTokens, coarseTokens, equalSemantic, equalCoarse, equalFine } =
           checked as Checked & Record<string, number>;
         const factor = ({ ms }: Timed): number => rounded(ms / 1000 / audioSeconds!, 3);
         emit({
           suite: 'peers',
           model,
           layers,
-          adapter: device,
+          ...whereOf(checked as Checked & Machine),
           dtype,
           variant: name,
           operation: 'generate',

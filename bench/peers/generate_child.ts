@@ -5,9 +5,10 @@
 
 import { BarkModel } from '../../bark/model.ts';
 import type { GenerateOutput } from '../../bark/output.ts';
+import { machineOf, requestDevice, type Asked } from '../measure/machine.ts';
 import { answerCalls, type DType } from './work.ts';
 
-export interface GenerateInput {
+export interface GenerateInput extends Asked {
   /** The model's folder. */
   readonly folder: string;
   readonly dtype: DType;
@@ -29,8 +30,8 @@ interface Sentence {
 
 const LIKELIEST = { temperature: null, topK: null, topP: null };
 
-const { folder, dtype, text, tokens } = JSON.parse(process.argv[2]!) as GenerateInput;
-const model = await BarkModel.fromPretrained(folder, { dtype });
+const { folder, dtype, text, tokens, ...asked } = JSON.parse(process.argv[2]!) as GenerateInput;
+const model = await BarkModel.fromPretrained(folder, { dtype, device: await requestDevice(asked) });
 const inputs = {
   inputIds: Int32Array.from(text),
   attentionMask: new Int32Array(text.length).fill(1),
@@ -96,6 +97,7 @@ answerCalls<'generate'>({
     const { semantic, coarse } = own.tokens[0]!;
     const { error = NaN, ...shares } = await compare(own, given as Sentence);
     return {
+      ...machineOf(model.device),
       device: model.device.name,
       error,
       ...first,

@@ -9,12 +9,12 @@ import { BarkGenerationConfig } from '../../bark/config/generation_config.ts';
 import { decodeStep, type CausalGpt } from '../../bark/gpt/gpt.ts';
 import { createSession, type Session } from '../../bark/gpt/session.ts';
 import { writeRow } from '../../kernels/state.ts';
-import { Device } from '../../runtime/compute/device.ts';
 import { openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
 import { record, type Program } from '../../runtime/compute/program.ts';
 import { openModelSource } from '../../runtime/sources/open_source.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { walkWeights } from '../../runtime/formats/weights.ts';
+import { machineOf, requestDevice, type Asked } from '../measure/machine.ts';
 import { BLOCK_SIZE, CODEBOOKS, configs, MODELS } from '../model/inventory.ts';
 import {
   answerCalls,
@@ -27,16 +27,16 @@ import {
   type Work,
 } from './work.ts';
 
-export interface OursInput extends Work {
+export interface OursInput extends Work, Asked {
   readonly dtype: DType;
 }
 
 const VOCABULARY = 10_048;
 const STEPS = 16; // of one submit, as in semantic.ts
 
-const { folder, layers, width, heads, dtype } = JSON.parse(process.argv[2]!) as OursInput;
+const { folder, layers, width, heads, dtype, ...asked } = JSON.parse(process.argv[2]!) as OursInput;
 const reference = await readReference(folder);
-const device = await Device.request();
+const device = await requestDevice(asked);
 const weights = walkWeights(await openCheckpoint(await openModelSource(join(folder, 'weights'))));
 const config = { hidden_size: width, num_heads: heads, num_layers: layers, block_size: BLOCK_SIZE, bias: false };
 const kind = dtype === 'float16' ? 'f16' : 'f32';
@@ -129,14 +129,18 @@ answerCalls({
         data: reference.codes,
         shape: [1, BLOCK_SIZE, CODEBOOKS],
       });
-      return { device: device.name, error: reference.error(operation, logits.data) };
+      return { ...machineOf(device), device: device.name, error: reference.error(operation, logits.data) };
     }
     const { session, step, logits } = await causal.speaking;
     const last = operation === 'decode' ? PAST : prefillOf(operation) - 1;
     session.prefill(0, last);
     feed(session, last);
     step.run();
-    return { device: device.name, error: reference.error(operation, await device.readFloat32(logits)) };
+    return {
+      ...machineOf(device),
+      device: device.name,
+      error: reference.error(operation, await device.readFloat32(logits)),
+    };
   },
   async run(operation: Operation, times) {
     if (operation === 'fine') {

@@ -4,6 +4,7 @@
 // affects both. ONNX Runtime is tried in several variants and the fastest counts. Losses are
 // printed too.
 import { median, rounded, type Result, type Suite } from '../measure/harness.ts';
+import { whereOf, type Machine } from '../measure/machine.ts';
 import { isModelName, MODELS } from '../model/inventory.ts';
 import { CACHE } from '../model/make_checkpoint.ts';
 import { compareSentences, type TorchVariant } from './generate.ts';
@@ -114,6 +115,8 @@ async function run(options: PeersOptions, emit: (result: Result) => void, note: 
     model,
     dtype,
     dir,
+    backend: options.backend,
+    threads: options.threads,
     layers: options.layers ?? (quick ? QUICK.sentenceLayers : num_layers),
     tokens: options.tokens ?? (quick ? QUICK.tokens : TOKENS),
   };
@@ -135,7 +138,7 @@ async function compareOperations(
   emit: (result: Result) => void,
   note: Note,
 ): Promise<void> {
-  const { model, quick, dtype = 'float16', only = PEERS } = options;
+  const { model, quick, dtype = 'float16', only = PEERS, backend, threads } = options;
   // Of ONNX Runtime's forms the fastest counts; what people run of transformers is each of its
   // ways.
   const groups: Candidate[][] = [];
@@ -155,18 +158,22 @@ async function compareOperations(
       note(`peers: ${peer} left out: ${(error as Error).message}`);
     }
   }
-  const mine: Candidate = { name: 'ours', dtype, start: async () => worker('ours_child.ts', { ...work, dtype }) };
+  const mine: Candidate = {
+    name: 'ours',
+    dtype,
+    start: async () => worker('ours_child.ts', { ...work, dtype, backend, threads }),
+  };
   for (const operation of operations) {
     const repeats = quick && operation !== 'decode' ? 1 : options.repeats;
     const times = operation === 'decode' ? STEPS : 1;
     const ours = await mine.start(operation);
     try {
-      const { device, error } = await ours.check(operation);
+      const { error, ...machine } = (await ours.check(operation)) as Checked & Machine;
       if (!(error <= TOLERANCE[dtype]))
         throw new Error(
           `${operation}: our logits differ from the reference's by ${error.toPrecision(3)}, expected at most ${TOLERANCE[dtype]}`,
         );
-      const software = /llvmpipe|swiftshader/i.test(device);
+      const software = /llvmpipe|swiftshader/i.test(machine.adapter);
       await ours.time(operation, times);
       for (const group of groups) {
         let best: Probed | undefined;
@@ -195,7 +202,7 @@ async function compareOperations(
             suite: 'peers',
             model,
             layers: work.layers,
-            adapter: device,
+            ...whereOf(machine),
             dtype,
             variant: best.candidate.name,
             operation,

@@ -87,7 +87,7 @@ export interface Checked {
   readonly device: string;
   readonly error: number;
   /** Anything worth printing with it, and what another side is to be given. */
-  readonly [more: string]: string | number | readonly number[];
+  readonly [more: string]: string | number | null | readonly number[];
 }
 
 export interface Timed {

@@ -5,10 +5,11 @@
 
 import type { Session } from '../../bark/gpt/session.ts';
 import { writeRow } from '../../kernels/state.ts';
-import { Device } from '../../runtime/compute/device.ts';
+import type { Device } from '../../runtime/compute/device.ts';
 import type { Counters } from '../../runtime/compute/ledger.ts';
 import { basisMs, copyBandwidth, measure, variantOf } from '../measure/gpu_time.ts';
 import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
+import { machineOf, requestDevice } from '../measure/machine.ts';
 import { openBenchModel } from '../model/synthetic.ts';
 import { stepTraffic, watched, type Recorded } from '../measure/traffic.ts';
 import { QUICK_PROMPT, type Stage, stagesOf, sessionOf, checkStep } from './decode_check.ts';
@@ -125,7 +126,7 @@ export async function runDecode(
   { batches, contexts }: DecodeCases = { batches: BATCHES, contexts: CONTEXTS },
 ): Promise<void> {
   const model = await openBenchModel(options, QUICK_LAYERS);
-  const device = await Device.request();
+  const device = await requestDevice(options);
   try {
     const copyGBps = await copyBandwidth(device, options);
     for (const dtype of options.dtype
@@ -159,7 +160,7 @@ export async function runDecode(
                   suite: 'decode',
                   model: options.model,
                   layers: model.layers,
-                  adapter: device.name,
+                  ...machineOf(device),
                   dtype,
                   variant: variantOf(device),
                   stage: stage.name,

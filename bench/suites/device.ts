@@ -5,12 +5,13 @@
 
 import { WebGpuBackend } from '../../runtime/compute/webgpu/backend.ts';
 import { cpus } from 'node:os';
-import { Device } from '../../runtime/compute/device.ts';
+import type { Device } from '../../runtime/compute/device.ts';
 import { record, type Program } from '../../runtime/compute/program.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { cpuMs, measure, variantOf } from '../measure/gpu_time.ts';
 import { checkHalves } from './halves.ts';
 import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
+import { machineOf, requestDevice } from '../measure/machine.ts';
 import { benchShader } from '../shaders.ts';
 import { isSoftware, requestAdapter } from '../../runtime/compute/adapter.ts';
 import { type Say, type DeviceCases, words, expectAll, medianMs } from '../measure/device_report.ts';
@@ -234,13 +235,13 @@ export async function runDevice(
 ): Promise<void> {
   const begin = cpuMs();
   const start = performance.now();
-  const device = await Device.request();
+  const device = await requestDevice(options);
   const say: Say = (probe, value, unit = '', more = {}) =>
     emit({
       suite: 'device',
       model: 'none',
       layers: 0,
-      adapter: device.name,
+      ...machineOf(device),
       dtype: 'float32',
       variant: variantOf(device),
       probe,

@@ -7,11 +7,12 @@
 import { BarkModel } from '../../bark/model.ts';
 import type { GenerateOutput } from '../../bark/output.ts';
 import type { BarkInputs } from '../../bark/processor/processor.ts';
-import { Device } from '../../runtime/compute/device.ts';
+import type { Device } from '../../runtime/compute/device.ts';
 import type { Counters } from '../../runtime/compute/ledger.ts';
 import { checkAudio } from '../cases/codec_reference.ts';
 import { cpuMs, gpuTimed, variantOf } from '../measure/gpu_time.ts';
 import { median, rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
+import { machineOf, requestDevice } from '../measure/machine.ts';
 import { openBenchModel, type BenchModel } from '../model/synthetic.ts';
 import { isSoftware } from '../../runtime/compute/adapter.ts';
 
@@ -204,14 +205,14 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
       ? (['float16'] as const)
       : (['float16', 'float32'] as const)) {
     const bench = await openBenchModel(options, QUICK_LAYERS);
-    const device = await Device.request();
+    const device = await requestDevice(options);
     try {
       note(`generate: ${options.model}, ${bench.layers} layers, ${dtype}`);
       emit({
         suite: 'generate',
         model: options.model,
         layers: bench.layers,
-        adapter: device.name,
+        ...machineOf(device),
         dtype,
         variant: variantOf(device),
         ...(await measureModel(bench, device, dtype, options)),

@@ -2,13 +2,14 @@
 // bandwidth of a copy and with the fastest product of many rows in the same run. Before an
 // operation is timed, some of its outputs are compared with the same outputs computed in f64.
 
-import { Device } from '../../runtime/compute/device.ts';
+import type { Device } from '../../runtime/compute/device.ts';
 import { record } from '../../runtime/compute/program.ts';
 import { readOutput, type Case, type MakeCase } from '../cases/case.ts';
 import { gptCases } from '../cases/gpt.ts';
 import { codecCases } from '../cases/codec.ts';
 import { basisMs, copyBandwidth, measure, variantOf, type Timing } from '../measure/gpu_time.ts';
 import { rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
+import { machineOf, requestDevice } from '../measure/machine.ts';
 import { openBenchModel } from '../model/synthetic.ts';
 
 /**
@@ -41,7 +42,7 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
   const { hidden_size: hidden, num_heads: heads } = model.config.semantic_config;
   const { codebook_size: codebook, semantic_config } = model.generation;
   await model.close();
-  const device = await Device.request();
+  const device = await requestDevice(options);
   try {
     const copyGBps = await copyBandwidth(device, options);
     const dtypes = options.dtype
@@ -92,7 +93,7 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
         suite: 'kernels',
         model: options.model,
         layers: 1,
-        adapter: device.name,
+        ...machineOf(device),
         dtype: made.dtype,
         variant: variantOf(device),
         op: made.op,

@@ -54,10 +54,10 @@ async function startTwice(
 const startOf = ({ loadMs, warmUpMs }: LoadMeasurement): number => loadMs + warmUpMs;
 
 async function run(options: BenchOptions, emit: (result: Result) => void, note: (text: string) => void): Promise<void> {
-  const { model, quick, cold, repeats } = options;
+  const { model, quick, cold, repeats, backend, threads } = options;
   for (const { folder, file } of checkpoints(options, note)) {
     for (const dtype of options.dtype ? [options.dtype] : (['float16', 'float32'] as const)) {
-      const input: LoadInput = { folder, file, dtype, cold: false };
+      const input: LoadInput = { folder, file, dtype, cold: false, backend, threads };
       const measure = (more: Partial<LoadInput> = {}): Promise<LoadMeasurement> =>
         inChild<LoadMeasurement>('bench/suites/load_child', { ...input, ...more });
       const warm: LoadMeasurement[] = [];
@@ -74,7 +74,7 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
         suite: 'load',
         model,
         layers: layersOf(folder),
-        adapter: first.adapter,
+        ...first.machine,
         dtype,
         variant: file,
         runs: warm.length,

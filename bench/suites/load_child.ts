@@ -8,16 +8,16 @@ import { join } from 'node:path';
 import { BarkModel } from '../../bark/model.ts';
 import type { CausalGpt } from '../../bark/gpt/gpt.ts';
 import type { Checkpoint } from '../../runtime/formats/checkpoint.ts';
-import { Device } from '../../runtime/compute/device.ts';
 import { openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
 import { float32ToFloat16 } from '../../runtime/base/half.ts';
 import { cpuMs } from '../measure/gpu_time.ts';
+import { machineOf, requestDevice, type Asked, type Machine } from '../measure/machine.ts';
 import { openModelSource } from '../../runtime/sources/open_source.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import type { ByteSource, ModelSource } from '../../runtime/files/model_source.ts';
 import { isSoftware } from '../../runtime/compute/adapter.ts';
 
-export interface LoadInput {
+export interface LoadInput extends Asked {
   readonly folder: string;
   /** The weights' file in it. */
   readonly file: string;
@@ -29,7 +29,7 @@ export interface LoadInput {
 }
 
 export interface LoadMeasurement {
-  readonly adapter: string;
+  readonly machine: Machine;
   readonly software: boolean;
   /** Whether the file was really dropped from the cache. */
   readonly cold: boolean;
@@ -192,7 +192,7 @@ async function check(model: BarkModel, weights: Checkpoint): Promise<number> {
   return compared;
 }
 
-async function measure({ folder, file, dtype, cold, driverCache }: LoadInput): Promise<LoadMeasurement> {
+async function measure({ folder, file, dtype, cold, driverCache, ...asked }: LoadInput): Promise<LoadMeasurement> {
   const path = join(folder, file);
   // These variables move the cache of Mesa's drivers and of NVIDIA's on Linux. Other drivers have
   // no such variable, or no cache.
@@ -205,7 +205,7 @@ async function measure({ folder, file, dtype, cold, driverCache }: LoadInput): P
   const readCpuMs = cpuMs() - readCpu;
   forgotten &&= forget(path);
 
-  const device = await Device.request();
+  const device = await requestDevice(asked);
   await device.settle();
   const before = { ...device.counters };
   const { source, counts } = counted(await openModelSource(folder), file);
@@ -251,7 +251,7 @@ async function measure({ folder, file, dtype, cold, driverCache }: LoadInput): P
         dispatches: dispatches - before.dispatches,
         submits: submits - before.submits,
       };
-      uploaded = device.done().then(() => ({ at: performance.now(), loadCpuMs: cpuMs() - startCpu, ...counters }));
+      uploaded = device.settle().then(() => ({ at: performance.now(), loadCpuMs: cpuMs() - startCpu, ...counters }));
     },
   });
   const end = performance.now();
@@ -265,7 +265,7 @@ async function measure({ folder, file, dtype, cold, driverCache }: LoadInput): P
   await weights.close();
   const driverCached = driverCache !== undefined && readdirSync(driverCache).length > 0;
   return {
-    adapter: device.name,
+    machine: machineOf(device),
     software,
     cold: forgotten,
     driverCached,

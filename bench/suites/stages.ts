@@ -7,7 +7,7 @@
 import { BarkFineModel } from '../../bark/fine.ts';
 import type { CausalGpt, KvCache } from '../../bark/gpt/gpt.ts';
 import { writeRow } from '../../kernels/state.ts';
-import { Device } from '../../runtime/compute/device.ts';
+import type { Device } from '../../runtime/compute/device.ts';
 import { float16ToFloat32 } from '../../runtime/base/half.ts';
 import {
   basisMs,
@@ -20,6 +20,7 @@ import {
   type Timing,
 } from '../measure/gpu_time.ts';
 import { rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
+import { machineOf, requestDevice } from '../measure/machine.ts';
 import { openBenchModel, type BenchModel } from '../model/synthetic.ts';
 import { promptIds, sessionOf, stagesOf, type Stage } from './decode_check.ts';
 import { codec } from './codec_stage.ts';
@@ -210,7 +211,7 @@ async function runStages(
 ): Promise<void> {
   const model = await openBenchModel(options, QUICK_LAYERS.prefill);
   const fineModel = await openBenchModel(options, QUICK_LAYERS.fine);
-  const device = await Device.request();
+  const device = await requestDevice(options);
   const say =
     (layers: number, dtype: 'float16' | 'float32') =>
     (fields: Record<string, string | number | null>): void =>
@@ -218,7 +219,7 @@ async function runStages(
         suite: 'stages',
         model: options.model,
         layers,
-        adapter: device.name,
+        ...machineOf(device),
         dtype,
         variant: variantOf(device),
         ...fields,

@@ -5,13 +5,14 @@
 // measured keeps its default.
 
 import { checkSubgroupMatrix } from '../../kernels/self_check.ts';
-import { Device } from '../../runtime/compute/device.ts';
+import type { Device } from '../../runtime/compute/device.ts';
 import { record, type Program } from '../../runtime/compute/program.ts';
 import { rememberTuning, tuningPlace, type Tuning } from '../../runtime/compute/tuning_file.ts';
 import { packageVersion } from '../../runtime/host/version.ts';
 import { readOutput } from '../cases/case.ts';
 import { basisMs, clocked, measure, variantOf } from '../measure/gpu_time.ts';
 import { aligned, rounded } from '../measure/harness.ts';
+import { machineOf, requestDevice, type Asked } from '../measure/machine.ts';
 import { KNOBS, type Knob, type TuneCase } from './tune_cases.ts';
 import { planned, poison, difference, reason } from './plan.ts';
 import { expectTime, inTime } from './deadline.ts';
@@ -34,6 +35,9 @@ export interface Tuned {
   readonly model: string;
   readonly layers: number;
   readonly adapter: string;
+  readonly backend: string;
+  readonly threads: number | null;
+  readonly cpu: string;
   readonly dtype: 'float16';
   readonly variant: string;
   readonly version: string;
@@ -46,7 +50,7 @@ export interface Tuned {
   readonly candidates: readonly Candidate[];
 }
 
-export interface TuneOptions {
+export interface TuneOptions extends Asked {
   /**
    * Time limit in seconds: after it no measurement is begun, but a running one is finished.
    * Default:
@@ -79,14 +83,15 @@ export async function tune(
   note: (text: string) => void,
   options: TuneOptions = {},
 ): Promise<string> {
-  const { quick = false, repeats = 5, knobs = KNOBS } = options;
+  const { quick = false, repeats = 5, knobs = KNOBS, ...asked } = options;
   const deadline = performance.now() + 1000 * (options.seconds ?? (quick ? 8 : 20));
   const file = await tuningPlace();
   const version = await packageVersion();
-  let device = await Device.request({ tuning: {} });
-  const { info, name: adapter } = device;
+  let device = await requestDevice(asked, { tuning: {} });
+  const { info } = device;
+  const machine = machineOf(device);
   const variant = variantOf(device);
-  note(`tune: ${adapter}, about ${rounded((deadline - performance.now()) / 1000, 0)} s`);
+  note(`tune: ${machine.adapter}, about ${rounded((deadline - performance.now()) / 1000, 0)} s`);
   // The default is what others are compared with, so it must be right itself.
   const slower = await checkSubgroupMatrix(device);
   if (slower) note(`tune: ${slower}`);
@@ -100,7 +105,7 @@ export async function tune(
         suite: 'tune',
         model: 'small, large',
         layers: 1,
-        adapter,
+        ...machine,
         dtype: 'float16',
         variant,
         version,
@@ -110,7 +115,7 @@ export async function tune(
       });
       if (isFaulty(device)) {
         device.dispose();
-        device = await Device.request({ tuning: {} });
+        device = await requestDevice(asked, { tuning: {} });
       }
     }
   } finally {

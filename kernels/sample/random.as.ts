@@ -1,5 +1,5 @@
-// Counter-based random numbers in four lanes: Threefry-2x32 with 20 rounds (Salmon et al. 2011), bit
-// for bit what random.wgsl and random.ts compute, and Gumbel numbers made from them.
+// Counter-based random numbers in four lanes: Threefry-2x32 with 20 rounds (Salmon et al. 2011),
+// bit for bit what random.wgsl and random.ts compute, and Gumbel numbers made from them.
 
 import { log4 } from '../common/math.as';
 

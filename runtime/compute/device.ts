@@ -1,5 +1,5 @@
-// A device: a GPU through WebGPU, or the processor's threads with WebAssembly. It owns what it makes,
-// counts it and knows whose it is; `dispose()` frees all of it. What computes is its backend
+// A device: a GPU through WebGPU, or the processor's threads with WebAssembly. It owns what it
+// makes, counts it and knows whose it is; `dispose()` frees all of it. What computes is its backend
 // (backend.ts).
 // It does not know what any kernel computes: kernels are recorded into Programs (program.ts).
 

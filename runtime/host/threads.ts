@@ -23,7 +23,7 @@ export async function threadCount(asked: number | undefined): Promise<number> {
 }
 
 async function available(): Promise<number> {
-  if (host !== 'node') return navigator.hardwareConcurrency || 1;
+  if (host !== 'node') return globalThis.navigator?.hardwareConcurrency || 1;
   const { availableParallelism, cpus } = await import('node:os');
   const cores = availableParallelism?.() ?? cpus().length;
   return Math.min(cores, Math.max(1, Math.floor(await cgroupLimit())));

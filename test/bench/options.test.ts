@@ -36,6 +36,9 @@ test('bench takes suites, and its options', () => {
       '--cold',
       '--dir',
       'd',
+      '--backend',
+      'wasm',
+      '--threads=2',
     ]),
     {
       words: ['decode', 'kernels'],
@@ -48,12 +51,16 @@ test('bench takes suites, and its options', () => {
         dtype: 'float16',
         cold: true,
         dir: 'd',
+        backend: 'wasm',
+        threads: 2,
       },
     },
   );
   assert.equal(readBenchArguments([]), { words: [], values: {} });
   for (const wrong of ['0', '1.5', '1000', 'x'])
     refused(['--repeats', wrong], new RegExp(`--repeats: got "${wrong}", expected a whole number from 1 to 999`));
+  refused(['--backend', 'cuda'], /--backend: got "cuda", expected webgpu or wasm/);
+  refused(['--threads', '0'], /--threads: got "0", expected a whole number from 1 to 256/);
   refused(['--seed', '1'], /--seed: got it with 'bark bench', expected --model/);
   refused(['--qiuck'], /did you mean --quick\?/);
   assert.match(benchHelp([]), /--model MODEL +small \(default\), large, tiny/);

@@ -64,9 +64,22 @@ testMistakes(test, [
     ['a folder that was picked too deep', [new Map()], /config\.json/, 'ERR_WEIGHTS'],
   ]),
   ...rows('BarkModel.fromPretrained', load, [
-    ['a browser without WebGPU', [picked], /this browser has no WebGPU. Use a current Chrome/, 'ERR_UNSUPPORTED'],
+    [
+      'a browser without WebGPU and without workers',
+      [picked],
+      /no thread could be started: .*Allow worker-src blob: in the page's Content-Security-Policy/,
+      'ERR_UNSUPPORTED',
+    ],
   ]),
   ...rows('Device.request', (...given) => call(bark.Device, 'request', ...given), [
+    [
+      'a GPU in a browser without WebGPU',
+      [{ backend: 'webgpu' }],
+      /this browser has no WebGPU. Use a current Chrome/,
+      'ERR_UNSUPPORTED',
+    ],
+    ["{ backend: 'cuda' }", [{ backend: 'cuda' }], /got 'cuda' for backend, expected 'auto', 'webgpu' or 'wasm'/],
+    ['{ threads: 0 }', [{ backend: 'wasm', threads: 0 }], /got 0 for threads, expected a whole number from 1 to 64/],
     ["'webgpu'", ['webgpu'], /expected an object such as/],
     ['{ power_preference }', [{ power_preference: 'low-power' }], /Did you mean powerPreference\?$/],
   ]),

@@ -93,13 +93,13 @@ export class WasmBackend implements Backend {
 
   write(buffer: DeviceBuffer, at: number, bytes: Uint8Array): void {
     const address = (buffer as WasmBuffer).address + at;
-    // Straight into the memory while no thread has anything to do that could still read or write it.
+    // Straight into the memory while no thread has work that could still read or write it.
     const view = this.#queue.idle ? this.#memory.view(address, bytes.length) : undefined;
     if (view) view.set(bytes);
     else this.#queue.ask({ kind: 'write', at: address, bytes: bytes.slice() });
   }
 
-  /** The memory of a buffer itself, where this thread may fill it: it must know that nobody uses it. */
+  /** The memory of a buffer itself, for who knows that nothing submitted uses it. */
   view(buffer: DeviceBuffer): Uint8Array<ArrayBuffer> | undefined {
     return this.#memory.view((buffer as WasmBuffer).address, buffer.size);
   }

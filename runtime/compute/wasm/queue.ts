@@ -1,5 +1,5 @@
-// The order of what the threads are told. Messages that thread 0 answers are numbered; whoever waits
-// for one learns of it here, and so does everyone when a thread crashes.
+// The order of what the threads are told. Messages that thread 0 answers are numbered; whoever
+// waits for one learns of it here, and so does everyone when a thread crashes.
 
 import type { DeviceEvents } from '../backend.ts';
 import { UnsupportedError } from '../../base/errors.ts';

@@ -58,7 +58,7 @@ test('a decode step makes nothing and reads nothing back in steady state, and ta
       'bandwidthRatio',
     ])
       assert.ok(Number(result[field]) > 0, `${what}: ${field} ${result[field]}`);
-    for (const field of ['suite', 'model', 'adapter', 'dtype', 'variant'] as const)
+    for (const field of ['suite', 'model', 'adapter', 'backend', 'cpu', 'dtype', 'variant'] as const)
       assert.type(result[field], 'string');
   }
 });
@@ -128,6 +128,9 @@ test('a result against a peer names its target, the measured ratio, and whether 
     model: 'small',
     layers: 12,
     adapter: '',
+    backend: 'webgpu',
+    threads: null,
+    cpu: '',
     dtype: 'float16',
     variant,
     operation,
