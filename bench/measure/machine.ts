@@ -13,7 +13,7 @@ export interface Asked {
   readonly threads?: number | undefined;
 }
 
-const CPU = cpus()[0]?.model.trim() ?? 'unknown';
+export const CPU = cpus()[0]?.model.trim() ?? 'unknown';
 
 /** Where a device does not say what it is, it is a GPU. */
 const backendOf = (device: Device): string => (device as { backend?: string }).backend ?? 'webgpu';

@@ -1,9 +1,10 @@
 """Makes the inputs of the peers: weights, reference results, and ONNX graphs of a decode step, a prefill and a fine pass.
 
     python export.py weights OUT small|large LAYERS
+    python export.py codec OUT FRAMES
     python export.py graph OUT small|large LAYERS causal|fine exported|fused float16|float32
 
-`weights` writes weights/model.safetensors, under Bark's names and with values that float16 holds exactly, so that every peer and every
+`codec` writes the same for EnCodec. `weights` writes weights/model.safetensors, under Bark's names and with values that float16 holds exactly, so that every peer and every
 dtype has the same weights; and reference/model.safetensors, the inputs and the float32 results of the blocks below, which every side is compared with.
 
 `exported` is what torch.onnx.export makes of the blocks, the cache as concatenated inputs and outputs: what exporters of decoder models
@@ -124,6 +125,26 @@ def weights(out, size, layers):
         save_file(content, out / name / "model.safetensors", {"format": "pt"})
 
 
+def codec(out, frames):
+    """EnCodec of 24 kHz in transformers' form with arbitrary weights, and the audio of arbitrary codes."""
+    from safetensors.torch import save_file
+    from transformers import EncodecConfig, EncodecModel
+
+    torch.manual_seed(3)
+    model = EncodecModel(EncodecConfig()).eval()
+    with torch.no_grad():
+        for layer in model.quantizer.layers:
+            layer.codebook.embed.copy_(torch.randn(layer.codebook.embed.shape))
+        for name, p in model.named_parameters():
+            # PyTorch's own initial weights make each layer fainter than the one before.
+            p.copy_((p * (3**0.5 if name.endswith("original0") else 1)).half().float())
+        codes = torch.tensor([[(7919 * t + 104729 * c + 13) % 1024 for t in range(frames)] for c in range(CODEBOOKS)])
+        audio = model.decoder(model.quantizer.decode(codes[:, None]))[0, 0]
+    model.save_pretrained(out / "weights")
+    (out / "reference").mkdir(exist_ok=True)
+    save_file({"codes": codes.int(), "codec": audio.contiguous()}, out / "reference" / "model.safetensors", {"format": "pt"})
+
+
 def cache_names(layers):
     return [[f"{what}_{i}_{n}" for i in range(layers) for n in "kv"] for what in ("past", "present")]
 
@@ -210,9 +231,13 @@ def fused(path, kind, model, layers, width, heads, dtype):
 
 
 def main():
-    what, out, size, layers, *rest = sys.argv[1:]
-    out, layers = Path(out), int(layers)
+    what, out, *rest = sys.argv[1:]
+    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    if what == "codec":
+        return codec(out, int(rest[0]))
+    size, layers, *rest = rest
+    layers = int(layers)
     if what == "weights":
         return weights(out, size, layers)
     kind, form, dtype = rest

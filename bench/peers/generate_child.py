@@ -1,6 +1,6 @@
 """Runs transformers' BarkModel.generate on whole sentences, greedy, with a given number of semantic tokens and the folder that both sides read.
 
-    python generate_child.py '{"folder": …, "text": […], "tokens": …, "variant": "eager", "dtype": "float32"}'
+    python generate_child.py '{"folder": …, "text": […], "tokens": …, "variant": "eager", "dtype": "float32", "threads": 2}'
 
 Reads one JSON call per line and answers with one line (work.ts is the other side). Uses the GPU if there is one. `eager` is BarkModel.generate unchanged. `compiled` is
 BarkModel.generate with the inner loop of its two causal stages, which takes no static cache, replaced by one that has it and a compiled step (CUDA
@@ -9,17 +9,15 @@ graphs on a GPU), and with the fine stage compiled. It never checks for the end 
 
 import json
 import os
-import sys
 
 import torch
-from child import device, device_name, serve, timed
+from child import device, device_name, job, serve, timed
 from transformers import BarkConfig, BarkModel, StaticCache
 from transformers.models.bark.modeling_bark import BarkCausalModel
 from transformers.utils import logging
 
 BLOCK_SIZE, LONGEST_TEXT = 1024, 256
 logging.set_verbosity_error()
-job = json.loads(sys.argv[1])
 dtype = getattr(torch, job["dtype"])
 graphs = "reduce-overhead" if device == "cuda" else None
 with open(os.path.join(job["folder"], "config.json")) as file:

@@ -1,5 +1,5 @@
-// Gets what the peers need, when they are asked for: onnxruntime-node by npm, and a Python with
-// torch, transformers and onnx, each into a folder of its own in the system's temporary one. The
+// Gets what the peers need, when they are asked for: onnxruntime-node and onnxruntime-web by npm,
+// and a Python with torch, transformers and onnx, each into a folder of its own in the system's temporary one. The
 // package itself depends on none of it. BARK_BENCH_PYTHON names a Python that has them.
 
 import { execFile } from 'node:child_process';
@@ -33,21 +33,28 @@ export async function command(doing: string, program: string, args: readonly str
 
 const OFFLINE = 'It is fetched once, over the network; without one this peer is left out.';
 
-/** A folder from which `require('onnxruntime-node')` works. */
-export async function installOrt(note: (text: string) => void, cache: string = CACHE): Promise<string> {
-  const folder = join(cache, 'peers', `onnxruntime-node-${ORT_VERSION}`);
-  if (existsSync(join(folder, 'node_modules', 'onnxruntime-node', 'package.json'))) return folder;
-  note(`peers: installing onnxruntime-node ${ORT_VERSION}`);
+/** `node` has the WebGPU provider, `web` the one in WebAssembly. */
+export type OrtPackage = 'onnxruntime-node' | 'onnxruntime-web';
+
+/** A folder from which `require('onnxruntime-node')`, or -web, works. */
+export async function installOrt(
+  name: OrtPackage,
+  note: (text: string) => void,
+  cache: string = CACHE,
+): Promise<string> {
+  const folder = join(cache, 'peers', `${name}-${ORT_VERSION}`);
+  if (existsSync(join(folder, 'node_modules', name, 'package.json'))) return folder;
+  note(`peers: installing ${name} ${ORT_VERSION}`);
   mkdirSync(folder, { recursive: true });
-  // Its install script fetches CUDA libraries; the WebGPU provider is in the package.
+  // The install script of onnxruntime-node fetches CUDA libraries; the WebGPU provider is in the package.
   await command(
-    `installing onnxruntime-node ${ORT_VERSION}`,
+    `installing ${name} ${ORT_VERSION}`,
     process.platform === 'win32' ? 'npm.cmd' : 'npm',
     [
       'install',
       '--prefix',
       folder,
-      `onnxruntime-node@${ORT_VERSION}`,
+      `${name}@${ORT_VERSION}`,
       '--ignore-scripts',
       '--no-audit',
       '--no-fund',

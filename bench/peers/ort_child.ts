@@ -1,8 +1,9 @@
-// ONNX Runtime's WebGPU execution provider in a process of its own: opens the graphs that export.py
-// wrote, gives their logits for comparison, and runs an operation when its parent asks. Two WebGPU
+// A provider of ONNX Runtime in a process of its own: opens the graphs that export.py wrote, gives
+// their logits for comparison, and runs an operation when its parent asks. Two WebGPU
 // implementations in one process would get in each other's way.
-// Keys and values stay on the GPU (`preferredOutputLocation`); logits come to the host, where ONNX
-// Runtime's users sample.
+// `webgpu` is that of onnxruntime-node. Keys and values stay on the GPU (`preferredOutputLocation`);
+// logits come to the host, where ONNX Runtime's users sample. `wasm` is that of onnxruntime-web:
+// its sessions own their memory, so that what goes in and comes out is copied, as in a page.
 
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -26,18 +27,27 @@ interface OrtSession {
 interface Ort {
   readonly Tensor: new (type: string, data: ArrayLike<number> | BigInt64Array, dims: readonly number[]) => OrtTensor;
   readonly InferenceSession: { create(path: string, options: object): Promise<OrtSession> };
+  /** Of onnxruntime-web. */
+  readonly env: { readonly wasm: { numThreads?: number } };
 }
 
 export interface OrtInput extends Work {
-  /** Where onnxruntime-node was installed. */
+  /** Where the provider's package was installed. */
   readonly packages: string;
+  readonly provider: 'webgpu' | 'wasm';
+  /** Of `wasm`. */
+  readonly threads: number;
   readonly variant: Variant;
 }
 
 const CAPACITY = 1024; // positions of the cache that is updated in place
 
-const { packages, folder, layers, width, heads, variant } = JSON.parse(process.argv[2]!) as OrtInput;
-const { Tensor, InferenceSession } = createRequire(join(packages, 'package.json'))('onnxruntime-node') as Ort;
+const input = JSON.parse(process.argv[2]!) as OrtInput;
+const { packages, folder, layers, width, heads, variant, provider, threads } = input;
+const { Tensor, InferenceSession, env } = createRequire(join(packages, 'package.json'))(
+  provider === 'wasm' ? 'onnxruntime-web' : 'onnxruntime-node',
+) as Ort;
+if (provider === 'wasm') env.wasm.numThreads = threads;
 const { form, dtype } = variant;
 const headSize = width / heads;
 const reference = await readReference(folder);
@@ -65,11 +75,13 @@ async function open(name: string): Promise<OrtSession> {
     const path = join(folder, `graphs-${name === 'fine' ? 'fine' : 'causal'}`, `${form}-${dtype}`, `${name}.onnx`);
     if (!existsSync(path)) throw new Error(`${path}: got no file, expected a graph of export.py.`);
     const preferredOutputLocation =
-      name === 'fine' ? {} : Object.fromEntries(names('present').map((present) => [present, 'gpu-buffer']));
+      name === 'fine' || provider === 'wasm'
+        ? {}
+        : Object.fromEntries(names('present').map((present) => [present, 'gpu-buffer']));
     sessions.set(
       name,
       (session = InferenceSession.create(path, {
-        executionProviders: ['webgpu'],
+        executionProviders: [provider],
         graphOptimizationLevel: 'all',
         logSeverityLevel: 3,
         preferredOutputLocation,
@@ -158,7 +170,7 @@ answerCalls({
     // The second run is over the cache on the GPU, the first was over the host's.
     const again = operation === 'decode' && form === 'fused' ? (await run(operation)).data : data;
     return {
-      device: 'ONNX Runtime WebGPU',
+      device: provider === 'wasm' ? `ONNX Runtime WebAssembly, ${threads} threads` : 'ONNX Runtime WebGPU',
       error: reference.error(
         operation,
         again instanceof Uint16Array ? float16ToFloat32(again) : (again as Float32Array),

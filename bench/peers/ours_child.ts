@@ -1,11 +1,12 @@
 // This library in a process of its own, on the operations that the peers run: the decode step and
-// the prefill that generation uses, and a pass of the fine stage. Compared with the reference are
-// the logits of the same kernels over the same cache.
+// the prefill that generation uses, a pass of the fine stage, and the codec. Compared with the
+// reference are the logits of the same kernels over the same cache, and the codec's audio.
 
 import { join } from 'node:path';
 import { BarkCausalModel } from '../../bark/gpt/causal.ts';
 import { BarkFineModel } from '../../bark/fine.ts';
 import { BarkGenerationConfig } from '../../bark/config/generation_config.ts';
+import { EncodecModel } from '../../encodec/model.ts';
 import { decodeStep, type CausalGpt } from '../../bark/gpt/gpt.ts';
 import { createSession, type Session } from '../../bark/gpt/session.ts';
 import { writeRow } from '../../kernels/state.ts';
@@ -18,6 +19,7 @@ import { machineOf, requestDevice, type Asked } from '../measure/machine.ts';
 import { BLOCK_SIZE, CODEBOOKS, configs, MODELS } from '../model/inventory.ts';
 import {
   answerCalls,
+  CODEC_FRAMES,
   OPERATIONS,
   PAST,
   prefillOf,
@@ -110,6 +112,17 @@ const given = Int32Array.from(
   (_, i) => reference.codes[(i % BLOCK_SIZE) * CODEBOOKS + Math.floor(i / BLOCK_SIZE)]!,
 );
 
+let codec: Promise<EncodecModel> | undefined;
+
+async function decodeCodec(): Promise<Float32Array> {
+  const model = await (codec ??= EncodecModel.fromPretrained(join(folder, 'weights'), {
+    device,
+    codebooks: CODEBOOKS,
+  }));
+  const [audio] = await model.decode({ data: reference.codes, shape: [CODEBOOKS, CODEC_FRAMES] });
+  return audio!;
+}
+
 /** The next step feeds token `position` of the prompt. */
 const feed = (session: Session, position: number): void =>
   writeRow(device, session.state, 0, {
@@ -124,6 +137,8 @@ const feed = (session: Session, position: number): void =>
 
 answerCalls({
   async check(operation) {
+    if (operation === 'codec')
+      return { ...machineOf(device), device: device.name, error: reference.error(operation, await decodeCodec()) };
     if (operation === 'fine') {
       const { logits } = await fine.forward(CODEBOOKS - 1, {
         data: reference.codes,
@@ -143,6 +158,10 @@ answerCalls({
     };
   },
   async run(operation: Operation, times) {
+    if (operation === 'codec') {
+      for (let time = 0; time < times; time++) await decodeCodec();
+      return;
+    }
     if (operation === 'fine') {
       for (let time = 0; time < times; time++) await fine.generate(given, null, { temperature: 0.5, seed: [1, 2] });
       return;

@@ -32,16 +32,30 @@ const find = ({ operation, variant }: Result): Target | undefined =>
 /** `target` and `met` of a result; null if it has no target. */
 export function targetOf(result: Result): { target: number | null; met: string | null } {
   const target = find(result)?.ratio ?? null;
-  return { target, met: target === null ? null : Number(result['ratio']) >= target ? 'met' : 'missed' };
+  const ratio = result['ratio'];
+  return { target, met: target === null || typeof ratio !== 'number' ? null : ratio >= target ? 'met' : 'missed' };
 }
 
-/** The closing lines: one for each measured result that has a target. */
-export function closing(results: readonly Result[]): string {
-  return results
-    .filter((result) => find(result))
+/** The closing lines: one for each measured result that has a target, and one for each operation. */
+export const closing = (results: readonly Result[]): string =>
+  [...targetLines(results), ...fastestLines(results)].join('\n');
+
+/** How ours does beside the fastest form of transformers, and beside the plainest. */
+const fastestLines = (results: readonly Result[]): string[] =>
+  results
+    .filter(({ fastest, ratio }) => fastest === true && typeof ratio === 'number')
+    .map((best) => {
+      const same = results.filter(
+        (result) => result['operation'] === best['operation'] && result.layers === best.layers,
+      );
+      const plain = same.find(({ variant }) => / eager float32 /.test(variant));
+      return `${best['operation']}, ${best.model}, ${best.layers} layers: ${best['ratio']}× beside the fastest form (${best.variant}), ${plain?.['ratio'] ?? '?'}× beside eager float32`;
+    });
+
+const targetLines = (results: readonly Result[]): string[] =>
+  results
+    .filter((result) => find(result) && typeof result['ratio'] === 'number')
     .map(
       (result) =>
         `${result['operation']}, ${result.model}, ${result.layers} layers, ${result.variant}: target ${find(result)!.ratio}×, measured ${result['ratio']}× (processor time ${result['cpuRatio']}×): ${targetOf(result).met}`,
-    )
-    .join('\n');
-}
+    );

@@ -1,28 +1,26 @@
-"""Runs transformers' Bark in PyTorch on the operations that all sides share, with the weights of export.py.
+"""Runs transformers' Bark and EnCodec in PyTorch on the operations that all sides share, with the weights of export.py.
 
-    python torch_child.py '{"folder": …, "layers": …, "width": …, "heads": …, "variant": "eager", "dtype": "float32"}'
+    python torch_child.py '{"folder": …, "layers": …, "width": …, "heads": …, "variant": "eager", "dtype": "float32", "threads": 2}'
 
 Reads one JSON call per line and answers with one line (work.ts is the other side). Uses the GPU if there is one. `compiled` is torch.compile over a static cache, which
 on a GPU captures CUDA graphs (mode "reduce-overhead").
 """
 
-import json
 import os
-import sys
 
 import torch
-from child import device, device_name, serve, timed
+from child import device, device_name, job, serve, timed
 from safetensors.torch import load_file
-from transformers import DynamicCache, StaticCache
+from transformers import DynamicCache, EncodecModel, StaticCache
 from transformers.models.bark.configuration_bark import BarkFineConfig, BarkSemanticConfig
 from transformers.models.bark.modeling_bark import BarkFineModel, BarkSemanticModel
 
 PAST, CODEBOOKS = 300, 8
-job = json.loads(sys.argv[1])
 dtype = getattr(torch, job["dtype"])
 compiled = job["variant"] == "compiled"
+graphs = "reduce-overhead" if device == "cuda" else None
 reference = load_file(os.path.join(job["folder"], "reference", "model.safetensors"))
-ids = reference["ids"].long()[None].to(device)
+ids = reference["ids"].long()[None].to(device) if "ids" in reference else None
 codes = reference["codes"].long()[None].to(device)
 sizes = dict(num_layers=job["layers"], num_heads=job["heads"], hidden_size=job["width"], block_size=1024, bias=False)
 models = {}
@@ -41,8 +39,15 @@ def load(kind):
             raise RuntimeError(f"transformers wants weights that there are not: {missing[:3]}")
         model.tie_weights()
         model = model.to(device, dtype).eval()
-        models[kind] = (model, torch.compile(model.forward, mode="reduce-overhead" if device == "cuda" else None) if compiled else model.forward)
+        models[kind] = (model, torch.compile(model.forward, mode=graphs) if compiled else model.forward)
     return models[kind]
+
+
+def load_codec():
+    if "codec" not in models:
+        model = EncodecModel.from_pretrained(os.path.join(job["folder"], "weights"), dtype=dtype, local_files_only=True).to(device).eval()
+        models["codec"] = (model, torch.compile(model.decoder.forward, mode=graphs) if compiled else model.decoder.forward)
+    return models["codec"]
 
 
 caches = {}
@@ -91,6 +96,9 @@ def decode():
 def run(operation):
     if operation == "decode":
         return decode()
+    if operation == "codec":  # as BarkModel.codec_decode does it
+        model, decoder = load_codec()
+        return decoder(model.quantizer.decode(codes[0][:, None]))[0, 0]
     if operation == "fine":
         return load("fine_acoustics")[1](CODEBOOKS - 1, codes, return_dict=True).logits[0]
     return step(empty(operation), 0, int(operation[len("prefill") :]))
@@ -99,6 +107,8 @@ def run(operation):
 def answer(call):
     operation = call["operation"]
     if call["call"] == "check":
+        for _ in range(2 if compiled else 0):
+            run(operation)  # a second call may compile anew, now for sizes that vary
         logits, expected = run(operation).float().cpu(), reference[operation]
         error = ((logits - expected).pow(2).mean().sqrt() / expected.std()).item()
         return {"device": device_name(), "error": error, "torch": torch.__version__}

@@ -8,22 +8,25 @@ import { createInterface } from 'node:readline';
 import { openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
 import { openModelSource } from '../../runtime/sources/open_source.ts';
 import { readFloat32, walkWeights } from '../../runtime/formats/weights.ts';
-import { rounded } from '../measure/harness.ts';
+import { median, rounded } from '../measure/harness.ts';
 
 /**
  * `decode`: one token after PAST others. `prefill…`: a prompt of that many tokens and its last
  * logits.
- * `fine`: a pass of the fine model over 1,024 frames.
+ * `fine`: a pass of the fine model over 1,024 frames. `codec`: CODEC_FRAMES frames to audio.
  */
-export const OPERATIONS = ['decode', 'prefill257', 'prefill887', 'fine'] as const;
+export const OPERATIONS = ['decode', 'prefill257', 'prefill887', 'fine', 'codec'] as const;
 export type Operation = (typeof OPERATIONS)[number];
 /** What is timed besides: a whole sentence, see generate.ts. */
 export const TASKS = [...OPERATIONS, 'generate'] as const;
 export type Task = (typeof TASKS)[number];
 export const PAST = 300;
+/** Five seconds. */
+export const CODEC_FRAMES = 375;
 export const prefillOf = (operation: Operation): number => Number(operation.slice('prefill'.length));
 
 export type DType = 'float16' | 'float32';
+export type PeerDType = DType | 'bfloat16';
 export interface Variant {
   readonly form: 'exported' | 'fused';
   readonly dtype: DType;
@@ -41,7 +44,7 @@ export interface Work {
  * Allowed distance of logits from the float32 reference: root mean square of the difference over
  * the logits' standard deviation. Unrelated logits have a distance of 1.4.
  */
-export const TOLERANCE: Readonly<Record<DType, number>> = { float32: 1e-3, float16: 5e-2 };
+export const TOLERANCE: Readonly<Record<PeerDType, number>> = { float32: 1e-3, float16: 5e-2, bfloat16: 1e-1 };
 
 /**
  * The same for ONNX Runtime's attention of many queries on a software adapter, whose flaw there is
@@ -50,9 +53,9 @@ export const TOLERANCE: Readonly<Record<DType, number>> = { float32: 1e-3, float
 export const FLAWED_TOLERANCE = 3e-2;
 
 export interface Reference {
-  /** Token ids of 1,024 positions. */
+  /** Token ids of 1,024 positions; the codec has none. */
   readonly ids: Int32Array;
-  /** Codes (1024, 8). */
+  /** Codes (1024, 8), of the codec (8, CODEC_FRAMES). */
   readonly codes: Int32Array;
   tensor(name: string): Float32Array;
   /** How far `logits` of an operation are from the reference's, see TOLERANCE. */
@@ -64,7 +67,7 @@ export async function readReference(folder: string): Promise<Reference> {
   const weights = walkWeights(checkpoint);
   const tensors = new Map<string, Float32Array>();
   const ints = async (name: string): Promise<Int32Array> =>
-    new Int32Array((await checkpoint.read(name)).slice().buffer);
+    checkpoint.names().includes(name) ? new Int32Array((await checkpoint.read(name)).slice().buffer) : new Int32Array();
   const [ids, codes] = [await ints('ids'), await ints('codes')];
   for (const name of checkpoint.names())
     if (name !== 'ids' && name !== 'codes')
@@ -95,15 +98,50 @@ export interface Timed {
   readonly cpuMs: number;
 }
 
+/** Times of one or both sides, as medians. */
+export interface Compared {
+  readonly ours?: Timed | undefined;
+  readonly peer?: Timed | undefined;
+  readonly runs: number;
+}
+
 /** The columns of a row that compares both sides; a ratio above 1 is in our favour. */
-export const sides = ({ ours, peer }: { readonly ours: Timed; readonly peer: Timed }) => ({
-  oursMs: rounded(ours.ms, 2),
-  peerMs: rounded(peer.ms, 2),
-  ratio: rounded(peer.ms / ours.ms, 2),
-  oursCpuMs: rounded(ours.cpuMs, 2),
-  peerCpuMs: rounded(peer.cpuMs, 2),
-  cpuRatio: rounded(peer.cpuMs / ours.cpuMs, 2),
-});
+export function sides({ ours, peer, runs }: Compared) {
+  const told = (value: number | undefined): number | null => (value === undefined ? null : rounded(value, 2));
+  const both = ours && peer;
+  return {
+    oursMs: told(ours?.ms),
+    peerMs: told(peer?.ms),
+    ratio: told(both && peer.ms / ours.ms),
+    oursCpuMs: told(ours?.cpuMs),
+    peerCpuMs: told(peer?.cpuMs),
+    cpuRatio: told(both && peer.cpuMs / ours.cpuMs),
+    runs,
+  };
+}
+
+/** One side or both in turns, so that other work on the machine affects both. */
+export async function inTurns(
+  operation: Task,
+  { ours, peer }: { readonly ours?: Worker | undefined; readonly peer?: Worker | undefined },
+  times: number,
+  repeats: number,
+): Promise<Compared> {
+  const runs: { ours?: Timed | undefined; peer?: Timed | undefined }[] = [];
+  const begin = performance.now();
+  do {
+    runs.push({ ours: await ours?.time(operation, times), peer: await peer?.time(operation, times) });
+  } while (runs.length < repeats && performance.now() - begin < BUDGET_MS);
+  const middle = (side: 'ours' | 'peer'): Timed | undefined => {
+    const of = runs.flatMap((run) => run[side] ?? []);
+    return of.length === 0
+      ? undefined
+      : { ms: median(of.map(({ ms }) => ms)), cpuMs: median(of.map(({ cpuMs }) => cpuMs)) };
+  };
+  return { ours: middle('ours'), peer: middle('peer'), runs: runs.length };
+}
+
+const BUDGET_MS = 60_000; // no further repetition is begun after it
 
 export interface Worker {
   /** Runs an operation and compares its result with the reference, or with what is `given`. */
@@ -120,9 +158,13 @@ type Answer = { readonly value: Checked | Timed } | { readonly failed: string };
 
 /**
  * A process that runs a script of this folder, which answers by `answerCalls`; with `python`, one
- * that reads and writes lines of JSON.
+ * that reads and writes lines of JSON. A call that takes longer than `seconds` ends it.
  */
-export function worker(script: string, input: object, python?: string): Worker {
+export function worker(
+  script: string,
+  input: object,
+  { python, seconds = 3600 }: { python?: string | undefined; seconds?: number | undefined } = {},
+): Worker {
   const path = join(import.meta.dirname, script);
   const text = JSON.stringify(input);
   const child: ChildProcess = python
@@ -145,7 +187,16 @@ export function worker(script: string, input: object, python?: string): Worker {
     const answer = new Promise<Answer>((resolve) => (answered = resolve));
     if (python) child.stdin!.write(`${JSON.stringify(call)}\n`);
     else if (child.connected) child.send(call);
-    const got = await Promise.race([answer, gone]);
+    let timer: NodeJS.Timeout | undefined;
+    const late: Promise<Answer> = new Promise((resolve) => {
+      timer = setTimeout(() => {
+        child.kill('SIGKILL');
+        const doing = call.call === 'check' ? 'starting, compiling and one run' : `${call.times} runs`;
+        resolve({ failed: `${doing} took longer than the ${seconds} s that were allowed (--limit)` });
+      }, 1000 * seconds);
+    });
+    const got = await Promise.race([answer, gone, late]);
+    clearTimeout(timer);
     if ('failed' in got) throw new Error(got.failed);
     return got.value;
   };
