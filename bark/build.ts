@@ -8,7 +8,8 @@ import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type BuildOptions, type Plugin } from 'esbuild';
-import { shaderOf } from '../kernels/expand.ts';
+import { compileProcessor, packed } from '../kernels/build_processor.ts';
+import { shaderOf, signatures } from '../kernels/expand.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const BENCH = ['bench/run.ts', 'bench/suites/load_child.ts'];
@@ -23,11 +24,11 @@ const COMMON: BuildOptions = {
 };
 
 // In the repository the bench builds its own shaders from their .wgsl files when it starts. The
-// package has neither those files nor the shader builder, so they are put into the bundle.
+// package has neither those files nor the builders, so what they make is put into the bundle.
 const benchShaders: Plugin = {
   name: 'bench-shaders',
   setup(bundler) {
-    bundler.onLoad({ filter: /[\\/]bench[\\/]shaders\.ts$/ }, ({ path }) => {
+    bundler.onLoad({ filter: /[\\/]bench[\\/]shaders\.ts$/ }, async ({ path }) => {
       const folder = join(dirname(path), 'shaders');
       const shaders = readdirSync(folder)
         .filter((file) => file.endsWith('.wgsl'))
@@ -38,8 +39,22 @@ const benchShaders: Plugin = {
             shaderOf(`bench ${name}`, `../bench/shaders/${file}`, readFileSync(join(folder, file), 'utf8')),
           ];
         });
+      const kernels = readdirSync(folder)
+        .filter((file) => file.endsWith('.as.ts'))
+        .map((file) => join(folder, file));
+      const parameters = kernels.flatMap((file) => [...signatures(readFileSync(file, 'utf8'))]);
+      const [plain, relaxed] = [
+        packed(await compileProcessor(kernels, false)),
+        packed(await compileProcessor(kernels, true)),
+      ];
       return {
-        contents: `const shaders = ${JSON.stringify(Object.fromEntries(shaders))};\nexport const benchShader = (name) => shaders[name];`,
+        contents: `
+          import { inflated } from '../kernels/shaders.ts';
+          const shaders = ${JSON.stringify(Object.fromEntries(shaders))};
+          const module = { name: 'bench', bytes: (relaxed) => inflated(relaxed ? '${relaxed}' : '${plain}') };
+          for (const [name, parameters] of ${JSON.stringify(parameters)}) Object.assign(shaders[name], { name, processor: { module, parameters } });
+          export const benchShader = (name) => shaders[name];`,
+        resolveDir: dirname(path),
       };
     });
   },

@@ -10,7 +10,7 @@ import { kernels } from './suites/kernels.ts';
 import { load } from './suites/load.ts';
 import { peers } from './peers/suite.ts';
 import { stages } from './suites/stages.ts';
-import type { Backend } from './measure/machine.ts';
+import type { BackendKind } from '../runtime/compute/backend.ts';
 import { table, type Result, type Suite } from './measure/harness.ts';
 import type { Tuned } from './tune/tune.ts';
 import { benchHelp, readBenchArguments } from './options.ts';
@@ -49,7 +49,7 @@ const {
   dir,
   repeats = quick ? 3 : 5,
 } = values;
-const backend = values.backend as Backend | undefined;
+const backend = values.backend as BackendKind | undefined;
 const told = await answer();
 if (told !== undefined) {
   console.log(told);

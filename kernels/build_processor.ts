@@ -10,21 +10,9 @@ import { deflateRawSync } from 'node:zlib';
 import { main as asc } from 'assemblyscript/asc';
 import { build } from 'esbuild';
 import { GRID, OWN } from '../runtime/compute/wasm/messages.ts';
-import { bindingsOf, expand } from './expand.ts';
+import { bindingsOf, expand, signatures } from './expand.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
-const SIGNATURE = /^export function (\w+)\(([^)]*)\): void \{/gm;
-
-/** Exported functions of a text and the names of their parameters. */
-function signatures(text: string): Map<string, string[]> {
-  return new Map(
-    [...text.replace(/\/\/.*$/gm, '').matchAll(SIGNATURE)].map(([, name, list]) => [
-      name!,
-      [...list!.matchAll(/(\w+)\s*:/g)].map((m) => m[1]!),
-    ]),
-  );
-}
-
 /** The files of this floor that have kernels; those of common/ are pieces that they import. */
 function kernelFiles(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
@@ -34,7 +22,7 @@ function kernelFiles(folder: string): string[] {
 }
 
 /** Compiles files as one module, whose exports are theirs. Throws with the compiler's messages. */
-async function compileProcessor(files: readonly string[], relaxed: boolean): Promise<Uint8Array> {
+export async function compileProcessor(files: readonly string[], relaxed: boolean): Promise<Uint8Array> {
   let binary: Uint8Array | undefined;
   const { error, stderr } = await asc(
     [
@@ -97,7 +85,8 @@ function parametersOf(folder: string, files: readonly string[]): Record<string, 
   return all;
 }
 
-const packed = (bytes: Uint8Array): string => deflateRawSync(bytes, { level: 9 }).toString('base64');
+/** As `kernels/shaders.ts` unpacks it. */
+export const packed = (bytes: Uint8Array): string => deflateRawSync(bytes, { level: 9 }).toString('base64');
 
 export async function buildProcessorKernels(): Promise<void> {
   const folder = join(ROOT, 'kernels');

@@ -113,3 +113,14 @@ export const shaderOf = (name: string, file: string, code: string): Shader => ({
   bindings: bindingsOf(file, code),
   runs: [{ at: 1, file, line: 1 }],
 });
+
+const SIGNATURE = /^export function (\w+)\(([^)]*)\): void \{/gm;
+
+/** Exported functions of a text in AssemblyScript, and the names of their parameters. */
+export const signatures = (text: string): Map<string, string[]> =>
+  new Map(
+    [...text.replace(/\/\/.*$/gm, '').matchAll(SIGNATURE)].map(([, name, list]) => [
+      name!,
+      [...list!.matchAll(/(\w+)\s*:/g)].map((m) => m[1]!),
+    ]),
+  );

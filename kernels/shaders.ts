@@ -18,8 +18,11 @@ const PROCESSOR_KERNELS: KernelModule = {
   bytes: (relaxedSimd) => inflated(relaxedSimd ? relaxed : plain),
 };
 
-/** Bytes that were deflated and written in base64. */
-async function inflated(text: string): Promise<Uint8Array<ArrayBuffer>> {
+/**
+ * Bytes that were deflated and written in base64.
+ * @public The package's bundle of the bench uses it too (bark/build.ts).
+ */
+export async function inflated(text: string): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
   return new Uint8Array(await new Response(stream).arrayBuffer());

@@ -67,3 +67,28 @@ export async function readOutput(device: Device, t: Tensor): Promise<ArrayLike<n
       ? new Float32Array(bytes)
       : new Uint32Array(bytes);
 }
+
+/**
+ * Largest error of an f32 result relative to Σ|addends|: twice what 4,096 roundings of random sign
+ * and the polynomial for erf come to.
+ */
+const TOLERANCE = 2e-5;
+
+/**
+ * Compares the sampled outputs with f64 and returns the largest error relative to Σ|addends|.
+ * Throws if one is wrong.
+ */
+export async function expectCase(device: Device, { op, shape, output, expected, exact }: Case): Promise<number> {
+  const values = await readOutput(device, output);
+  let worst = 0;
+  for (const { at, value, size } of expected()) {
+    const error = Math.abs(values[at]! - value);
+    const relative = exact ? error : error / (size + 0.1);
+    if (!(relative <= (exact ? 0 : TOLERANCE)))
+      throw new Error(
+        `${op} ${shape}: got ${values[at]} at ${at}, expected ${value} ± ${exact ? 0 : TOLERANCE * (size + 0.1)}.`,
+      );
+    worst = Math.max(worst, relative);
+  }
+  return worst;
+}

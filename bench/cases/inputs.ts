@@ -7,7 +7,7 @@ import type { LayerCache } from '../../kernels/qkv/qkv.ts';
 import { createState, createUniform, writeCall, writeRow } from '../../kernels/state.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import { byteSize, type Tensor } from '../../runtime/compute/tensor.ts';
-import { filled, series, type Series } from '../model/values.ts';
+import { filled, filledMatrix, series, type Series } from '../model/values.ts';
 
 export interface GptShape {
   readonly hidden: number;
@@ -100,7 +100,7 @@ export class GptInputs {
   /** A layer (N, K), with a LayerNorm in front of it if `norm`. */
   async layer(owner: Owner, n: number, k: number, norm: boolean): Promise<Linear> {
     const part = {
-      weight: filled(this.device, W(k), [n, k], this.stored, owner, 'weight'),
+      weight: filledMatrix(this.device, W(k), [n, k], this.stored, owner, 'weight'),
       bias: null,
       norm: norm ? { weight: this.floats(G, [k], owner, 'gain'), bias: null } : null,
     };

@@ -13,10 +13,21 @@ export type Say = (
   more?: Record<string, string | number | null>,
 ) => void;
 
+/** Sizes of what is compared with a processor. */
+export interface CoreCases {
+  readonly copyBytes: number;
+  /** Of all matrices that the walk reads, one after the other. */
+  readonly weightBytes: number;
+  readonly rounds: number;
+  readonly products: readonly (readonly [m: number, n: number, k: number])[];
+}
+
 /** Sizes of the measurements; tests use smaller ones. */
 export interface DeviceCases {
   readonly chains: readonly number[];
   readonly readBytes: number;
+  /** Of a processor, see device_cores.ts. */
+  readonly cores: CoreCases;
 }
 
 /** A buffer of `count` u32 numbers. */

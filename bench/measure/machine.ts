@@ -4,6 +4,7 @@ import { cpus } from 'node:os';
 import type { DeviceOptions } from '../../runtime/compute/adapter.ts';
 import type { BackendKind } from '../../runtime/compute/backend.ts';
 import { Device } from '../../runtime/compute/device.ts';
+import { WasmBackend } from '../../runtime/compute/wasm/backend.ts';
 
 export const BACKENDS = ['webgpu', 'wasm'] as const satisfies readonly BackendKind[];
 
@@ -15,32 +16,34 @@ export interface Asked {
 
 export const CPU = cpus()[0]?.model.trim() ?? 'unknown';
 
-/** Where a device does not say what it is, it is a GPU. */
-const backendOf = (device: Device): string => (device as { backend?: string }).backend ?? 'webgpu';
-
 /** Null on a GPU. */
-const threadsOf = (device: Device): number | null => (device as { threads?: number }).threads ?? null;
+const threadsOf = ({ backend }: Device): number | null => (backend instanceof WasmBackend ? backend.threads : null);
 
 /** The device that is asked for, or an error: no result may be another backend's. */
 export async function requestDevice({ backend, threads }: Asked, more: DeviceOptions = {}): Promise<Device> {
   const device = await Device.request({ ...more, ...(backend && { backend }), ...(threads && { threads }) });
-  if (backend === undefined || backendOf(device) === backend) return device;
-  const { name } = device;
+  if (backend === undefined || device.kind === backend) return device;
+  const { name, kind } = device;
   device.dispose();
   throw new Error(
-    `--backend ${backend}: got '${name}', which is ${backendOf(device)}, expected a device of that backend. Leave the option out, or name the other one.`,
+    `--backend ${backend}: got '${name}', which is ${kind}, expected a device of that backend. Leave the option out, or name the other one.`,
   );
 }
 
 /** The fields of a result that say where it was measured. */
-export const machineOf = (device: Device) => ({
+export const machineOf = (device: Device): Machine => ({
   adapter: device.name,
-  backend: backendOf(device),
+  backend: device.kind,
   threads: threadsOf(device),
   cpu: CPU,
 });
 
-export type Machine = ReturnType<typeof machineOf>;
+export interface Machine {
+  readonly adapter: string;
+  readonly backend: string;
+  readonly threads: number | null;
+  readonly cpu: string;
+}
 
 /** The same of a device in another process, out of what came from there. */
 export const whereOf = ({ adapter, backend, threads, cpu }: Machine): Machine => ({ adapter, backend, threads, cpu });

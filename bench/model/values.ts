@@ -5,6 +5,7 @@
 import type { Device } from '../../runtime/compute/device.ts';
 import { float16ToFloat32, float32ToFloat16 } from '../../runtime/base/half.ts';
 import type { Owner } from '../../runtime/compute/ledger.ts';
+import { matrixOf, placeInPanels } from '../../kernels/upload/matrix.ts';
 import { elements, type Tensor } from '../../runtime/compute/tensor.ts';
 
 /** Number of values before they repeat. It is prime, so that the rows of a matrix differ. */
@@ -61,6 +62,33 @@ export function series(phase: number, scale = 1, offset = 0): Series {
       }
     },
   };
+}
+
+/** A matrix of weights with the first values of a sequence, in the order that the device reads. */
+export function filledMatrix(
+  device: Device,
+  values: Series,
+  shape: readonly [n: number, k: number],
+  dtype: 'f16' | 'f32',
+  owner: Owner,
+  label: string,
+): Tensor {
+  if (device.kind !== 'wasm') return filled(device, values, shape, dtype, owner, label);
+  const numbers = new Float32Array(elements(shape));
+  values.copy('f32', new Uint8Array(numbers.buffer), 0);
+  return matrixOf(device, numbers, shape, dtype, owner, label);
+}
+
+/** A matrix (N, K), N a multiple of 16, as its bytes are in a file: row by row. */
+export async function readMatrix(device: Device, t: Tensor): Promise<Uint8Array> {
+  const bytes = await device.read(t);
+  if (device.kind !== 'wasm') return new Uint8Array(bytes);
+  const stored = t.dtype === 'f16' ? new Uint16Array(bytes) : new Uint32Array(bytes);
+  const [n, k] = t.shape as [number, number];
+  const rows = stored.slice();
+  for (let row = 0; row < n; row++)
+    for (let c = 0; c < k; c++) rows[row * k + c] = stored[placeInPanels(row, c, k, t.dtype as 'f16' | 'f32')]!;
+  return new Uint8Array(rows.buffer);
 }
 
 const CHUNK = 8 << 20;

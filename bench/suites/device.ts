@@ -1,6 +1,7 @@
 // The suite `device`: what to know about an adapter before any other measurement on it. It reports
 // features and limits, checks f16 conversions and arithmetic, and times dispatches, submits,
 // uploads and read-backs. No operation of Bark runs here; the suite `kernels` times those.
+// Of a processor it reports how near the kernels come to what it can do (device_cores.ts).
 // A chain of dispatches adds 1 to every number each time; it is timed only if the result is right.
 
 import { WebGpuBackend } from '../../runtime/compute/webgpu/backend.ts';
@@ -16,6 +17,7 @@ import { benchShader } from '../shaders.ts';
 import { isSoftware, requestAdapter } from '../../runtime/compute/adapter.ts';
 import { type Say, type DeviceCases, words, expectAll, medianMs } from '../measure/device_report.ts';
 import { bandwidth } from './device_bandwidth.ts';
+import { cores, CORE_CASES } from './device_cores.ts';
 
 /** The limits that kernels or weights can run into. */
 const LIMITS = [
@@ -231,7 +233,7 @@ export async function runDevice(
   options: BenchOptions,
   emit: (result: Result) => void,
   note: (text: string) => void,
-  cases: DeviceCases = { chains: CHAINS, readBytes: options.quick ? 64 << 20 : 1 << 30 },
+  cases: DeviceCases = { chains: CHAINS, readBytes: options.quick ? 64 << 20 : 1 << 30, cores: CORE_CASES },
 ): Promise<void> {
   const begin = cpuMs();
   const start = performance.now();
@@ -250,6 +252,11 @@ export async function runDevice(
       ...more,
     });
   try {
+    if (device.kind === 'wasm') {
+      // What the rest looks at are WebGPU's drivers.
+      await cores(device, cases.cores, options, say);
+      return;
+    }
     await describe(device, say);
     const started = performance.now();
     await device.pipeline(benchShader('next'), {});

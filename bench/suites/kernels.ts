@@ -2,40 +2,14 @@
 // bandwidth of a copy and with the fastest product of many rows in the same run. Before an
 // operation is timed, some of its outputs are compared with the same outputs computed in f64.
 
-import type { Device } from '../../runtime/compute/device.ts';
 import { record } from '../../runtime/compute/program.ts';
-import { readOutput, type Case, type MakeCase } from '../cases/case.ts';
+import { expectCase, type Case, type MakeCase } from '../cases/case.ts';
 import { gptCases } from '../cases/gpt.ts';
 import { codecCases } from '../cases/codec.ts';
 import { basisMs, copyBandwidth, measure, variantOf, type Timing } from '../measure/gpu_time.ts';
 import { rounded, type BenchOptions, type Result, type Suite } from '../measure/harness.ts';
 import { machineOf, requestDevice } from '../measure/machine.ts';
 import { openBenchModel } from '../model/synthetic.ts';
-
-/**
- * Largest error of an f32 result relative to Σ|addends|: twice what 4,096 roundings of random sign
- * and the polynomial for erf come to.
- */
-const TOLERANCE = 2e-5;
-
-/**
- * Compares the sampled outputs with f64 and returns the largest error relative to Σ|addends|.
- * Throws if one is wrong.
- */
-async function check(device: Device, { op, shape, output, expected, exact }: Case): Promise<number> {
-  const values = await readOutput(device, output);
-  let worst = 0;
-  for (const { at, value, size } of expected()) {
-    const error = Math.abs(values[at]! - value);
-    const relative = exact ? error : error / (size + 0.1);
-    if (!(relative <= (exact ? 0 : TOLERANCE)))
-      throw new Error(
-        `${op} ${shape}: got ${values[at]} at ${at}, expected ${value} ± ${exact ? 0 : TOLERANCE * (size + 0.1)}.`,
-      );
-    worst = Math.max(worst, relative);
-  }
-  return worst;
-}
 
 async function run(options: BenchOptions, emit: (result: Result) => void, note: (text: string) => void): Promise<void> {
   const model = await openBenchModel(options, 1);
@@ -67,7 +41,7 @@ async function run(options: BenchOptions, emit: (result: Result) => void, note: 
         const program = await record(device, (r) => made.record(r), { label: made.op });
         try {
           program.run();
-          const worst = await check(device, made);
+          const worst = await expectCase(device, made);
           const time = await measure(device, (times) => program.run(times), {
             repeats: options.repeats,
             budgetMs: options.quick ? 300 : 5000,

@@ -13,7 +13,7 @@ import type { Device } from '../../runtime/compute/device.ts';
 import type { Recorder } from '../../runtime/compute/program.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import { MODELS } from '../model/inventory.ts';
-import { filled, series } from '../model/values.ts';
+import { filled, filledMatrix, series } from '../model/values.ts';
 import { isSoftware } from '../../runtime/compute/adapter.ts';
 
 export interface TuneCase {
@@ -47,7 +47,7 @@ const WIDTHS = [MODELS.large, MODELS.small].map(({ hidden_size, num_heads }) => 
 }));
 
 const weight = (device: Device, owner: Owner, n: number, k: number, phase = 0): Tensor =>
-  filled(device, series(77_003 + 4099 * phase, 1 / Math.sqrt(k)), [n, k], 'f16', owner, 'weight');
+  filledMatrix(device, series(77_003 + 4099 * phase, 1 / Math.sqrt(k)), [n, k], 'f16', owner, 'weight');
 
 const cacheOf = (device: Device, owner: Owner, heads: number, hidden: number): LayerCache => {
   const shape = [1, heads, CAPACITY, hidden / heads];

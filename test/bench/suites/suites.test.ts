@@ -7,14 +7,16 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { runDevice } from '../../../bench/suites/device.ts';
+import type { CoreCases } from '../../../bench/measure/device_report.ts';
 import { runDecode } from '../../../bench/suites/decode.ts';
 import type { BenchOptions, Result } from '../../../bench/measure/harness.ts';
+import { requestDevice } from '../../../bench/measure/machine.ts';
 import { MODELS } from '../../../bench/model/inventory.ts';
 import { expectSame } from '../../../bench/peers/generate.ts';
 import { closing, targetOf } from '../../../bench/peers/targets.ts';
 import { openSynthetic, syntheticSource } from '../../../bench/model/synthetic.ts';
 import { stepTraffic, watched } from '../../../bench/measure/traffic.ts';
-import { PERIOD, series } from '../../../bench/model/values.ts';
+import { filledMatrix, PERIOD, readMatrix, series } from '../../../bench/model/values.ts';
 import { openCheckpoint } from '../../../runtime/formats/open_checkpoint.ts';
 import { float16ToFloat32 } from '../../../runtime/base/half.ts';
 import { testDevice } from '../../device.ts';
@@ -92,13 +94,59 @@ test('a decode step moves hardly more than the weights and the cache that it nee
   await model.close();
 });
 
+const CORES: CoreCases = { copyBytes: 3 << 20, weightBytes: 9 << 20, rounds: 1000, products: [[13, 40, 24]] };
+
+test('the suite device holds what a processor computes against what it can do', async () => {
+  const results: Result[] = [];
+  await runDevice(
+    { ...TINY, backend: 'wasm', threads: 2 },
+    (result) => results.push(result),
+    () => {},
+    { chains: [1], readBytes: 1 << 20, cores: CORES },
+  );
+  assert.equal(
+    results.map(({ probe }) => probe),
+    [
+      'copy, a kernel',
+      'walk over f16 weights, linear_decode (3072, 768)',
+      'walk / copy',
+      'multiply-adds of 4 lanes',
+      'product 13 × 40 × 24',
+      'product 13 × 40 × 24 / multiply-adds',
+    ],
+  );
+  for (const { probe, value, backend, threads, cpu } of results) {
+    assert.ok(Number(value) > 0, `${probe}: ${value}`);
+    assert.equal([backend, threads], ['wasm', 2]);
+    assert.ok(cpu.length > 0);
+  }
+});
+
+test('a matrix is read back row by row, in whichever order the device has it', async () => {
+  for (const backend of ['webgpu', 'wasm'] as const) {
+    const device = await requestDevice({ backend });
+    const owner = { name: 'test' };
+    const numbers = series(5);
+    for (const dtype of ['f16', 'f32'] as const) {
+      const bytes = await readMatrix(device, filledMatrix(device, numbers, [48, 24], dtype, owner, 'm'));
+      const got = dtype === 'f16' ? float16ToFloat32(new Uint16Array(bytes.buffer)) : new Float32Array(bytes.buffer);
+      assert.equal(
+        [...got],
+        Array.from({ length: 48 * 24 }, (_, i) => numbers.at(i)),
+        `${backend}, ${dtype}`,
+      );
+    }
+    device.dispose();
+  }
+});
+
 test('the suite device reports limits, finds f16 right, and gives positive times', async () => {
   const results: Result[] = [];
   await runDevice(
     TINY,
     (result) => results.push(result),
     () => {},
-    { chains: [1, 4, 10], readBytes: 1 << 20 },
+    { chains: [1, 4, 10], readBytes: 1 << 20, cores: CORES },
   );
   const of = (start: string): Result[] => results.filter(({ probe }) => `${probe}`.startsWith(start));
   assert.is(of('maxBufferSize').length, 1);
