@@ -4,10 +4,12 @@
 // Programs are stamped from outside, by an empty pass before and behind each: nothing in the
 // library knows that it is measured.
 
-import type { DeviceBuffer } from '../../runtime/compute/tensor.ts';
+import type { DeviceBuffer, Tensor } from '../../runtime/compute/tensor.ts';
 import type { Device } from '../../runtime/compute/device.ts';
 import { WebGpuBackend } from '../../runtime/compute/webgpu/backend.ts';
 import { median, rounded } from './harness.ts';
+import { record } from '../../runtime/compute/program.ts';
+import { benchShader } from '../shaders.ts';
 import { isSoftware } from '../../runtime/compute/adapter.ts';
 
 const QUERY_RESOLVE = 0x200; // GPUBufferUsage.QUERY_RESOLVE; npm webgpu does not define the global
@@ -165,10 +167,12 @@ export function basisMs(device: Device, time: Pick<Timing, 'ms' | 'cpuMs' | 'gpu
 }
 
 /**
- * Gigabytes a second of a copy from buffer to buffer, read and written bytes both counted: what the
- * memory can do. Of `basisMs`.
+ * Gigabytes a second of a copy, read and written bytes both counted: what the memory can do. From
+ * buffer to buffer on a GPU; by a kernel with all threads on a processor, which copies buffers with
+ * one. Of `basisMs`.
  */
 export async function copyBandwidth(device: Device, { quick }: { quick: boolean }): Promise<number> {
+  if (device.kind === 'wasm') return copyByKernel(device, quick ? 64 << 20 : 256 << 20);
   const size = Math.min(
     quick ? 64 << 20 : 512 << 20,
     device.limits.maxStorageBufferBindingSize,
@@ -195,13 +199,31 @@ export async function copyBandwidth(device: Device, { quick }: { quick: boolean 
   }
 }
 
+async function copyByKernel(device: Device, bytes: number): Promise<number> {
+  const owner = { name: 'bench copy' };
+  const [x, y] = ['x', 'y'].map((name) => device.createTensor([bytes / 4], 'u32', owner, name)) as [Tensor, Tensor];
+  const program = await record(
+    device,
+    (r) => r.dispatch(benchShader('copy'), { bind: { sizes: [bytes / 16, 0, 0, 0], x, y }, grid: [1] }),
+    { label: 'copy' },
+  );
+  try {
+    program.run(); // touches the pages
+    const { ms } = await measure(device, (times) => program.run(times), { repeats: 5, budgetMs: 1000 });
+    return (2 * bytes) / ms / 1e6;
+  } finally {
+    program.dispose();
+    device.destroyOwned(owner);
+  }
+}
+
 /**
  * What each result of these suites says about the kernels that ran; `tuned`: not those of the
  * defaults, but what `--tune` found.
  */
 export const variantOf = (device: Device): string =>
   [
-    device.capabilities.subgroups ? 'subgroups' : 'portable',
+    device.kind === 'wasm' ? device.info.architecture : device.capabilities.subgroups ? 'subgroups' : 'portable',
     ...(Object.keys(device.tuning).length > 0 ? ['tuned'] : []),
   ].join(', ');
 

@@ -12,6 +12,7 @@ import { openCheckpoint } from '../../runtime/formats/open_checkpoint.ts';
 import { float32ToFloat16 } from '../../runtime/base/half.ts';
 import { cpuMs } from '../measure/gpu_time.ts';
 import { machineOf, requestDevice, type Asked, type Machine } from '../measure/machine.ts';
+import { readMatrix } from '../model/values.ts';
 import { openModelSource } from '../../runtime/sources/open_source.ts';
 import type { Tensor } from '../../runtime/compute/tensor.ts';
 import type { ByteSource, ModelSource } from '../../runtime/files/model_source.ts';
@@ -167,7 +168,7 @@ async function check(model: BarkModel, weights: Checkpoint): Promise<number> {
       (weights.info(name).dtype !== 'F32' ? stored : t.dtype === 'f16' ? halves : floats).buffer as ArrayBuffer,
     );
     if (weights.info(name).dtype === 'F32' || t.dtype === 'f16') {
-      if (!wanted.equals(Buffer.from(await model.device.read(t))))
+      if (!wanted.equals(await readMatrix(model.device, t)))
         throw new Error(`${name}: what is on the GPU differs from the file.`);
       compared += stored.length;
     }
@@ -212,7 +213,7 @@ async function measure({ folder, file, dtype, cold, driverCache, ...asked }: Loa
   resetPeak();
   const { now: idle, anonymous: idleAnonymous } = memory();
   const peaks = { process: 0, host: 0, anonymous: 0 };
-  const software = isSoftware(device.info);
+  const software = device.kind === 'wasm' || isSoftware(device.info);
   const sample = (): void => {
     const { now, anonymous, peak } = memory();
     peaks.anonymous = Math.max(peaks.anonymous, anonymous - idleAnonymous);
