@@ -12,6 +12,7 @@ import {
   type Option,
   type ValuesOf,
 } from '../bark/command/option_table.ts';
+import { MOST_THREADS } from '../runtime/host/threads.ts';
 import { BACKENDS } from './measure/machine.ts';
 
 const OPTIONS = {
@@ -25,8 +26,8 @@ const OPTIONS = {
   threads: {
     value: 'N',
     about: 'of wasm, and of its peers; default: as many as run at once',
-    read: number((n) => Number.isInteger(n) && n >= 1 && n <= 256),
-    expected: 'a whole number from 1 to 256',
+    read: number((n) => Number.isInteger(n) && n >= 1 && n <= MOST_THREADS),
+    expected: `a whole number from 1 to ${MOST_THREADS}`,
   },
   dtype: { value: 'TYPE', about: 'float16 or float32; default: both', ...dtype },
   quick: { about: 'few repetitions: under a minute a suite on a software adapter' },

@@ -2,7 +2,6 @@
 // exported when first needed, and transformers in each of its forms.
 
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { command, installOrt, ORT_VERSION } from './install.ts';
 import {
@@ -18,6 +17,7 @@ import {
   type Worker,
   type Task,
 } from './work.ts';
+import type { BackendKind } from '../../runtime/compute/backend.ts';
 import type { BenchOptions } from '../measure/harness.ts';
 
 export interface Candidate {
@@ -43,6 +43,12 @@ export const TORCH_FORMS: readonly TorchForm[] = FORMS.flatMap((form) =>
   DTYPES.map((dtype) => `${form}-${dtype}` as const),
 );
 
+/** With what was not given chosen as the library does. */
+export interface Chosen extends PeersOptions {
+  readonly backend: BackendKind;
+  readonly threads: number;
+}
+
 export interface PeersOptions extends BenchOptions {
   /** Default: the model's, with `quick` 2. */
   readonly layers?: number | undefined;
@@ -58,12 +64,6 @@ export interface PeersOptions extends BenchOptions {
   readonly forms?: readonly TorchForm[] | undefined;
   /** What one call of a peer may take; default 300, with `quick` 60. */
   readonly seconds?: number | undefined;
-}
-
-/** What our side is asked for, and the threads that peers on the processor get. */
-export function threadsOf({ backend, threads }: PeersOptions) {
-  const all = threads ?? availableParallelism();
-  return { asked: { backend, threads: backend === 'wasm' ? all : threads }, threads: all };
 }
 
 export const limitOf = ({ seconds, quick }: PeersOptions): number => seconds ?? (quick ? 60 : 300);
@@ -128,7 +128,7 @@ export async function ortCandidates(
   provider: 'webgpu' | 'wasm',
   work: Work,
   python: string,
-  options: PeersOptions,
+  options: Chosen,
   note: Note,
 ): Promise<Candidate[]> {
   const { model, quick, dir } = options;
@@ -159,7 +159,7 @@ export async function ortCandidates(
         note(`peers: exporting ${kind}, ${variant.form}, ${variant.dtype}`);
         await exportInto(graphs, python, ['graph'], [model, `${work.layers}`, kind, variant.form, variant.dtype], part);
       }
-      const { threads } = threadsOf(options);
+      const { threads } = options;
       return worker('ort_child.ts', { ...work, packages, variant, provider, threads }, { seconds: limitOf(options) });
     },
   }));
@@ -184,7 +184,7 @@ export const torchInput = ({ variant, dtype, threads }: TorchVariant) => ({
  * transformers in its forms, on a GPU where there is one and ours is not `wasm`. There bfloat16 is
  * as fast as float16; on a processor one of them may be many times slower than the other.
  */
-export async function torchVariants(python: string, options: PeersOptions): Promise<TorchVariant[]> {
+export async function torchVariants(python: string, options: Chosen): Promise<TorchVariant[]> {
   const { quick, backend, forms } = options;
   const [version, cuda] = (
     await command('asking for torch', python, [
@@ -209,7 +209,7 @@ export async function torchVariants(python: string, options: PeersOptions): Prom
       name: `transformers ${version} ${variant} ${dtype} ${onGpu ? 'CUDA' : 'CPU'}`,
       dtype,
       variant,
-      threads: onGpu ? null : threadsOf(options).threads,
+      threads: onGpu ? null : options.threads,
     };
   });
 }

@@ -8,12 +8,11 @@ import { CPU, whereOf, type Machine } from '../measure/machine.ts';
 import {
   limitOf,
   ortCandidates,
-  threadsOf,
   torchCandidates,
   type Candidate,
+  type Chosen,
   type Note,
   type Peer,
-  type PeersOptions,
   type TorchVariant,
 } from './candidates.ts';
 import {
@@ -36,7 +35,7 @@ export interface Settings {
   readonly python: string;
   readonly peers: readonly Peer[];
   readonly torch: readonly TorchVariant[];
-  readonly options: PeersOptions;
+  readonly options: Chosen;
 }
 
 /** A candidate that computes right, or why it takes no part. */
@@ -106,9 +105,9 @@ export function withFastest(rows: readonly Result[]): Result[] {
 }
 
 /** Our side, started and checked. */
-async function startOurs(work: Work, operation: Operation, times: number, options: PeersOptions) {
-  const { dtype = 'float16' } = options;
-  const side = worker('ours_child.ts', { ...work, dtype, ...threadsOf(options).asked });
+async function startOurs(work: Work, operation: Operation, times: number, options: Chosen) {
+  const { dtype = 'float16', backend, threads } = options;
+  const side = worker('ours_child.ts', { ...work, dtype, backend, threads });
   try {
     const { error, ...machine } = (await side.check(operation)) as Checked & Machine;
     if (!(error <= TOLERANCE[dtype]))

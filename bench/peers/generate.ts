@@ -8,7 +8,7 @@ import { rounded, type Result } from '../measure/harness.ts';
 import { whereOf, type Machine } from '../measure/machine.ts';
 import { isModelName } from '../model/inventory.ts';
 import { cachedCheckpoint } from '../model/make_checkpoint.ts';
-import { limitOf, threadsOf, torchInput, type TorchVariant } from './candidates.ts';
+import { limitOf, torchInput, type TorchVariant } from './candidates.ts';
 import { inWords, NO_MACHINE, withFastest, type Settings } from './compare.ts';
 import { inTurns, sides, worker, type Checked, type Compared, type DType, type PeerDType, type Timed } from './work.ts';
 
@@ -64,14 +64,12 @@ export async function compareSentences(
   note: (text: string) => void,
 ): Promise<void> {
   if (!isModelName(model)) throw new Error(`generate: got the model ${model}, expected small or large.`);
-  const { dtype = 'float16', side = 'both', quick, repeats } = options;
+  const { dtype = 'float16', side = 'both', quick, repeats, backend, threads } = options;
   const folder = cachedCheckpoint(model, 'f16', dir, layers);
   const text = Array.from({ length: 40 }, (_, i) => 100 + 211 * i);
   note(`peers: generate, ${layers} layers, ${tokens} semantic tokens; ${limitOf(options)} s for one call of a peer`);
   const ours =
-    side === 'peers'
-      ? undefined
-      : worker('generate_child.ts', { folder, dtype, text, tokens, ...threadsOf(options).asked });
+    side === 'peers' ? undefined : worker('generate_child.ts', { folder, dtype, text, tokens, backend, threads });
   const row = (form: TorchVariant | undefined, compared: Compared, checked: Checked | undefined, more: object) =>
     ({
       suite: 'peers',

@@ -3,10 +3,20 @@
 // results of every side are compared with one reference before anything is timed. Runs alternate,
 // ours then the peer's, so that other work on the machine affects both. Losses are printed too.
 
+import { threadCount } from '../../runtime/host/threads.ts';
 import type { Result, Suite } from '../measure/harness.ts';
+import { requestDevice } from '../measure/machine.ts';
 import { isModelName, MODELS } from '../model/inventory.ts';
 import { CACHE } from '../model/make_checkpoint.ts';
-import { prepare, prepareCodec, torchVariants, type Note, type Peer, type PeersOptions } from './candidates.ts';
+import {
+  prepare,
+  prepareCodec,
+  torchVariants,
+  type Chosen,
+  type Note,
+  type Peer,
+  type PeersOptions,
+} from './candidates.ts';
 import { compareOperations, type Settings } from './compare.ts';
 import { compareSentences } from './generate.ts';
 import { installPython } from './install.ts';
@@ -18,8 +28,17 @@ const QUICK_TASKS: readonly Task[] = ['decode', 'prefill257', 'fine', 'codec', '
 /** Semantic tokens: 64 are 1.3 s of audio, 250 are 5. */
 const TOKENS = { webgpu: 64, wasm: 250 };
 
-async function run(options: PeersOptions, emit: (result: Result) => void, note: Note): Promise<void> {
-  const { model, quick, dir = CACHE, backend = 'webgpu' } = options;
+/** Which backend and how many threads, as the library chooses where it is not told. */
+async function chosen(options: PeersOptions): Promise<Chosen> {
+  const threads = options.threads ?? (await threadCount(undefined));
+  if (options.backend) return { ...options, backend: options.backend, threads };
+  using device = await requestDevice(options);
+  return { ...options, backend: device.kind, threads };
+}
+
+async function run(given: PeersOptions, emit: (result: Result) => void, note: Note): Promise<void> {
+  const options = await chosen(given);
+  const { model, quick, dir = CACHE, backend } = options;
   if (!isModelName(model) || model === 'tiny')
     throw new Error(`peers: got the model ${model}, expected small or large: the peers' graphs are made, not read.`);
   const { hidden_size: width, num_heads: heads, num_layers } = MODELS[model];

@@ -60,7 +60,7 @@ test('bench takes suites, and its options', () => {
   for (const wrong of ['0', '1.5', '1000', 'x'])
     refused(['--repeats', wrong], new RegExp(`--repeats: got "${wrong}", expected a whole number from 1 to 999`));
   refused(['--backend', 'cuda'], /--backend: got "cuda", expected webgpu or wasm/);
-  refused(['--threads', '0'], /--threads: got "0", expected a whole number from 1 to 256/);
+  refused(['--threads', '0'], /--threads: got "0", expected a whole number from 1 to 64/);
   refused(['--seed', '1'], /--seed: got it with 'bark bench', expected --model/);
   refused(['--qiuck'], /did you mean --quick\?/);
   assert.match(benchHelp([]), /--model MODEL +small \(default\), large, tiny/);

@@ -10,10 +10,11 @@ import { runDevice } from '../../../bench/suites/device.ts';
 import type { CoreCases } from '../../../bench/measure/device_report.ts';
 import { runDecode } from '../../../bench/suites/decode.ts';
 import type { BenchOptions, Result } from '../../../bench/measure/harness.ts';
-import { requestDevice } from '../../../bench/measure/machine.ts';
 import { MODELS } from '../../../bench/model/inventory.ts';
 import { expectSame } from '../../../bench/peers/generate.ts';
+import { withFastest } from '../../../bench/peers/compare.ts';
 import { closing, targetOf } from '../../../bench/peers/targets.ts';
+import { inTurns, sides, type Worker } from '../../../bench/peers/work.ts';
 import { openSynthetic, syntheticSource } from '../../../bench/model/synthetic.ts';
 import { stepTraffic, watched } from '../../../bench/measure/traffic.ts';
 import { filledMatrix, PERIOD, readMatrix, series } from '../../../bench/model/values.ts';
@@ -123,24 +124,23 @@ test('the suite device holds what a processor computes against what it can do', 
 });
 
 test('a matrix is read back row by row, in whichever order the device has it', async () => {
-  for (const backend of ['webgpu', 'wasm'] as const) {
-    const device = await requestDevice({ backend });
-    const owner = { name: 'test' };
-    const numbers = series(5);
-    for (const dtype of ['f16', 'f32'] as const) {
-      const bytes = await readMatrix(device, filledMatrix(device, numbers, [48, 24], dtype, owner, 'm'));
-      const got = dtype === 'f16' ? float16ToFloat32(new Uint16Array(bytes.buffer)) : new Float32Array(bytes.buffer);
-      assert.equal(
-        [...got],
-        Array.from({ length: 48 * 24 }, (_, i) => numbers.at(i)),
-        `${backend}, ${dtype}`,
-      );
-    }
-    device.dispose();
+  const device = await testDevice();
+  const owner = { name: 'test' };
+  const numbers = series(5);
+  for (const dtype of ['f16', 'f32'] as const) {
+    const bytes = await readMatrix(device, filledMatrix(device, numbers, [48, 24], dtype, owner, 'm'));
+    const got = dtype === 'f16' ? float16ToFloat32(new Uint16Array(bytes.buffer)) : new Float32Array(bytes.buffer);
+    assert.equal(
+      [...got],
+      Array.from({ length: 48 * 24 }, (_, i) => numbers.at(i)),
+      dtype,
+    );
   }
+  device.destroyOwned(owner);
 });
 
 test('the suite device reports limits, finds f16 right, and gives positive times', async () => {
+  if ((await testDevice()).kind === 'wasm') return console.log("skip: this part of the suite is WebGPU's");
   const results: Result[] = [];
   await runDevice(
     TINY,
@@ -162,6 +162,8 @@ test("a peer's sentence is timed only if its tokens and audio equal ours", () =>
   const same = { device: '', error: 1e-6, semanticTokens: 16, equalSemantic: 1, equalCoarse: 1, equalFine: 1 };
   expectSame(same, 'float32', 'float32', 16);
   expectSame({ ...same, equalSemantic: 0.5, equalFine: 0.99 }, 'float16', 'float32', 16);
+  expectSame({ ...same, error: 0.09, equalFine: 0 }, 'float32', 'bfloat16', 16);
+  assert.throws(() => expectSame({ ...same, error: 0.11 }, 'float32', 'bfloat16', 16), /audio/);
   assert.throws(() => expectSame({ ...same, equalFine: 0.999 }, 'float32', 'float32', 16), /99.9 % of the fine tokens/);
   assert.throws(() => expectSame({ ...same, equalFine: 0.8 }, 'float16', 'float32', 16), /80 % of the fine tokens/);
   assert.throws(() => expectSame({ ...same, equalCoarse: 0 }, 'float16', 'float32', 16), /0 % of the coarse tokens/);
@@ -192,6 +194,42 @@ test('a result against a peer names its target, the measured ratio, and whether 
   assert.equal(targetOf(result('transformers 5 eager float32 CPU', 'generate', 0.4)), { target: null, met: null });
   const lines = closing([result(ort, 'decode', 3), result('transformers 5 eager float32 CPU', 'decode', 0.4)]);
   assert.match(lines, /^decode, small, 12 layers, .*target 3×, measured 3× .*: met$/);
+
+  const form = (name: string, peerMs: number | null): Result => ({
+    ...result(`transformers 5 ${name} CPU`, 'decode', peerMs === null ? NaN : peerMs / 40),
+    ratio: peerMs === null ? null : peerMs / 40,
+    peerMs,
+  });
+  const marked = withFastest([form('eager float32', 80), form('compiled float16', 60), form('eager float16', null)]);
+  assert.equal(
+    marked.map(({ fastest }) => fastest),
+    [false, true, null],
+  );
+  assert.is(
+    closing(marked),
+    'decode, small, 12 layers: 1.5× beside the fastest form (transformers 5 compiled float16 CPU), 2× beside eager float32',
+  );
+  assert.is(closing([form('eager float32', null)]), '');
+});
+
+test('of two sides in turns the medians count, and a side that is not there has no numbers', async () => {
+  const side = (...ms: number[]): Worker => ({
+    check: () => Promise.reject(new Error('not asked for')),
+    time: () => Promise.resolve({ ms: ms.shift()!, cpuMs: 1 }),
+    end: () => {},
+  });
+  const both = await inTurns('decode', { ours: side(1, 5, 2), peer: side(9, 4, 3) }, 1, 3);
+  assert.equal(sides(both), {
+    oursMs: 2,
+    peerMs: 4,
+    ratio: 2,
+    oursCpuMs: 1,
+    peerCpuMs: 1,
+    cpuRatio: 1,
+    runs: 3,
+  });
+  const alone = sides(await inTurns('decode', { peer: side(7) }, 1, 1));
+  assert.equal([alone.oursMs, alone.peerMs, alone.ratio], [null, 7, null]);
 });
 
 test('a kernel whose traffic is not known is an error', () => {
