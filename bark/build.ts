@@ -52,7 +52,8 @@ const benchShaders: Plugin = {
           import { inflated } from '../kernels/shaders.ts';
           const shaders = ${JSON.stringify(Object.fromEntries(shaders))};
           const module = { name: 'bench', bytes: (relaxed) => inflated(relaxed ? '${relaxed}' : '${plain}') };
-          for (const [name, parameters] of ${JSON.stringify(parameters)}) Object.assign(shaders[name], { name, processor: { module, parameters } });
+          for (const [name, parameters] of ${JSON.stringify(parameters)})
+            Object.assign(shaders[name], { name, processor: { module, parameters } });
           export const benchShader = (name) => shaders[name];`,
         resolveDir: dirname(path),
       };

@@ -20,7 +20,7 @@ if device == "cpu":
 
 
 def device_name():
-    return torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    return torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 def timed(run, times):

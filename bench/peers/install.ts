@@ -1,6 +1,7 @@
 // Gets what the peers need, when they are asked for: onnxruntime-node and onnxruntime-web by npm,
-// and a Python with torch, transformers and onnx, each into a folder of its own in the system's temporary one. The
-// package itself depends on none of it. BARK_BENCH_PYTHON names a Python that has them.
+// and a Python with torch, transformers and onnx, each into a folder of its own in the system's
+// temporary one. The package itself depends on none of it. BARK_BENCH_PYTHON names a Python that
+// has them.
 
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
@@ -46,7 +47,7 @@ export async function installOrt(
   if (existsSync(join(folder, 'node_modules', name, 'package.json'))) return folder;
   note(`peers: installing ${name} ${ORT_VERSION}`);
   mkdirSync(folder, { recursive: true });
-  // The install script of onnxruntime-node fetches CUDA libraries; the WebGPU provider is in the package.
+  // onnxruntime-node's install script fetches CUDA libraries; the WebGPU provider comes with it.
   await command(
     `installing ${name} ${ORT_VERSION}`,
     process.platform === 'win32' ? 'npm.cmd' : 'npm',
