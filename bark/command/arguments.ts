@@ -1,6 +1,8 @@
 // The options of `bark` and its commands. Knows no model and prints nothing.
 
 import type { Progress } from './progress.ts';
+import type { DeviceOptions } from '../../runtime/compute/adapter.ts';
+import { MOST_THREADS } from '../../runtime/host/threads.ts';
 import type { HubOptions } from '../../runtime/sources/hub/settings.ts';
 import { looksLikeCommand } from './bare_word.ts';
 import {
@@ -25,6 +27,8 @@ const wholeFrom = (least: number) => ({
   read: number((n) => Number.isSafeInteger(n) && n >= least),
   expected: `a whole number from ${least}`,
 });
+
+const BACKENDS = new Set(['auto', 'webgpu', 'wasm']);
 
 const OPTIONS = {
   voice: {
@@ -92,6 +96,20 @@ const OPTIONS = {
     ...dtype,
   },
   offload: { about: "keep only the running stage's weights on the GPU", of: ['say'] },
+  backend: {
+    value: 'NAME',
+    about: 'webgpu, wasm (the processor), or auto: a GPU where there is one',
+    of: ['say', 'doctor'],
+    read: (text: string) => (BACKENDS.has(text) ? text : undefined),
+    expected: 'auto, webgpu or wasm',
+  },
+  threads: {
+    value: 'N',
+    about: 'threads of the processor; default: as many as this process may use',
+    of: ['say', 'doctor'],
+    read: number((n) => Number.isInteger(n) && n >= 1 && n <= MOST_THREADS),
+    expected: `a whole number from 1 to ${MOST_THREADS}`,
+  },
   portable: { about: 'use only core WebGPU: no subgroups, no shader-f16', of: ['say', 'doctor'] },
   force: { about: 'write over what is in OUT', of: ['convert'] },
   'no-voices': { about: 'leave the voices out', of: ['convert'] },
@@ -181,6 +199,21 @@ export function readArguments(args: readonly string[]): Arguments {
  */
 export function hubOptions({ revision, 'cache-dir': cacheDir, offline }: Values): HubOptions {
   return { revision, cacheDir, localFilesOnly: offline };
+}
+
+/** What the options say about the device. Throws `UsageError` where they contradict each other. */
+export function deviceOptions({ backend, threads, portable }: Values): DeviceOptions {
+  if (backend === 'wasm' && portable)
+    throw new UsageError('--portable: got it with --backend wasm, expected a GPU: it is about WebGPU. Leave it out.');
+  if (threads !== undefined && (backend === 'webgpu' || portable))
+    throw new UsageError(
+      '--threads: got it with a GPU, expected the processor: a GPU has none to choose. Add --backend wasm, or leave it out.',
+    );
+  return {
+    ...(backend !== undefined && { backend: backend as DeviceOptions['backend'] & string }),
+    ...(threads !== undefined && { threads, backend: 'wasm' as const }),
+    ...(portable && { portable }),
+  };
 }
 
 export const optionsOf = (command: Command): Options =>

@@ -6,7 +6,7 @@
 import { InputError } from '../../runtime/base/errors.ts';
 import { env } from '../../runtime/host/platform.ts';
 import { packageVersion } from '../../runtime/host/version.ts';
-import { benchArguments, readArguments, type Command } from './arguments.ts';
+import { benchArguments, deviceOptions, readArguments, type Command } from './arguments.ts';
 import { Progress } from './progress.ts';
 import { help } from './help.ts';
 import { UsageError } from './option_table.ts';
@@ -36,7 +36,7 @@ async function run(args: readonly string[]): Promise<number> {
   }
   if (command === 'doctor') {
     const { describe, diagnose } = await import('./doctor.ts');
-    const found = await diagnose({ portable: values.portable ?? false });
+    const found = await diagnose(deviceOptions(values));
     await print(values.json ? `${JSON.stringify(found)}\n` : describe(found));
     return found.ok ? 0 : 1;
   }

@@ -10,7 +10,6 @@ import { subgroupMatrixUnit } from '../../kernels/common/subgroup_matrix.ts';
 import { checkSubgroupMatrix } from '../../kernels/self_check.ts';
 import { createUniform, writeCall } from '../../kernels/state.ts';
 import { Device } from '../../runtime/compute/device.ts';
-import { float32ToFloat16 } from '../../runtime/base/half.ts';
 import { cacheFolder, hubSettings } from '../../runtime/sources/hub/settings.ts';
 import { env } from '../../runtime/host/platform.ts';
 import { record } from '../../runtime/compute/program.ts';
@@ -19,7 +18,9 @@ import { packageVersion } from '../../runtime/host/version.ts';
 import { players } from './play.ts';
 import { byteCount } from '../../runtime/base/messages.ts';
 import { checkSupport } from '../support.ts';
-import { isSoftware } from '../../runtime/compute/adapter.ts';
+import { isSoftware, type DeviceOptions } from '../../runtime/compute/adapter.ts';
+import type { BackendKind } from '../../runtime/compute/backend.ts';
+import { matrixOf } from '../../kernels/upload/matrix.ts';
 
 const LIMITS = [
   'maxBufferSize',
@@ -30,6 +31,8 @@ const LIMITS = [
 ] as const;
 // No HF_TOKEN: this is text to paste into a public report.
 const VARIABLES = [
+  'BARK_BACKEND',
+  'BARK_THREADS',
   'BARK_ADAPTER',
   'BARK_TUNING',
   'VK_DRIVER_FILES',
@@ -47,7 +50,11 @@ export interface Diagnosis {
   system: string;
   /** Version of npm `webgpu`; null where WebGPU is built in. */
   webgpu: string | null;
+  /** What computes: a GPU, or the processor; null where neither can. */
+  backend: BackendKind | null;
   adapter: string | null;
+  /** Where the processor computes: the GPU that there is, or why there is none. */
+  gpu: string | null;
   software: boolean;
   features: string[];
   limits: Record<string, number>;
@@ -77,15 +84,17 @@ interface HubState {
   problem: string | null;
 }
 
-export async function diagnose({ portable = false }: { portable?: boolean } = {}): Promise<Diagnosis> {
-  const support = await checkSupport({ portable });
+export async function diagnose(options: DeviceOptions = {}): Promise<Diagnosis> {
+  const support = await checkSupport(options);
   const found: Diagnosis = {
     ok: false,
     package: `bark-webgpu ${await packageVersion()}`,
     host: 'Deno' in globalThis ? `Deno ${process.versions.deno}` : `Node ${process.versions.node}`,
     system: `${process.platform} ${process.arch}`,
     webgpu: 'Deno' in globalThis ? null : dawnVersion(),
+    backend: support.backend,
     adapter: support.adapter,
+    gpu: support.backend === 'wasm' ? await gpuBeside() : null,
     software: false,
     features: support.features,
     limits: {},
@@ -101,18 +110,22 @@ export async function diagnose({ portable = false }: { portable?: boolean } = {}
   if (!support.supported) return found;
   let device: Device | undefined;
   try {
-    device = await Device.request({ portable });
+    device = await Device.request(options);
     const { f16, subgroups, subgroupMinSize: least, subgroupMaxSize: most, timestamps } = device.capabilities;
     const unit = subgroupMatrixUnit(device);
     found.software = isSoftware(device.info);
-    for (const name of LIMITS) found.limits[name] = device.limits[name];
-    found.kernels = {
-      f16,
-      subgroups: !subgroups ? 'none' : least === most ? `of ${most}` : `of ${least} to ${most}`,
-      matrices: unit ? `${unit.M} × ${unit.N} × ${unit.K}` : 'none',
-      timestamps,
-    };
-    if (!portable) found.tuning = (await findTuning(device.info)) ?? null;
+    for (const name of device.kind === 'wasm' ? (['maxBufferSize'] as const) : LIMITS)
+      found.limits[name] = device.limits[name];
+    found.kernels =
+      device.kind === 'wasm'
+        ? null
+        : {
+            f16,
+            subgroups: !subgroups ? 'none' : least === most ? `of ${most}` : `of ${least} to ${most}`,
+            matrices: unit ? `${unit.M} × ${unit.N} × ${unit.K}` : 'none',
+            timestamps,
+          };
+    if (!options.portable && device.kind === 'webgpu') found.tuning = (await findTuning(device.info)) ?? null;
     const start = performance.now();
     const slower = await checkSubgroupMatrix(device);
     if (slower) found.problems.push(slower);
@@ -128,19 +141,21 @@ export async function diagnose({ portable = false }: { portable?: boolean } = {}
   return found;
 }
 
+/** The GPU that `backend: 'webgpu'` would take, or why there is none. */
+async function gpuBeside(): Promise<string> {
+  const { adapter, reasons } = await checkSupport({ backend: 'webgpu' });
+  return adapter ? `${adapter}: not used unless it is asked for (--backend webgpu)` : `none: ${reasons.join(' ')}`;
+}
+
 /** Small whole numbers, whose products and sums have no rounding: any other result is wrong. */
 async function selfTest(device: Device, dtype: 'f32' | 'f16'): Promise<void> {
   const [m, k, n] = [5, 72, 40];
   const wholes = (count: number, step: number) => Float32Array.from({ length: count }, (_, i) => ((i * step) % 9) - 4);
   const [xs, ws] = [wholes(m * k, 7), wholes(n * k, 5)];
-  const [x, y, weight] = [
-    device.createTensor([m, k], 'f32', 'doctor'),
-    device.createTensor([m, n], 'f32', 'doctor'),
-    device.createTensor([n, k], dtype, 'doctor'),
-  ];
+  const [x, y] = [device.createTensor([m, k], 'f32', 'doctor'), device.createTensor([m, n], 'f32', 'doctor')];
+  const weight = matrixOf(device, ws, [n, k], dtype, 'doctor', 'weight');
   const call = createUniform(device, 3, 'doctor', 'call');
   device.write(x, xs);
-  device.write(weight, dtype === 'f32' ? ws : new Uint8Array(float32ToFloat16(ws).buffer));
   writeCall(device, call, { count: m });
   const program = await record(device, (r) => linear(r, y, x, { weight, bias: null }, call), { label: 'doctor' });
   program.run();
@@ -192,20 +207,28 @@ export function describe(found: Diagnosis): string {
   const lines: [string, string][] = [
     ['package', found.package],
     ['host', `${found.host}, ${found.system}${found.webgpu ? `, webgpu ${found.webgpu}` : ''}`],
-    ['adapter', found.adapter ? `${found.adapter}${found.software ? ' (computes on the CPU)' : ''}` : 'none'],
+    ...(found.backend === 'wasm' ? [['GPU', `${found.gpu}`] as [string, string]] : []),
+    [
+      found.backend === 'wasm' ? 'processor' : 'adapter',
+      found.adapter ? `${found.adapter}${found.software ? ' (computes on the CPU)' : ''}` : 'none',
+    ],
     ['features', list(found.features)],
     ['limits', list(pairs(found.limits))],
     [
       'kernels',
       kernels
         ? `shader-f16 ${kernels.f16 ? 'yes' : 'no'}, subgroups ${kernels.subgroups}, matrices ${kernels.matrices}, timestamps ${kernels.timestamps ? 'yes' : 'no'}`
-        : 'none can run',
+        : found.backend === 'wasm'
+          ? 'those for processors, WebAssembly'
+          : 'none can run',
     ],
     [
       'tuning',
       found.tuning
         ? `${tuned(found.tuning)}, measured ${found.tuning.date.slice(0, 10)}, ${found.tuning.file}`
-        : 'none in use (bark bench --tune)',
+        : found.backend === 'wasm'
+          ? 'nothing to tune on a processor'
+          : 'none in use (bark bench --tune)',
     ],
     ['self-test', found.selfTest],
     ['players', list(found.players)],

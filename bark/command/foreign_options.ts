@@ -3,7 +3,7 @@
 
 const TEXT = `, expected the text itself, as an argument: bark "Hello."`;
 const NO_SPEED = `, expected none: Bark has no such setting, and a voice speaks as fast as it does. Change the file afterwards, as ffmpeg does with -filter:a atempo=1.2.`;
-const ADAPTER = ', expected none: it computes on the GPU. BARK_ADAPTER picks one by its name.';
+const ADAPTER = ', expected --backend webgpu or --backend wasm, the processor. BARK_ADAPTER picks a GPU by its name.';
 const SAMPLING = `, expected none: only the library has it, as an option of generate.`;
 
 /** One of this command's options, by its name. */
@@ -61,9 +61,8 @@ const FOREIGN: Readonly<Record<string, string | Same>> = {
   'top-p': SAMPLING,
   device: ADAPTER,
   gpu: ADAPTER,
-  cpu: ADAPTER,
-  threads: ADAPTER,
-  '-t': ADAPTER,
+  cpu: { option: 'backend', note: 'The processor: --backend wasm.' },
+  '-t': { option: 'threads' },
   token: ", expected none: others can see a program's arguments. Put it into HF_TOKEN.",
   'list-voices': ', expected the command: bark voices.',
   voices: ', expected the command: bark voices.',

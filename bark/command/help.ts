@@ -17,7 +17,7 @@ const HEADS: Readonly<Record<Command, readonly string[]>> = {
     '       bark voices             lists the voices of a model, by language',
     '       bark convert IN OUT     makes any Bark checkpoint a folder of safetensors',
     '       bark doctor             tells what this machine can do, for bug reports',
-    '       bark bench              measures speed on this GPU; --tune picks the fastest kernels',
+    '       bark bench              measures speed on this machine; --tune picks the fastest kernels',
     '',
     'The text comes from the arguments, from --file, or from standard input.',
   ],
@@ -36,7 +36,7 @@ const HEADS: Readonly<Record<Command, readonly string[]>> = {
   doctor: [
     'Usage: bark doctor',
     '',
-    'Prints the versions, the adapter with its features and limits, and the result of a small self-test.',
+    'Prints the versions, the device that computes here with what it can do, and the result of a small self-test.',
   ],
 };
 
@@ -53,7 +53,9 @@ const ENVIRONMENT: Readonly<Partial<Record<Command, readonly string[]>>> = {
     '',
     'Environment',
     ...HUB_ENVIRONMENT,
-    '  BARK_ADAPTER   part of the name of the adapter to use',
+    '  BARK_BACKEND   webgpu, wasm or auto, where --backend does not say',
+    '  BARK_THREADS   threads of the processor, where --threads does not say',
+    '  BARK_ADAPTER   part of the name of the GPU to use',
     '  BARK_TUNING    the file of bark bench --tune, or off',
     '  BARK_DEBUG     any value: errors show where they came from',
     '  NO_COLOR       any value: no colours',

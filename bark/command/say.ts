@@ -7,7 +7,7 @@ import { InputError } from '../../runtime/base/errors.ts';
 import { byteCount } from '../../runtime/base/messages.ts';
 import { packageVersion } from '../../runtime/host/version.ts';
 import type { RawAudio } from '../audio.ts';
-import { hubOptions, type Arguments, type CommandContext, type Values } from './arguments.ts';
+import { deviceOptions, hubOptions, type Arguments, type CommandContext, type Values } from './arguments.ts';
 import { checkBareWord } from './bare_word.ts';
 import { checkOutput, checkPlaces, FALLBACK } from './checks.ts';
 import { roomForSpeech } from '../config/check_generation.ts';
@@ -31,6 +31,7 @@ export async function say(
   { progress, signal, print }: CommandContext,
 ): Promise<void> {
   checkCombination(values);
+  const onDevice = deviceOptions(values);
   await checkOutput(values);
   await checkPlaces(values.model, values);
   const terminal = process.stdin.isTTY && process.stderr.isTTY;
@@ -58,7 +59,7 @@ export async function say(
       'Speaking with the small built-in demo voice. A real model: bark --model suno/bark-small "…" (fetches 1.7 GB the first time)',
     );
 
-  const device = await Device.request({ portable: values.portable ?? false });
+  const device = await Device.request(onDevice);
   let model: BarkModel | undefined;
   try {
     warn(device.warnings);
@@ -74,7 +75,9 @@ export async function say(
     const load = progress.end(
       'load',
       0,
-      values.offload ? 'each stage when its turn comes' : `${byteCount(device.memory().current)} on the GPU`,
+      values.offload
+        ? 'each stage when its turn comes'
+        : `${byteCount(device.memory().current)} ${device.kind === 'wasm' ? 'in memory' : 'on the GPU'}`,
     );
     const output = await model.generate(inputs, {
       ...generateOptions(values),
@@ -239,6 +242,7 @@ async function report({
     dtype: values.dtype ?? 'float16',
     offload: values.offload ?? false,
     adapter: model.device.name,
+    backend: model.device.kind,
     tokens: {
       semantic: [...tokens!.semantic],
       coarse: rows(tokens!.coarse, coarse_acoustics_config.n_coarse_codebooks),

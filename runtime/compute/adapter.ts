@@ -13,12 +13,12 @@ export interface DeviceOptions {
    * one, else the processor. Default: the environment variable BARK_BACKEND, else 'auto', and
    * 'webgpu' where `adapter` or `portable` asks for it.
    */
-  backend?: BackendKind | 'auto';
+  backend?: BackendKind | 'auto' | undefined;
   /**
    * Threads of the processor. Default: the environment variable BARK_THREADS, else as many as this
    * process may use. WebGPU has none.
    */
-  threads?: number;
+  threads?: number | undefined;
   /**
    * Part of the adapter's name (case does not matter); default: the environment variable
    * BARK_ADAPTER.
@@ -65,8 +65,9 @@ function checkDeviceOptions(options: DeviceOptions, door: string): BackendKind |
   if (tuning !== undefined && !isBag(tuning)) throw wrongOption(door, 'tuning', tuning, 'an object of choices by name');
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS))
     throw wrongOption(door, 'threads', threads, `a whole number from 1 to ${MOST_THREADS}`);
-  const named = (adapter ?? env('BARK_ADAPTER')) || portable;
-  const asked = options.backend ?? (env('BARK_BACKEND') || (named ? 'webgpu' : 'auto'));
+  // What the caller says counts before what the environment says.
+  const said = options.backend ?? (adapter !== undefined || portable ? 'webgpu' : undefined);
+  const asked = said ?? (env('BARK_BACKEND') || (env('BARK_ADAPTER') ? 'webgpu' : 'auto'));
   if (!BACKENDS.includes(asked))
     throw options.backend === undefined
       ? new InputError(`BARK_BACKEND: got '${asked}', expected auto, webgpu or wasm. Set one of them, or unset it.`)

@@ -87,9 +87,11 @@ testMistakes(test, [
   read(/^--silent: .* did you mean --quiet\?/, '--silent', 'True'),
   read(/^--outwav: .* did you mean --output\?/, '--outwav', 'a.wav'),
   read(/^-s: .* did you mean --seed\?/, '-s', '1'),
-  read(/^-t: .* expected none: it computes on the GPU/, '-t', '8'),
-  read(/^--threads: .* expected none: it computes on the GPU/, '--threads', '8'),
-  read(/^--device: .* expected none: .*BARK_ADAPTER/, '--device', 'cuda'),
+  read(/^-t: .* did you mean --threads\?/, '-t', '8'),
+  read(/^--cpu: .* did you mean --backend\? The processor: --backend wasm\./, '--cpu'),
+  read(/^--device: .* expected --backend webgpu or --backend wasm, the processor\. BARK_ADAPTER/, '--device', 'cuda'),
+  read(/^--backend: got "cuda", expected auto, webgpu or wasm\.$/, '--backend', 'cuda'),
+  read(/^--threads: got "0", expected a whole number from 1 to 64\.$/, '--threads', '0'),
   read(/^--token: .* expected none: .*HF_TOKEN/, '--token', 'hf_x'),
   read(/^--top_k: .* only the library has it/, '--top_k', '50'),
   read(/^--max_new_tokens: .* did you mean --max-new-tokens\?/, '--max_new_tokens', '5'),
@@ -117,6 +119,21 @@ testMistakes(test, [
   read(/^--dtype: got "constructor", expected float16/, '--dtype', 'constructor'),
 
   // Formats that are not built, and places that cannot be written: all before the model.
+  start(
+    /^error: --threads: got it with a GPU, expected the processor/,
+    '--threads',
+    '2',
+    '--backend',
+    'webgpu',
+    'hello there',
+  ),
+  start(
+    /^error: --portable: got it with --backend wasm, expected a GPU/,
+    '--portable',
+    '--backend',
+    'wasm',
+    'hello there',
+  ),
   start(
     /^x\.mp3: got a file name with \.mp3, expected \.wav, the only .*: ffmpeg -i bark\.wav bark\.mp3$/,
     ...REMOTE,

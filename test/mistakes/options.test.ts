@@ -1,6 +1,6 @@
 // Options of loading, of encode and of generate: a word that is not known, a word of another Bark
 // and a value of another kind are named with what to do, and nothing stays open.
-// Needs: a device, on wasm.
+// Needs: a device.
 
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

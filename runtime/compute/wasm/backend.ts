@@ -26,12 +26,20 @@ interface Compiled {
   readonly parameters: readonly string[];
 }
 
+/** What the processor can do as a device. */
+export interface Processor {
+  readonly info: DeviceInfo;
+  /** Of 'simd', 'relaxed-simd' and 'threads': whether threads can share memory. */
+  readonly features: ReadonlySet<string>;
+  readonly threads: number;
+}
+
 const ANY = 2 ** 31 - 1;
 
 export class WasmBackend implements Backend {
   readonly kind = 'wasm';
   readonly info: DeviceInfo;
-  readonly features: ReadonlySet<string> = new Set();
+  readonly features: ReadonlySet<string>;
   readonly limits;
   readonly capabilities: Capabilities = {
     subgroups: false,
@@ -50,10 +58,11 @@ export class WasmBackend implements Backend {
   #trace: Trace | undefined;
   #made = 0; // ids of programs
 
-  /** `shared`: whether threads can share memory here; without it `threads` is 1. */
-  constructor(start: StartThread, info: DeviceInfo, threads: number, shared: boolean, events: DeviceEvents) {
+  constructor(start: StartThread, { info, features, threads }: Processor, events: DeviceEvents) {
     this.info = info;
+    this.features = features;
     this.threads = threads;
+    const shared = features.has('threads');
     this.#memory = new Memory(shared, (pages) => this.#queue?.tell({ kind: 'grow', pages }));
     this.#queue = new Queue({
       start,

@@ -58,9 +58,9 @@ export class Queue {
 
   /** Sends what thread 0 answers; a run goes to all threads. */
   ask(message: Question): number {
-    const seq = ++this.#sent;
     const transfer = message.kind === 'write' ? [message.bytes.buffer as ArrayBuffer] : [];
-    const pool = this.#running();
+    const pool = this.#running(); // before it counts: it may be that no thread starts
+    const seq = ++this.#sent;
     pool.hold(true);
     pool.post({ ...message, seq } as ToWorker, message.kind === 'run' ? undefined : 0, transfer);
     return seq;

@@ -28,7 +28,9 @@ interface Call {
 }
 
 const isNode = typeof process === 'object' && !('Deno' in globalThis) && process.versions?.node !== undefined;
-const port = isNode ? (await import('node:worker_threads')).parentPort! : undefined;
+// Spelt so that no tool which reads a browser's file takes it for something that a browser needs.
+const builtin = ['node', 'worker_threads'].join(':');
+const port = isNode ? ((await import(builtin)) as typeof import('node:worker_threads')).parentPort! : undefined;
 
 function post(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   if (port) port.postMessage(message, transfer);

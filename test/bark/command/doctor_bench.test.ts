@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { rememberTuning } from '../../../runtime/compute/tuning_file.ts';
-import { testDevice } from '../../device.ts';
+import { profile, testDevice } from '../../device.ts';
 import { folder, bark, expectError } from './run_command.ts';
 
 const test = suite('doctor_bench');
@@ -37,6 +37,7 @@ test('bench: its help, its errors, a suite that it passes on, and the end that i
 });
 
 test('an interrupted --tune writes nothing; what was remembered is in doctor', async () => {
+  if (profile === 'wasm') return; // a processor has nothing to tune
   const file = join(folder, 'tuning', 'tuning.json');
   const env = { BARK_TUNING: file };
   let at = 0;
@@ -70,6 +71,7 @@ test('an interrupted --tune writes nothing; what was remembered is in doctor', a
 });
 
 test('without an adapter the reason is told; doctor tells the rest', async () => {
+  if (profile === 'wasm') return;
   if (process.platform !== 'linux') return console.log('skip: only Linux lets a test hide the drivers');
   const env = { VK_DRIVER_FILES: '/absent.json', VK_ICD_FILENAMES: '/absent.json' };
   const [, none, some] = await Promise.all([
@@ -94,6 +96,26 @@ test('without an adapter the reason is told; doctor tells the rest', async () =>
   assert.not.match(some.stdout.toString(), /secret/);
   assert.match(none.stdout.toString(), /^Hub +.*hub, .* free; token no; online$/m);
   assert.ok(found.limits.maxBufferSize > 0 && found.features.length > 0);
+});
+
+test('without an adapter the processor speaks, and doctor says why it does and that it computes right', async () => {
+  if (process.platform !== 'linux') return console.log('skip: only Linux lets a test hide the drivers');
+  const env = { VK_DRIVER_FILES: '/absent.json', VK_ICD_FILENAMES: '/absent.json', BARK_BACKEND: 'auto' };
+  const [spoken, doctor, json] = await Promise.all([
+    bark(['-o', 'processor.wav', '--seed', '7', '--max-new-tokens', '4', 'hello.'], { env }),
+    bark(['doctor'], { env }),
+    bark(['doctor', '--json', '--threads', '3'], { env }),
+  ]);
+  assert.is(spoken.code, 0, spoken.stderr);
+  assert.match(spoken.stderr, /No GPU was found, so the processor computes: .*, \d+ threads?\./);
+  const text = doctor.stdout.toString();
+  assert.is(doctor.code, 0, text);
+  assert.match(text, /^GPU +none: WebGPU: got no adapter, expected a GPU or a software driver\. Install a Vulkan/m);
+  assert.match(text, /^processor +.* threads? · cpu · wasm/m);
+  assert.match(text, /^self-test +.*is exact/m);
+  const found = JSON.parse(json.stdout.toString());
+  assert.equal([found.ok, found.backend, found.problems], [true, 'wasm', []]);
+  assert.match(found.adapter, /, 3 threads/);
 });
 
 test.run();
