@@ -8,15 +8,13 @@ import { liveRows, panelOfLive, sentenceOf, STEP } from '../common/decode.as';
 import { gelu4 } from '../common/math.as';
 import { blockOf, packBlock, panelTimesBlock, sumOf } from '../common/products.as';
 import { share } from '../common/share.as';
+import { zero } from '../common/simd.as';
 import { PANEL, panelAt } from '../common/weights.as';
 
-/** Writes eight outputs to y: the sums, + added (unless that is 0), GELU, + y. */
-function storeEight(sums: usize, added: usize, y: usize, gelu: u32, residual: u32): void {
-  let lo = v128.load(sums), hi = v128.load(sums, 16);
-  if (added) {
-    lo = f32x4.add(lo, v128.load(added));
-    hi = f32x4.add(hi, v128.load(added, 16));
-  }
+/** Writes eight outputs to y: the sums, + addends, GELU, + y. */
+// @ts-ignore: decorator
+@inline function storeEight(sums: usize, low: v128, high: v128, y: usize, gelu: u32, residual: u32): void {
+  let lo = f32x4.add(v128.load(sums), low), hi = f32x4.add(v128.load(sums, 16), high);
   if (gelu) {
     lo = gelu4(lo);
     hi = gelu4(hi);
@@ -29,14 +27,14 @@ function storeEight(sums: usize, added: usize, y: usize, gelu: u32, residual: u3
   v128.store(y, hi, 16);
 }
 
-/** The same for `count` ≤ 8 outputs; fewer pass through 96 bytes at `spare`. */
+/** The same for `count` ≤ 8 outputs, through 96 bytes at `spare`; `added` is 0 or their addends. */
 function storeSome(sums: usize, added: usize, y: usize, count: i32, gelu: u32, residual: u32, spare: usize): void {
-  if (count == 8) return storeEight(sums, added, y, gelu, residual);
   const bytes = <usize>count << 2;
   memory.copy(spare, sums, bytes);
+  memory.fill(spare + 32, 0, 32);
   if (added) memory.copy(spare + 32, added, bytes);
   memory.copy(spare + 64, y, bytes);
-  storeEight(spare, added ? spare + 32 : 0, spare + 64, gelu, residual);
+  storeEight(spare, v128.load(spare + 32), v128.load(spare + 48), spare + 64, gelu, residual);
   memory.copy(y, spare + 64, bytes);
 }
 
@@ -58,14 +56,27 @@ export function linear(
     for (let p = share(panels, thread, threads); p < share(panels, thread + 1, threads); p++) {
       const first = p * PANEL;
       panelTimesBlock(block, k, panelAt(w, first, k, WEIGHTS_F32), WEIGHTS_F32, scratch);
-      for (let m = 0; m < block; m++) {
-        const row = y + (<usize>(m0 + m) * <usize>n << 2);
-        for (let half = 0; half < 2; half++) {
-          const at = first + 8 * half;
-          const added = biased ? bias + (<usize>at << 2) : 0;
-          if (at < n)
-            storeSome(sumOf(scratch, m, half), added, row + (<usize>at << 2), min(8, n - at), gelu, residual, scratch);
+      const added = biased ? bias + (<usize>first << 2) : 0;
+      if (first + PANEL <= n) {
+        let b0 = zero(), b1 = zero(), b2 = zero(), b3 = zero();
+        if (added) {
+          b0 = v128.load(added);
+          b1 = v128.load(added, 16);
+          b2 = v128.load(added, 32);
+          b3 = v128.load(added, 48);
         }
+        let out = y + (<usize>(m0 * n + first) << 2);
+        for (let m = 0; m < block; m++, out += <usize>n << 2) {
+          storeEight(sumOf(scratch, m, 0), b0, b1, out, gelu, residual);
+          storeEight(sumOf(scratch, m, 1), b2, b3, out + 32, gelu, residual);
+        }
+        continue;
+      }
+      for (let m = 0; m < block; m++) {
+        const out = y + (<usize>((m0 + m) * n + first) << 2);
+        storeSome(sumOf(scratch, m, 0), added, out, min(8, n - first), gelu, residual, scratch);
+        if (first + 8 < n)
+          storeSome(sumOf(scratch, m, 1), added ? added + 32 : 0, out + 32, n - first - 8, gelu, residual, scratch);
       }
     }
   }
@@ -103,8 +114,11 @@ export function linear_decode(
         const at = eight + skip;
         const sums = sumOf(scratch, row, half) + (<usize>skip << 2);
         const added = termed ? terms + (<usize>(n + at) << 2) : 0;
-        if (at < end && skip < 8)
-          storeSome(sums, added, out + (<usize>(at - start) << 2), min(8 - skip, end - at), gelu, residual, scratch);
+        if (at >= end || skip >= 8) continue;
+        const to = out + (<usize>(at - start) << 2), some = min(8 - skip, end - at);
+        if (some < 8) storeSome(sums, added, to, some, gelu, residual, scratch);
+        else if (added) storeEight(sums, v128.load(added), v128.load(added, 16), to, gelu, residual);
+        else storeEight(sums, zero(), zero(), to, gelu, residual);
       }
     }
   }
