@@ -120,7 +120,7 @@ testMistakes(test, [
 
   // Formats that are not built, and places that cannot be written: all before the model.
   start(
-    /^error: --threads: got it with a GPU, expected the processor/,
+    /^--threads: got it with a GPU, expected the processor/,
     '--threads',
     '2',
     '--backend',
@@ -128,7 +128,7 @@ testMistakes(test, [
     'hello there',
   ),
   start(
-    /^error: --portable: got it with --backend wasm, expected a GPU/,
+    /^--portable: got it with --backend wasm, expected a GPU/,
     '--portable',
     '--backend',
     'wasm',
