@@ -3,7 +3,7 @@
 // is a process of its own (run.ts); within it BARK_TEST_PROFILE says which one it is.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DEFAULTS } from '../kernels/common/choices.ts';
@@ -118,6 +118,14 @@ export function swiftshaderDriver(): string | undefined {
   return CHROMIUMS.find(
     (folder) => existsSync(join(folder, 'libvk_swiftshader.so')) && existsSync(join(folder, 'vk_swiftshader_icd.json')),
   )?.concat('/vk_swiftshader_icd.json');
+}
+
+/** Path of a browser of this Linux, Chromium or Chrome; undefined where none is installed. */
+export function chromium(): string | undefined {
+  if (process.platform !== 'linux') return undefined;
+  return CHROMIUMS.flatMap((folder) =>
+    ['chromium', 'chromium-browser', 'chrome'].map((name) => join(folder, name)),
+  ).find((file) => existsSync(file) && statSync(file).isFile());
 }
 
 export interface FoundAdapter {

@@ -67,7 +67,7 @@ testMistakes(test, [
     [
       'a browser without WebGPU and without workers',
       [picked],
-      /no thread could be started: .*Allow worker-src blob: in the page's Content-Security-Policy/,
+      /may not start a Worker of a Blob .*Allow worker-src blob: in its Content-Security-Policy/,
       'ERR_UNSUPPORTED',
     ],
   ]),

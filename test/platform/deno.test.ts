@@ -1,7 +1,7 @@
-// The same sources in Deno, on its own WebGPU (wgpu and naga: core WGSL, no subgroups): a tiny
-// model's greedy tokens and audio are those of transformers, and the built-in voice says its
-// sentence. Deno comes from npm; where it is not installed this is skipped.
-// Needs: a device.
+// The same sources in Deno, on its own WebGPU (wgpu and naga: core WGSL, no subgroups) and on the
+// processor: a tiny model's greedy tokens and audio are those of transformers, and the built-in
+// voice says its sentence. Deno comes from npm; where it is not installed this is skipped.
+// Needs: a device, on wasm and default.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -11,6 +11,7 @@ import * as assert from 'uvu/assert';
 import { temporaryFolder } from '../bark/models.ts';
 import { f32, readFixture, u16, type DemoFixture } from '../fixtures/fixture.ts';
 import { writeModelFolder } from '../fixtures/write_model.ts';
+import { currentProfile } from '../profiles.ts';
 
 const test = suite('deno');
 
@@ -20,11 +21,20 @@ const DENO = `${ROOT}node_modules/.bin/deno`;
 interface Said {
   deno: boolean;
   adapter: string;
+  kind: string;
   subgroups: boolean;
   rows: { semantic: number[]; coarse: number[]; fine: number[]; audio: number[] }[];
 }
 
-function sayInDeno(what: { model?: string; text: string[]; voicePreset: unknown; dtype: 'float16' | 'float32' }): Said {
+const BACKEND = currentProfile().name === 'wasm' ? 'wasm' : 'webgpu';
+
+function sayInDeno(what: {
+  model?: string;
+  text: string[];
+  voicePreset: unknown;
+  dtype: 'float16' | 'float32';
+  keep?: boolean;
+}): Said {
   const args = [
     'run',
     '--allow-all',
@@ -40,7 +50,7 @@ function sayInDeno(what: { model?: string; text: string[]; voicePreset: unknown;
     encoding: 'utf8',
     timeout: 120_000,
     maxBuffer: 2 ** 26,
-    env: { ...process.env, NO_COLOR: '1' },
+    env: { ...process.env, NO_COLOR: '1', BARK_BACKEND: BACKEND },
   });
   assert.is(child.status, 0, `${child.error?.message ?? ''}${child.stderr}`);
   return JSON.parse(child.stdout.trim().split('\n').at(-1)!) as Said;
@@ -56,8 +66,14 @@ if (!works) {
     const model = temporaryFolder();
     await writeModelFolder(model, fixture);
     const run = fixture.runs.find(({ name }) => name === 'voice')!;
-    const { deno, subgroups, rows } = sayInDeno({ model, text: run.text, voicePreset: run.history, dtype: 'float32' });
+    const { deno, kind, subgroups, rows } = sayInDeno({
+      model,
+      text: run.text,
+      voicePreset: run.history,
+      dtype: 'float32',
+    });
     assert.ok(deno);
+    assert.is(kind, BACKEND);
     assert.not.ok(subgroups);
     const [row] = rows;
     assert.equal(row!.semantic, run.expected.semantic[0]);
@@ -68,11 +84,11 @@ if (!works) {
     assert.ok(worst <= 1e-4 * wanted.reduce((most, x) => Math.max(most, Math.abs(x)), 1), `audio is off by ${worst}`);
   });
 
-  test('the built-in voice', () => {
+  test('the built-in voice; the process ends though the model is kept', () => {
     const run = readFixture<DemoFixture>('demo_voice').runs.find(
       ({ text, preset }) => text === 'good morning.' && preset,
     )!;
-    const { rows } = sayInDeno({ text: [run.text], voicePreset: run.preset, dtype: 'float32' });
+    const { rows } = sayInDeno({ text: [run.text], voicePreset: run.preset, dtype: 'float32', keep: true });
     assert.equal(rows[0]!.semantic, [...u16(run.semantic)]);
     assert.equal(rows[0]!.fine, [...u16(run.fine)]);
   });

@@ -1,5 +1,6 @@
-// What deno.test.ts runs in Deno: one greedy sentence of a model folder. Prints one line of JSON;
-// imports the library's own sources and nothing of Node's test tools.
+// What deno.test.ts runs in Deno, and unshared.test.ts in Node: one greedy sentence of a model
+// folder. Prints one line of JSON; imports the library's own sources and nothing of Node's test
+// tools. With `keep` the model is not disposed of, and the process must end all the same.
 //
 //   deno run -A --node-modules-dir=manual test/platform/generate.ts '{"model": folder, "text": [...], "voicePreset": {...} | null}'
 
@@ -10,7 +11,14 @@ const {
   text,
   voicePreset,
   dtype,
-} = JSON.parse(process.argv[2]!) as { model?: string; text: string[]; voicePreset: null; dtype: 'float16' | 'float32' };
+  keep = false,
+} = JSON.parse(process.argv[2]!) as {
+  model?: string;
+  text: string[];
+  voicePreset: null;
+  dtype: 'float16' | 'float32';
+  keep?: boolean;
+};
 const processor = await BarkProcessor.fromPretrained(folder);
 const model = await BarkModel.fromPretrained(folder, { dtype });
 const inputs: BarkInputs = await processor.encode(text, { voicePreset });
@@ -21,6 +29,7 @@ const rows = tokens.map(({ semantic, coarse, fine }, b) => ({
   fine: [...fine],
   audio: [...audio[b]!.data],
 }));
-const { capabilities, name } = model.device;
-model.dispose();
-console.log(JSON.stringify({ deno: 'Deno' in globalThis, adapter: name, subgroups: capabilities.subgroups, rows }));
+const { capabilities, name, kind } = model.device;
+if (!keep) model.dispose();
+const { subgroups } = capabilities;
+console.log(JSON.stringify({ deno: 'Deno' in globalThis, adapter: name, kind, subgroups, rows }));

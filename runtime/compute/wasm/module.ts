@@ -65,12 +65,8 @@ async function compileForm(module: KernelModule, shared: boolean): Promise<WebAs
   try {
     return await WebAssembly.compile(shared ? bytes : unshared(bytes));
   } catch (cause) {
-    const advice =
-      host === 'browser' && /content security policy|unsafe-eval/i.test(String(cause))
-        ? "Add 'wasm-unsafe-eval' to the page's Content-Security-Policy (script-src)."
-        : 'Update the browser or Node.';
     throw new UnsupportedError(
-      `WebAssembly: the module '${module.name}' does not compile here: ${(cause as Error).message}. ${advice}`,
+      `WebAssembly: the module '${module.name}' does not compile here: ${(cause as Error).message}. Update the browser or Node.`,
       { cause },
     );
   }

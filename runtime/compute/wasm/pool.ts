@@ -1,9 +1,10 @@
-// The threads of the processor's device: worker_threads in Node, Web Workers elsewhere. They do not
-// keep a process alive while they have nothing to do.
+// The threads of the processor's device: worker_threads in Node and Deno, Web Workers in browsers.
+// They do not keep a process alive while they have nothing to do (Deno's Web Workers would).
 
 import { UnsupportedError } from '../../base/errors.ts';
 import { host } from '../../host/platform.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
+import { checkPolicy, workerUrl } from './policy.ts';
 import { source } from './worker.gen.ts';
 
 interface Thread {
@@ -23,7 +24,7 @@ export type StartThread = (events: PoolEvents) => Thread;
 
 /** What starts a thread on this host. */
 async function threadStarter(): Promise<StartThread> {
-  if (host === 'node') {
+  if (host !== 'browser') {
     const { Worker } = await import('node:worker_threads');
     const url = new URL(`data:text/javascript,${encodeURIComponent(source)}`);
     return ({ message, crashed }) => {
@@ -43,15 +44,14 @@ async function threadStarter(): Promise<StartThread> {
       };
     };
   }
-  const url = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
+  await checkPolicy();
+  const url = workerUrl(source);
   return ({ message, crashed }) => {
     const worker = new Worker(url, { type: 'module', name: 'bark-webgpu' });
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => message(data);
     worker.onerror = (event) => {
       event.preventDefault();
-      crashed(
-        event.message || "it could not be started: does the page's Content-Security-Policy allow worker-src blob:?",
-      );
+      crashed(event.message || 'it could not be started');
     };
     return {
       post: (data, transfer) => worker.postMessage(data, transfer),
@@ -85,7 +85,7 @@ export class Pool {
       this.#threads = Array.from({ length: count }, () => start({ message, crashed: fail }));
     } catch (cause) {
       throw new UnsupportedError(
-        `WebAssembly: no thread could be started: ${(cause as Error).message}. ${host === 'browser' ? "Allow worker-src blob: in the page's Content-Security-Policy." : 'Use fewer threads.'}`,
+        `WebAssembly: no thread could be started: ${(cause as Error).message}. Use fewer threads.`,
         { cause },
       );
     }

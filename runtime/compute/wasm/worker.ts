@@ -27,7 +27,7 @@ interface Call {
   readonly args: readonly number[];
 }
 
-const isNode = typeof process === 'object' && !('Deno' in globalThis) && process.versions?.node !== undefined;
+const isNode = typeof process === 'object' && process.versions?.node !== undefined; // or Deno
 // Spelt so that no tool which reads a browser's file takes it for something that a browser needs.
 const builtin = ['node', 'worker_threads'].join(':');
 const port = isNode ? ((await import(builtin)) as typeof import('node:worker_threads')).parentPort! : undefined;
@@ -80,6 +80,17 @@ function run(commands: readonly Command[], times: number[] | undefined): void {
   }
 }
 
+function grow(pages: number): void {
+  try {
+    memory.grow(pages);
+  } catch {
+    const [more, now] = [pages, memory.buffer.byteLength / 65536].map((count) => `${Math.ceil(count / 16)} MiB`);
+    throw new RangeError(
+      `its memory has ${now} and no room for ${more} more: use dtype 'float16', offload, a smaller batch or a smaller model`,
+    );
+  }
+}
+
 const bytesAt = (at: number, size: number): Uint8Array => new Uint8Array(memory.buffer, at, size);
 
 function take(message: ToWorker): void {
@@ -103,7 +114,7 @@ function take(message: ToWorker): void {
       programs.delete(message.id);
       return;
     case 'grow':
-      if (!control) memory.grow(message.pages); // shared memory is grown where it is handed out
+      if (!control) grow(message.pages); // shared memory is grown where it is handed out
       return;
     case 'run': {
       const times: number[] | undefined = message.timed && own.thread === 0 ? [] : undefined;
