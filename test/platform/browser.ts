@@ -68,7 +68,10 @@ export class Browser {
     ]);
     const browser = new Browser(executable, sentence, files);
     await new Promise<void>((resolve) => browser.#server.listen(0, '127.0.0.1', resolve));
-    process.on('exit', () => browser.#end());
+    process.on('exit', () => {
+      browser.#child?.kill('SIGKILL');
+      browser.#removeProfile();
+    });
     return browser;
   }
 
@@ -97,7 +100,7 @@ export class Browser {
     try {
       return await report;
     } catch (error) {
-      this.#end(); // the next page gets a browser of its own
+      await this.#end(); // the next page gets a browser of its own
       throw error;
     } finally {
       clearTimeout(timer);
@@ -105,17 +108,33 @@ export class Browser {
     }
   }
 
-  close(): void {
-    this.#end();
+  async close(): Promise<void> {
+    await this.#end();
     this.#server.close();
     this.#server.closeAllConnections();
   }
 
-  #end(): void {
-    this.#child?.removeAllListeners();
-    this.#child?.kill('SIGKILL');
+  /** Ends the browser and takes its profile away, once nobody writes into it. */
+  async #end(): Promise<void> {
+    const child = this.#child;
     this.#child = this.#ready = undefined;
-    if (this.#profile) rmSync(this.#profile, { recursive: true, force: true, maxRetries: 5 });
+    child?.removeAllListeners();
+    if (child && child.exitCode === null && child.signalCode === null) {
+      const ended = new Promise((resolve) => child.once('exit', resolve));
+      child.kill();
+      const hard = setTimeout(() => child.kill('SIGKILL'), 3000);
+      await ended;
+      clearTimeout(hard);
+    }
+    this.#removeProfile();
+  }
+
+  #removeProfile(): void {
+    try {
+      if (this.#profile) rmSync(this.#profile, { recursive: true, force: true, maxRetries: 10 });
+    } catch {
+      // Its helpers may outlive it by a moment; the folder is one of the system's temporary ones.
+    }
     this.#profile = '';
   }
 
