@@ -13,8 +13,8 @@ import { SCRATCH_BYTES, share } from '../common/share.as';
 import { zero } from '../common/simd.as';
 import { packRows, tilePacked } from '../common/tile.as';
 
-// Scratch: one tile, outputs that fill no eight, the frames of a block, four windows that have to be
-// gathered, then the block's windows, packed.
+// Scratch: one tile, outputs that fill no eight, the frames of a block, four windows that have to
+// be gathered, then the block's windows, packed.
 const SPARE: usize = 128;
 const FRAMES: usize = 256;
 /** Most rows of a block. */

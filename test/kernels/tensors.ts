@@ -2,8 +2,8 @@
 
 import { float16ToFloat32, float32ToFloat16 } from '../../runtime/base/half.ts';
 import { record, type Recorder } from '../../runtime/compute/program.ts';
-import { elements, padTo8, type DType, type Tensor } from '../../runtime/compute/tensor.ts';
-import { matrixOf, PANEL, placeInPanels, type WeightDType } from '../../kernels/upload/matrix.ts';
+import { elements, type DType, type Tensor } from '../../runtime/compute/tensor.ts';
+import { matrixOf, type WeightDType } from '../../kernels/upload/matrix.ts';
 import { testDevice } from '../device.ts';
 
 /** Rounding error of one f32 operation, relative to its result. */
@@ -56,19 +56,6 @@ export async function uploadWeights(
   label = 'test',
 ): Promise<Tensor> {
   return matrixOf(await testDevice(), values, shape, dtype, 'test', label);
-}
-
-/** The values of a matrix of weights, row by row, without what its rows are padded with. */
-export async function downloadWeights(t: Tensor): Promise<Float32Array> {
-  const device = await testDevice();
-  const [n, k] = t.shape as [number, number];
-  const pitch = padTo8(k);
-  const panels = device.kind === 'wasm';
-  const rows = panels ? Math.ceil(n / PANEL) * PANEL : n;
-  const values = await download({ ...t, shape: [rows, pitch] });
-  const place = (row: number, c: number): number =>
-    panels ? placeInPanels(row, c, pitch, t.dtype as WeightDType) : row * pitch + c;
-  return Float32Array.from({ length: n * k }, (_, i) => values[place(Math.floor(i / k), i % k)]!);
 }
 
 export async function uploadIds(ids: Uint32Array, shape: readonly number[]): Promise<Tensor> {

@@ -127,13 +127,7 @@ testMistakes(test, [
     'webgpu',
     'hello there',
   ),
-  start(
-    /^--portable: got it with --backend wasm, expected a GPU/,
-    '--portable',
-    '--backend',
-    'wasm',
-    'hello there',
-  ),
+  start(/^--portable: got it with --backend wasm, expected a GPU/, '--portable', '--backend', 'wasm', 'hello there'),
   start(
     /^x\.mp3: got a file name with \.mp3, expected \.wav, the only .*: ffmpeg -i bark\.wav bark\.mp3$/,
     ...REMOTE,

@@ -12,6 +12,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { backportsSource, type AptFile } from './apt_sources.ts';
 import {
+  chromium,
   findAdapter,
   SUBGROUP_MATRIX_FEATURE,
   SUBGROUP_MATRIX_FOLDER,
@@ -172,18 +173,18 @@ function writeRoot(path: string, text: string): void {
 }
 
 /**
- * SwiftShader comes in Chromium's shared package on Debian. It is a wish, not a need: the profile
- * is left out where it cannot be had.
+ * SwiftShader comes with Chromium on Debian, which the tests in a browser want too. It is a wish,
+ * not a need: both are left out where it cannot be had.
  */
 function installSwiftshader(): void {
-  if (swiftshaderDriver()) return;
+  if (swiftshaderDriver() && chromium()) return;
   if (osRelease().id !== 'debian')
     return say(
       'SwiftShader: not found, and this distribution has no package of it; tests run without its profile. Chrome or Chromium brings it.',
     );
-  say('installing SwiftShader (chromium-common)');
+  say('installing Chromium, with SwiftShader (chromium)');
   try {
-    aptInstall(['chromium-common']);
+    aptInstall(['chromium']);
   } catch (error) {
     say(`SwiftShader could not be installed; tests run without its profile. ${(error as Error).message}`);
   }

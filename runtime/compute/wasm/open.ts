@@ -19,6 +19,7 @@ export async function describeProcessor({ threads: asked }: DeviceOptions, why?:
     throw new UnsupportedError(
       `WebAssembly: got none with SIMD, expected it where there is no GPU. ${host === 'browser' ? 'Use a browser of 2023 or later.' : 'Update Node or Deno.'}${why ? ` (No GPU: ${why})` : ''}`,
     );
+  await loadThreads(); // a page's policy may forbid them
   const threads = shared ? await threadCount(asked) : 1;
   const features = { simd, 'relaxed-simd': relaxedSimd, threads: shared };
   return {
