@@ -111,6 +111,46 @@ export function panelTimesVector(x: usize, k: i32, panel: usize, f32s: u32, to: 
 }
 
 /**
+ * The same for two rows at x and other, to the 16 sums of each at `to` and 64 bytes behind. The
+ * weights of a k are unpacked once for both.
+ */
+export function panelTimesTwo(x: usize, other: usize, k: i32, panel: usize, f32s: u32, to: usize): void {
+  let a0 = zero(), a1 = zero(), a2 = zero(), a3 = zero(), b0 = zero(), b1 = zero(), b2 = zero(), b3 = zero();
+  const end = x + (<usize>k << 2);
+  let w: v128;
+  if (f32s) {
+    for (; x < end; x += 4, other += 4, panel += 64) {
+      const v = v128.load32_splat(x), u = v128.load32_splat(other);
+      w = v128.load(panel); a0 = madd(w, v, a0); b0 = madd(w, u, b0);
+      w = v128.load(panel, 16); a1 = madd(w, v, a1); b1 = madd(w, u, b1);
+      w = v128.load(panel, 32); a2 = madd(w, v, a2); b2 = madd(w, u, b2);
+      w = v128.load(panel, 48); a3 = madd(w, v, a3); b3 = madd(w, u, b3);
+    }
+  } else {
+    for (; x < end; x += 4, other += 4, panel += 32) {
+      const v = v128.load32_splat(x), u = v128.load32_splat(other);
+      let words = v128.load(panel);
+      w = lowHalves(words); a0 = madd(w, v, a0); b0 = madd(w, u, b0);
+      w = highHalves(words); a1 = madd(w, v, a1); b1 = madd(w, u, b1);
+      words = v128.load(panel, 16);
+      w = lowHalves(words); a2 = madd(w, v, a2); b2 = madd(w, u, b2);
+      w = highHalves(words); a3 = madd(w, v, a3); b3 = madd(w, u, b3);
+    }
+    const step = f32x4.splat(HALF_STEP);
+    a0 = f32x4.mul(a0, step); a1 = f32x4.mul(a1, step); a2 = f32x4.mul(a2, step); a3 = f32x4.mul(a3, step);
+    b0 = f32x4.mul(b0, step); b1 = f32x4.mul(b1, step); b2 = f32x4.mul(b2, step); b3 = f32x4.mul(b3, step);
+  }
+  v128.store(to, a0);
+  v128.store(to, a1, 16);
+  v128.store(to, a2, 32);
+  v128.store(to, a3, 48);
+  v128.store(to, b0, 64);
+  v128.store(to, b1, 80);
+  v128.store(to, b2, 96);
+  v128.store(to, b3, 112);
+}
+
+/**
  * Writes a row of x (k) times `scale` to `to`; with `norm` as (x − mean) / √(variance + eps) · gain.
  * LayerNorm's shift is part of what is added to the product (`Linear.terms`). Works on x less its
  * first value, so that a mean of many standard deviations cancels before anything is summed.
