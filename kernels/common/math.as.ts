@@ -1,14 +1,20 @@
-// exp, in four lanes of f32. Errors are in units of the last place (ulp) of the result.
+// exp, log and GELU in four lanes of f32. Errors are in units of the last place (ulp) of the
+// result, measured against f64 (test/kernels/common/math.test.ts). exp and GELU of NaN are NaN.
+// pmin and pmax are one instruction each; min and max, which also tell −0 from 0, are several.
 
 import { madd } from './simd.as';
 
+/** 1.5 · 2^23: a float of that size has no digits behind the point, so adding it rounds. */
+const ROUND: f32 = 12582912;
+
 /**
- * e^x to 1 ulp (Cephes expf): x = n · ln 2 + r with |r| ≤ ln 2 / 2, and a polynomial for e^r. Below
- * −87.3 it is 0, above 88.7 it is the largest power that is finite.
+ * e^x to 1 ulp (Cephes expf): x = n · ln 2 + r with |r| ≤ ln 2 / 2, and a polynomial for e^r.
+ * Infinity above 88.72283, where f32 ends. Results below 2^-125.5, x < −86.99, are 0.
  */
 export function exp4(x: v128): v128 {
-  const v = f32x4.max(f32x4.min(x, f32x4.splat(88.3762626647949)), f32x4.splat(-87.3365478515625));
-  const n = f32x4.nearest(f32x4.mul(v, f32x4.splat(1.44269504088896341)));
+  const v = f32x4.pmax(f32x4.pmin(x, f32x4.splat(89)), f32x4.splat(-87));
+  const rounded = madd(v, f32x4.splat(1.44269504088896341), f32x4.splat(ROUND)); // its last bits are n
+  const n = f32x4.sub(rounded, f32x4.splat(ROUND));
   let r = madd(n, f32x4.splat(-0.693359375), v);
   r = madd(n, f32x4.splat(2.12194440e-4), r);
   let p = f32x4.splat(1.9875691500e-4);
@@ -17,13 +23,19 @@ export function exp4(x: v128): v128 {
   p = madd(p, r, f32x4.splat(4.1665795894e-2));
   p = madd(p, r, f32x4.splat(1.6666665459e-1));
   p = madd(p, r, f32x4.splat(5.0000001201e-1));
-  p = f32x4.add(madd(p, f32x4.mul(r, r), r), f32x4.splat(1));
-  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
-  return v128.and(f32x4.mul(p, power), f32x4.ge(x, f32x4.splat(-87.3365478515625)));
+  // 2 e^r, times 2^(n − 1): so n = 128 overflows only where e^x does. For n = −126 the power is 0.
+  const twice = f32x4.add(r, r);
+  p = f32x4.add(madd(p, f32x4.mul(r, twice), twice), f32x4.splat(2));
+  const power = i32x4.add(i32x4.shl(rounded, 23), i32x4.splat(126 << 23));
+  return f32x4.mul(p, power);
 }
 
-export function gelu4(v: v128): v128 {
-  const a = f32x4.abs(v);
+/**
+ * x · Φ(x), as gelu.wgsl has it: max(x, 0) − ½ · |x| · erfc(|x| / √2). Off by 1e-8 · |x|, which is
+ * the formula's own error, by 10 · 2^-24 of what it subtracts, and by the rounding of the result.
+ */
+export function gelu4(x: v128): v128 {
+  const a = f32x4.pmin(f32x4.abs(x), f32x4.splat(20)); // erfc is 0 from there on; infinity · 0 is not
   const z = f32x4.mul(a, f32x4.splat(0.7071067811865476));
   const t = f32x4.div(f32x4.splat(1), madd(z, f32x4.splat(0.5487), f32x4.splat(1)));
   let p = madd(t, f32x4.splat(0.106752887), f32x4.splat(-0.518319905));
@@ -33,13 +45,19 @@ export function gelu4(v: v128): v128 {
   p = madd(t, p, f32x4.splat(0.300576478));
   p = f32x4.mul(p, t);
   const e = exp4(f32x4.neg(f32x4.mul(z, z)));
-  return f32x4.sub(f32x4.max(v, f32x4.splat(0)), f32x4.mul(f32x4.mul(f32x4.splat(0.5), a), f32x4.mul(p, e)));
+  return f32x4.sub(f32x4.pmax(x, f32x4.splat(0)), f32x4.mul(f32x4.mul(f32x4.splat(0.5), a), f32x4.mul(p, e)));
 }
 
-/** The natural logarithm of positive normal numbers (Cephes logf). */
+/**
+ * The natural logarithm of positive finite numbers, subnormal ones too, to 1 ulp (Cephes logf).
+ * What it gives for others means nothing.
+ */
 export function log4(x: v128): v128 {
-  let e = f32x4.convert_i32x4_s(i32x4.sub(i32x4.shr_u(x, 23), i32x4.splat(126)));
-  let m = v128.or(v128.and(x, i32x4.splat(0x007fffff)), i32x4.splat(0x3f000000)); // ½ … 1
+  const subnormal = f32x4.lt(x, f32x4.splat(1.1754943508222875e-38));
+  const y = v128.bitselect(f32x4.mul(x, f32x4.splat(8388608)), x, subnormal); // · 2^23
+  const bias = i32x4.add(i32x4.splat(126), v128.and(subnormal, i32x4.splat(23)));
+  let e = f32x4.convert_i32x4_s(i32x4.sub(i32x4.shr_u(y, 23), bias));
+  let m = v128.or(v128.and(y, i32x4.splat(0x007fffff)), i32x4.splat(0x3f000000)); // ½ … 1
   const small = f32x4.lt(m, f32x4.splat(0.707106781186547524));
   e = f32x4.sub(e, v128.and(small, f32x4.splat(1)));
   m = f32x4.add(f32x4.sub(m, f32x4.splat(1)), v128.and(small, m)); // around 0
