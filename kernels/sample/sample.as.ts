@@ -4,14 +4,14 @@
 // argmax, or temperature, top-k, top-p and multinomial (here Gumbel-max). suno: its rule for the
 // end, on the probabilities that are drawn from. BarkFineModel.generate, both branches.
 // Shapes: logits (B, V), state (B), tokens (B, pitch); of a window logits (T, V), codes (T, Q).
-// A sentence, or a position, is one thread's. sample.wgsl gives the same tokens; it says what the
-// thresholds over integer keys are for.
+// A sentence, or a position, is one thread's: a draw from 10,048 logits takes it about 0.1 ms.
+// sample.wgsl gives the same tokens; it says what the thresholds over integer keys are for.
 
 import { DONE, POSITION, ROW_BYTES, STEP } from '../common/decode.as';
 import { exp4 } from '../common/math.as';
 import { share } from '../common/share.as';
-import { zero } from '../common/simd.as';
-import { gumbel4, threefry4 } from './random.as';
+import { sum4, zero } from '../common/simd.as';
+import { gumbel4, gumbelBound4, MOST_NOISE, threefry4 } from './random.as';
 
 const LOWEST: f32 = -3.4028234663852886e38;
 const DIGIT: u32 = 2048; // bins of a histogram: 11 bits of a key
@@ -64,42 +64,62 @@ function likeliestOf(logits: usize, count: u32, spare: usize): u32 {
   return min(bestOf(best, index, spare), count - 1);
 }
 
+/** (logit − top) / temperature of four logits. */
+// @ts-ignore: decorator
+@inline function score4(logits: usize, i: u32, top: f32, temperature: f32): v128 {
+  return f32x4.div(f32x4.sub(v128.load(logits + (<usize>i << 2)), f32x4.splat(top)), f32x4.splat(temperature));
+}
+
+/** Of i … i + 3 the lanes below `count` with keys from `cut` on; all below `count` if `keys` is 0. */
+// @ts-ignore: decorator
+@inline function wanted4(keys: usize, i: u32, count: u32, cut: u32): v128 {
+  const inside = lanes(i, count);
+  return keys ? v128.and(inside, i32x4.ge_u(v128.load(keys + (<usize>i << 2)), i32x4.splat(cut))) : inside;
+}
+
 /**
- * The index of the largest of (logit − top) / temperature + noise from (key, (step, i)), over the
- * logits with keys from `cut` on; over all of them where `keys` is 0.
+ * The index of the largest of (logit − top) / temperature + noise from (key, (step, i)), over
+ * `wanted4`; of equals the lowest. Random bits and logarithms are made only where a bound of the
+ * noise leaves one of four a chance to be the best.
  */
 function noisiestOf(
   logits: usize, count: u32, keys: usize, cut: u32, top: f32, temperature: f32, seed: usize, step: u32, spare: usize,
 ): u32 {
   const key0 = load<u32>(seed), key1 = load<u32>(seed, 4);
-  let best = f32x4.splat(LOWEST), index = i32x4.splat(-1), at = i32x4(0, 1, 2, 3);
-  for (let i: u32 = 0; i < count; i += 4, at = i32x4.add(at, i32x4.splat(4))) {
-    let wanted = lanes(i, count);
-    if (keys) wanted = v128.and(wanted, i32x4.ge_u(v128.load(keys + (<usize>i << 2)), i32x4.splat(cut)));
+  let best = LOWEST, index = NONE, atLeast = f32x4.splat(LOWEST);
+  for (let i: u32 = 0; i < count; i += 4) {
+    let score = score4(logits, i, top, temperature);
+    score = f32x4.pmin(f32x4.pmax(score, f32x4.splat(-1e30)), f32x4.splat(1e30));
+    let wanted = wanted4(keys, i, count, cut);
+    wanted = v128.and(wanted, f32x4.gt(f32x4.add(score, f32x4.splat(MOST_NOISE)), atLeast));
     if (!v128.any_true(wanted)) continue;
-    const logit = v128.load(logits + (<usize>i << 2));
-    let score = f32x4.div(f32x4.sub(logit, f32x4.splat(top)), f32x4.splat(temperature));
-    score = f32x4.min(f32x4.max(score, f32x4.splat(-1e30)), f32x4.splat(1e30));
-    score = f32x4.add(score, gumbel4(threefry4(key0, key1, step, i)));
-    const better = v128.and(wanted, f32x4.gt(score, best));
-    best = v128.bitselect(score, best, better);
-    index = v128.bitselect(at, index, better);
+    const bits = threefry4(key0, key1, step, i);
+    wanted = v128.and(wanted, f32x4.gt(f32x4.add(score, gumbelBound4(bits)), atLeast));
+    if (!v128.any_true(wanted)) continue;
+    v128.store(spare, f32x4.add(score, gumbel4(bits)));
+    for (let left = i32x4.bitmask(wanted); left; left &= left - 1) {
+      const noisy = load<f32>(spare + (<usize>ctz(left) << 2));
+      if (noisy > best) { best = noisy; index = i + ctz(left); }
+    }
+    atLeast = f32x4.splat(best);
   }
-  return min(bestOf(best, index, spare), count - 1);
+  return min(index, count - 1);
 }
 
-/** Σ exp((logit − top) / temperature) over the logits with keys from `cut` on. */
-function mass(logits: usize, count: u32, keys: usize, cut: u32, top: f32, temperature: f32): f32 {
+/**
+ * Σ exp((logit − top) / temperature) over `wanted4`; writes the terms to `terms`, unless it is 0,
+ * where one of four is wanted.
+ */
+function mass(logits: usize, count: u32, keys: usize, cut: u32, top: f32, temperature: f32, terms: usize): f32 {
   let sum = zero();
   for (let i: u32 = 0; i < count; i += 4) {
-    const x = f32x4.div(f32x4.sub(v128.load(logits + (<usize>i << 2)), f32x4.splat(top)), f32x4.splat(temperature));
-    let wanted = lanes(i, count);
-    if (cut) wanted = v128.and(wanted, i32x4.ge_u(v128.load(keys + (<usize>i << 2)), i32x4.splat(cut)));
-    sum = f32x4.add(sum, v128.and(wanted, exp4(x)));
+    const wanted = wanted4(keys, i, count, cut);
+    if (!v128.any_true(wanted)) continue;
+    const term = exp4(score4(logits, i, top, temperature));
+    if (terms) v128.store(terms + (<usize>i << 2), term);
+    sum = f32x4.add(sum, v128.and(wanted, term));
   }
-  return (
-    f32x4.extract_lane(sum, 0) + f32x4.extract_lane(sum, 1) + (f32x4.extract_lane(sum, 2) + f32x4.extract_lane(sum, 3))
-  );
+  return sum4(sum);
 }
 
 /** exp((logit − top) / temperature) of one logit. */
@@ -118,13 +138,15 @@ function selectKey(keys: usize, weights: usize, count: u32, cut: u32, limit: u32
   while (mask != 0xffffffff) {
     memory.fill(bins, 0, DIGIT * 4);
     let total: u32 = 0;
-    for (let i: usize = 0; i < <usize>count << 2; i += 4) {
-      const key = load<u32>(keys + i);
-      if (key < cut || (key & mask) != prefix) continue;
-      const bin = bins + (<usize>((key >> shift) & (DIGIT - 1)) << 2);
-      const weight = weights ? load<u32>(weights + i) : 1;
-      store<u32>(bin, load<u32>(bin) + weight);
-      total += weight;
+    for (let i: u32 = 0; i < count; i += 4) {
+      const here = i32x4.eq(v128.and(v128.load(keys + (<usize>i << 2)), i32x4.splat(mask)), i32x4.splat(prefix));
+      for (let left = i32x4.bitmask(v128.and(here, wanted4(keys, i, count, cut))); left; left &= left - 1) {
+        const at = <usize>(i + ctz(left)) << 2;
+        const bin = bins + (<usize>((load<u32>(keys + at) >> shift) & (DIGIT - 1)) << 2);
+        const weight = weights ? load<u32>(weights + at) : 1;
+        store<u32>(bin, load<u32>(bin) + weight);
+        total += weight;
+      }
     }
     rest = min(rest, max(total, 1) - 1);
     let digit: u32 = 0, below: u32 = 0;
@@ -146,12 +168,13 @@ function draw(row: usize, logits: usize, count: u32, sampling: usize, scratch: u
   const temperature = load<f32>(sampling), topK = load<u32>(sampling, 4), topP = load<f32>(sampling, 8);
   const minEosP = load<f32>(sampling, 12), eos = load<u32>(sampling, 32), minEosPRaw = load<f32>(sampling, 36);
   const likeliest = likeliestOf(logits, count, scratch);
-  const top = load<f32>(logits + (<usize>likeliest << 2));
+  const top = max(load<f32>(logits + (<usize>likeliest << 2)), LOWEST); // so that differences are numbers
 
-  // BarkEosPrioritizer: an end token that is likely by the raw logits is drawn at once.
+  // BarkEosPrioritizer: an end token that is likely by the raw logits is drawn at once. What p is
+  // divided by is at least 1, the likeliest token's own term: a p too small needs no sum.
   if (minEosPRaw > 0 && eos < count) {
-    const p = chance(load<f32>(logits + (<usize>eos << 2)), top, 1) / mass(logits, count, 0, 0, top, 1);
-    if (p > minEosPRaw) return eos;
+    const p = chance(load<f32>(logits + (<usize>eos << 2)), top, 1);
+    if (p > minEosPRaw && p / mass(logits, count, 0, 0, top, 1, 0) > minEosPRaw) return eos;
   }
   // suno's rule adds nothing here: as the temperature goes to 0, all the probability goes to the
   // likeliest token.
@@ -164,11 +187,10 @@ function draw(row: usize, logits: usize, count: u32, sampling: usize, scratch: u
   if (topK != 0 && topK < count) cut = selectKey(keys, 0, count, cut, count - topK, scratch);
   if (topP < 1) {
     const limit = <u32>(max(min(<f32>1 - topP, 1), 0) * WHOLE);
-    const perScore = WHOLE / mass(logits, count, keys, cut, top, temperature);
-    for (let i: u32 = 0; i < count; i += 4) {
-      const x = f32x4.div(f32x4.sub(v128.load(logits + (<usize>i << 2)), f32x4.splat(top)), f32x4.splat(temperature));
-      const weight = f32x4.add(f32x4.mul(exp4(x), f32x4.splat(perScore)), f32x4.splat(0.5));
-      v128.store(weights + (<usize>i << 2), i32x4.trunc_sat_f32x4_u(weight));
+    const perScore = WHOLE / mass(logits, count, keys, cut, top, temperature, weights);
+    for (let i: usize = 0; i < <usize>count << 2; i += 16) {
+      const weight = f32x4.add(f32x4.mul(v128.load(weights + i), f32x4.splat(perScore)), f32x4.splat(0.5));
+      v128.store(weights + i, i32x4.trunc_sat_f32x4_u(weight));
     }
     cut = selectKey(keys, weights, count, cut, limit, scratch);
   }
@@ -178,7 +200,7 @@ function draw(row: usize, logits: usize, count: u32, sampling: usize, scratch: u
   // suno: an end token that is likely in what is drawn from ends the sentence, whatever was drawn.
   if (minEosP > 0 && eos < count && load<u32>(keys + (<usize>eos << 2)) >= cut) {
     const p = chance(load<f32>(logits + (<usize>eos << 2)), top, temperature);
-    if (p / mass(logits, count, keys, cut, top, temperature) >= minEosP) return eos;
+    if (p >= minEosP && p / mass(logits, count, keys, cut, top, temperature, 0) >= minEosP) return eos;
   }
   return drawn;
 }
