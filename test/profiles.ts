@@ -9,7 +9,15 @@ import { fileURLToPath } from 'node:url';
 import { DEFAULTS } from '../kernels/common/choices.ts';
 import type { DeviceOptions } from '../runtime/compute/adapter.ts';
 
-export type ProfileName = 'wasm' | 'default' | 'portable' | 'swiftshader' | 'gpu' | 'subgroup_matrix';
+export type ProfileName =
+  | 'wasm'
+  | 'one_thread'
+  | 'four_threads'
+  | 'default'
+  | 'portable'
+  | 'swiftshader'
+  | 'gpu'
+  | 'subgroup_matrix';
 
 export interface Profile {
   /** One line for people. */
@@ -32,6 +40,14 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
   wasm: {
     about: "the processor's threads with WebAssembly: no driver, no adapter",
     device: { backend: 'wasm', tuning: {} },
+  },
+  one_thread: {
+    about: 'the processor with one thread: no barriers, and shares that are all of the work',
+    device: { backend: 'wasm', threads: 1, tuning: {} },
+  },
+  four_threads: {
+    about: 'the processor with four threads: shares that are uneven, small or empty',
+    device: { backend: 'wasm', threads: 4, tuning: {} },
   },
   default: {
     about: 'the default adapter with all it has (Mesa lavapipe: shader-f16, subgroups of 8)',
@@ -60,6 +76,9 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
   },
 };
 
+/** Whether the profile is one of the processor. */
+export const isProcessor = (name: ProfileName): boolean => PROFILES[name].device.backend === 'wasm';
+
 export const isProfileName = (name: string): name is ProfileName => Object.hasOwn(PROFILES, name);
 
 /** The profile of this process: BARK_TEST_PROFILE, else the default adapter. */
@@ -79,7 +98,7 @@ export interface Launch {
 /** Undefined where the machine lacks the profile's driver. */
 function profileLaunch(name: ProfileName): Launch | undefined {
   // BARK_BACKEND is for what a test starts: the command, or a model without a device of its own.
-  const backend = name === 'wasm' ? 'wasm' : 'webgpu';
+  const backend = isProcessor(name) ? 'wasm' : 'webgpu';
   const launch = { node: process.execPath, env: { BARK_TEST_PROFILE: name, BARK_BACKEND: backend } };
   if (name === 'swiftshader') {
     const file = swiftshaderDriver();
@@ -151,7 +170,7 @@ export function findAdapter({ node, env }: Launch = { node: process.execPath, en
   return child.status === 0 ? (JSON.parse(child.stdout) as FoundAdapter) : undefined;
 }
 
-/** Profile wasm has no adapter and needs none. */
+/** A processor has no adapter and needs none. */
 const PROCESSOR: FoundAdapter = {
   vendor: 'cpu',
   architecture: 'wasm',
@@ -163,7 +182,7 @@ const PROCESSOR: FoundAdapter = {
 /** The adapter of a profile; undefined where the machine has none that does. */
 export function profileAdapter(name: ProfileName): { launch: Launch; adapter: FoundAdapter } | undefined {
   const launch = profileLaunch(name);
-  if (name === 'wasm') return { launch: launch!, adapter: PROCESSOR };
+  if (isProcessor(name)) return { launch: launch!, adapter: PROCESSOR };
   const adapter = launch && findAdapter(launch);
   const { features = [] } = PROFILES[name];
   return adapter && features.every((feature) => adapter.features.includes(feature)) ? { launch, adapter } : undefined;

@@ -13,7 +13,7 @@ import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { profilesOf } from './needs.ts';
-import { isProfileName, profileAdapter, PROFILES, type Launch, type ProfileName } from './profiles.ts';
+import { isProcessor, isProfileName, profileAdapter, PROFILES, type Launch, type ProfileName } from './profiles.ts';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const FILE_SECONDS = 240;
@@ -156,7 +156,7 @@ const notes: string[] = [];
 for (const name of Object.keys(PROFILES) as ProfileName[]) {
   if (values.profile ? values.profile !== name : values.quick && name !== DEFAULT && name !== 'wasm') continue;
   // A profile that is asked for runs what any adapter can; a processor runs what says so.
-  const all = values.profile && name !== 'wasm';
+  const all = values.profile && !isProcessor(name);
   const chosen = all ? gpu : gpu.filter((file) => needs.get(file)!.includes(name));
   if (chosen.length === 0) continue;
   const found = profileAdapter(name);
