@@ -11,7 +11,7 @@ export interface DeviceOptions {
   /**
    * 'webgpu', 'wasm' (the processor's threads with WebAssembly), or 'auto': a GPU where there is
    * one, else the processor. Default: the environment variable BARK_BACKEND, else 'auto', and
-   * 'webgpu' where `adapter` or `portable` asks for it.
+   * 'webgpu' where `adapter` or `portable` asks for it, 'wasm' where `threads` does.
    */
   backend?: BackendKind | 'auto' | undefined;
   /**
@@ -66,12 +66,17 @@ function checkDeviceOptions(options: DeviceOptions, door: string): BackendKind |
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS))
     throw wrongOption(door, 'threads', threads, `a whole number from 1 to ${MOST_THREADS}`);
   // What the caller says counts before what the environment says.
-  const said = options.backend ?? (adapter !== undefined || portable ? 'webgpu' : undefined);
+  const named = adapter !== undefined || portable ? 'webgpu' : threads !== undefined ? 'wasm' : undefined;
+  const said = options.backend ?? named;
   const asked = said ?? (env('BARK_BACKEND') || (env('BARK_ADAPTER') ? 'webgpu' : 'auto'));
   if (!BACKENDS.includes(asked))
     throw options.backend === undefined
       ? new InputError(`BARK_BACKEND: got '${asked}', expected auto, webgpu or wasm. Set one of them, or unset it.`)
       : wrongOption(door, 'backend', asked, "'auto', 'webgpu' or 'wasm'");
+  if (asked === 'webgpu' && threads !== undefined)
+    throw new InputError(
+      `${door}: got threads: ${threads} for a GPU, expected none: it has none to choose. Leave it out, or ask for backend: 'wasm'.`,
+    );
   return asked as BackendKind | 'auto';
 }
 

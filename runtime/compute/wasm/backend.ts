@@ -193,13 +193,13 @@ export class WasmBackend implements Backend {
         }),
       submit: () => {
         const start = performance.now();
-        const answer = this.#queue.answer({ kind: 'run', commands, timed: this.#trace !== undefined });
-        this.#trace?.submitted(
+        if (!this.#trace) return void this.#queue.ask({ kind: 'run', commands, timed: false });
+        const answer = this.#queue.answer({ kind: 'run', commands, timed: true }, true);
+        this.#trace.submitted(
           name ?? label,
           start,
           answer.then(({ times }) => stamped(ran, times!)),
         );
-        answer.catch(() => {}); // told through `failed`
       },
     };
   }

@@ -17,6 +17,8 @@ export type Answer = Extract<FromWorker, { seq: number }>;
 
 interface Waiting {
   readonly seq: number;
+  /** Nobody hears of its failure. */
+  readonly quiet: boolean;
   resolve(message: Answer): void;
   reject(error: Error): void;
 }
@@ -66,15 +68,18 @@ export class Queue {
     return seq;
   }
 
-  answer(message: Question): Promise<Answer> {
-    return new Promise((resolve, reject) => this.#waiting.push({ seq: this.ask(message), resolve, reject }));
+  /** `quiet`: whoever waits does not tell of a failure. */
+  answer(message: Question, quiet = false): Promise<Answer> {
+    return new Promise((resolve, reject) => this.#waiting.push({ seq: this.ask(message), quiet, resolve, reject }));
   }
 
   /** Resolves when all that was asked so far is done. */
   done(): Promise<void> {
     const seq = this.#sent;
     if (this.idle) return Promise.resolve();
-    return new Promise((resolve, reject) => this.#waiting.push({ seq, resolve: () => resolve(), reject }));
+    return new Promise((resolve, reject) =>
+      this.#waiting.push({ seq, quiet: false, resolve: () => resolve(), reject }),
+    );
   }
 
   destroy(): void {
@@ -125,15 +130,17 @@ export class Queue {
         ? `A thread of the processor's device crashed (${reason}): what it computed is lost, the weights are not. Call again; new threads are started.`
         : `The thread of the processor's device crashed (${reason}), and its memory with it. Make a new device and load the model again.`,
     );
-    this.#fail(error);
-    if (memory) events.failed(error);
-    else events.fault(error);
+    const told = this.#fail(error);
+    if (!memory) events.fault(error);
+    else if (!told) events.failed(error); // whoever looks next
   }
 
-  #fail(error: Error): void {
+  /** Ends all waiting; returns whether someone hears of it. */
+  #fail(error: Error): boolean {
     this.#answered = this.#sent;
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const { reject } of waiting) reject(error);
+    return waiting.some(({ quiet }) => !quiet);
   }
 }

@@ -12,8 +12,8 @@ import { Device } from '../../../../runtime/compute/device.ts';
 import { record, type Program } from '../../../../runtime/compute/program.ts';
 import type { Shader } from '../../../../runtime/compute/shader.ts';
 import type { Tensor } from '../../../../runtime/compute/tensor.ts';
-import type { KernelModule } from '../../../../runtime/compute/wasm/module.ts';
 import { randomFloats } from '../../../random.ts';
+import { trap } from './trap.ts';
 
 const test = suite('wasm device');
 const [M, N, K] = [37, 70, 72];
@@ -126,15 +126,6 @@ test('dispose while a result is awaited ends the wait with a typed error', async
   assert.match(error.message, /disposed/);
 });
 
-/** (module (import "env" "memory" (memory 1 65536 shared)) (func (export "trap") unreachable)) */
-const TRAP = Uint8Array.of(
-  ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0],
-  ...[2, 18, 1, 3, 101, 110, 118, 6, 109, 101, 109, 111, 114, 121, 2, 3, 1, 128, 128, 4],
-  ...[3, 2, 1, 0, 7, 8, 1, 4, 116, 114, 97, 112, 0, 0, 10, 5, 1, 3, 0, 0, 11],
-);
-const traps: KernelModule = { name: 'traps', bytes: async () => TRAP };
-const trap: Shader = { name: 'trap', code: '', bindings: [], runs: [], processor: { module: traps, parameters: [] } };
-
 for (const threads of [1, 3])
   test(`a crash of ${threads} threads is a typed error, and the device goes on with its weights`, () =>
     onDevice(threads, async (device) => {
@@ -170,6 +161,7 @@ test('what a device is asked for wrongly is told', async () => {
       (await ask({ backend: 'wasm', threads })).message,
       /for threads, expected a whole number from 1 to 64/,
     );
+  assert.match((await ask({ backend: 'webgpu', threads: 2 })).message, /got threads: 2 for a GPU, expected none/);
   const { BARK_THREADS } = process.env;
   process.env['BARK_THREADS'] = 'many';
   try {
