@@ -9,7 +9,6 @@ import type { Recorder } from '../../runtime/compute/program.ts';
 import { expectDType, expectShape, reshape, type Tensor } from '../../runtime/compute/tensor.ts';
 import { conv1d, ordered, padTo4 } from '../conv/conv1d.ts';
 import { shader } from '../shaders.ts';
-import { PANEL, placeInPanels } from '../upload/matrix.ts';
 
 /** The weights of all layers, packed by `packLstm`. H is `size`. */
 export interface Lstm {
@@ -31,10 +30,11 @@ export interface LstmLayer {
 const GATES = 4; // i, f, g, o: torch's order
 const THREADS = 64; // minimum threads of a workgroup
 const PORTABLE_LANES = 8; // threads that share a unit in the portable variant
+const PANEL = 6 * GATES; // rows of a panel of a processor's weights
 
 /**
  * Number of elements of `Lstm.recurrent`. For a processor the rows, four for each unit, stand in
- * panels of 16 (kernels/common/weights.as.ts).
+ * panels, [column][row of the panel] (lstm.as.ts).
  */
 export const recurrentLength = (size: number, layers: number, kind: BackendKind = 'webgpu'): number =>
   rowsOf(size, kind) * padTo4(size) * (2 * layers - 1) + GATES * size * (layers - 1);
@@ -66,9 +66,11 @@ export function packLstm(
         for (const [i, part] of parts.entries()) {
           const values = part.subarray(row * size, (row + 1) * size);
           if (kind !== 'wasm') recurrent.set(values, at + (column * parts.length + i) * pitch);
-          else
-            for (let k = 0; k < size; k++)
-              recurrent[at + placeInPanels(column, i * pitch + k, parts.length * pitch, 'f32')] = values[k]!;
+          else {
+            const place = column % PANEL;
+            const panel = at + (column - place) * parts.length * pitch;
+            for (let k = 0; k < size; k++) recurrent[panel + (i * pitch + k) * PANEL + place] = values[k]!;
+          }
         }
       }
     }

@@ -118,9 +118,9 @@ test('a dispatch for each step and one for each further layer, with three bind g
   const w = {
     size,
     layers: 2,
-    input: upload([size, 4 * size], new Float32Array(4 * size * size)),
+    input: upload(columnsShape(size, 4 * size, device.kind), new Float32Array(4 * size * size)),
     bias: zeros(4 * size),
-    recurrent: zeros(recurrentLength(size, 2)),
+    recurrent: zeros(recurrentLength(size, 2, device.kind)),
   };
   const [x, y] = [
     upload([1, 40, size], new Float32Array(40 * size)),
