@@ -1,5 +1,5 @@
-// A thread of the processor's device crashes in the middle of a sentence: the call ends with a typed
-// error, and the next one gives what it would have given.
+// A thread of the processor crashes in the middle of a sentence: the call ends with a typed error,
+// and the next one gives what it would have given.
 // Needs: a device, on wasm.
 
 import { suite } from 'uvu';

@@ -2,7 +2,7 @@
 // second half of the channels, causal and not, starts, slots, counts that end inside a tile, the
 // end of the cache, and NaN in all of the cache that is not meant. Tolerance: tensors.ts,
 // attentionError; in the form `matrix`, roundings to f16 besides.
-// Needs: a device, on wasm, one_thread, four_threads, default, portable, swiftshader and subgroup_matrix.
+// Needs: a device, on processors, default, portable, swiftshader and subgroup_matrix.
 
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';

@@ -1,7 +1,7 @@
 // conv1d against plain loops, in every form there is: reflected padding where the input is shorter
 // than it, strides, dilations, odd channels, ELU in front, bias, residual and ELU behind, slices of
 // time.
-// Needs: a device, on wasm, one_thread, four_threads, default, portable and swiftshader.
+// Needs: a device, on processors, default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,6 @@
 // convTranspose1d against plain loops, in every form there is: every trimming, kernels that are no
 // multiple of the stride, odd channels, ELU in front and behind.
-// Needs: a device, on wasm, one_thread, four_threads, default, portable and swiftshader.
+// Needs: a device, on processors, default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

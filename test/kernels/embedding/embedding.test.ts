@@ -1,6 +1,6 @@
 // Embeddings, of many positions and of one a sentence: sums of a few f32, so the very numbers of
 // the reference, bit for bit.
-// Needs: a device, on wasm, one_thread, four_threads, default, portable and swiftshader.
+// Needs: a device, on processors, default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

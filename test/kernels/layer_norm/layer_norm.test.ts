@@ -2,7 +2,7 @@
 // mean is a thousand deviations. Tolerance: the mean of C values is off by sumError(C) of their
 // size, which shifts every output by that over the deviation; the variance is a sum of squares, and
 // rsqrt is good to 2 ulp (WGSL).
-// Needs: a device, on wasm, one_thread, four_threads, default, portable and swiftshader.
+// Needs: a device, on processors, default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

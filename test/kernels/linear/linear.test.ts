@@ -4,7 +4,7 @@
 // error by at most 1.13, its steepest slope. The matrix form rounds
 // x to f16 beside f16 weights (tensors.ts, productError): it runs on x as it is, and within the
 // bound of the others on x that is f16 already.
-// Needs: a device, on wasm, one_thread, four_threads, default, portable, swiftshader and subgroup_matrix.
+// Needs: a device, on processors, default, portable, swiftshader and subgroup_matrix.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

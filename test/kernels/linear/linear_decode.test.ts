@@ -1,7 +1,7 @@
 // The product of one row a sentence, LayerNorm folded in, against LayerNorm and product in f64:
 // each epilogue, batches that fill tiles and that do not, windows of rows, sentences that have
 // ended. Tolerances: decode.ts (`folded`); GELU as in linear.test.ts.
-// Needs: a device, on wasm, one_thread, four_threads, default, portable, swiftshader and subgroup_matrix.
+// Needs: a device, on processors, default, portable, swiftshader and subgroup_matrix.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

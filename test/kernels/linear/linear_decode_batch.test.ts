@@ -1,5 +1,5 @@
 // linearDecode in batches: a sentence gives the same bits alone and among others, on any adapter.
-// Needs: a device, on wasm, one_thread, four_threads, default, portable, swiftshader and subgroup_matrix.
+// Needs: a device, on processors, default, portable, swiftshader and subgroup_matrix.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

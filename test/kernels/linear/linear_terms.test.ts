@@ -1,6 +1,6 @@
 // The terms of a folded LayerNorm against sums in f64. Tolerance: f32 sums of K products
 // (tensors.ts, sumError).
-// Needs: a device, on wasm, one_thread, four_threads, default, portable, swiftshader and subgroup_matrix.
+// Needs: a device, on processors, default, portable, swiftshader and subgroup_matrix.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

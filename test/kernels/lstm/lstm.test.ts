@@ -1,7 +1,7 @@
 // lstm against plain loops: hidden sizes that fill no vec4 and no workgroup, one layer to four, the
 // skip and ELU behind it, batches, clips from one step on, scratch memory that holds NaN, and gates
 // so far out that a careless tanh or exp overflows.
-// Needs: a device, on wasm, one_thread, four_threads, default, portable and swiftshader.
+// Needs: a device, on processors, default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,6 @@
 // The fine model's draw against the f64 reference: argmax, the very draw, its distribution, and
 // which codes are left alone.
-// Needs: a device, on wasm, one_thread, four_threads, default, portable and swiftshader.
+// Needs: a device, on processors, default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,7 +1,7 @@
 // The two rules that end a sentence before its end token is drawn, suno's and transformers', on the
 // GPU: against f64 (kernels/sample/reference.ts), and against what both rules say themselves
 // (fixtures/eos).
-// Needs: a device, on wasm, one_thread, four_threads, default, portable and swiftshader.
+// Needs: a device, on processors, default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,6 @@
 // How sampling moves a sentence's state on: its end, its limit, windows of even and odd steps, and
 // what a step costs.
-// Needs: a device, on wasm, one_thread, four_threads, default, portable and swiftshader.
+// Needs: a device, on processors, default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

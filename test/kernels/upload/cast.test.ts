@@ -1,7 +1,7 @@
 // Stored tensors to weights, bit for bit: every half, ties and ends of f32 → f16, bf16, padding,
 // pieces of 8 MiB, rows to other rows. The reference are the integer conversions of
 // runtime/base/half.ts, which test/runtime/base/half.test.ts checks against first principles.
-// Needs: a device, on wasm, one_thread, four_threads, default, portable and swiftshader.
+// Needs: a device, on processors, default, portable and swiftshader.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
