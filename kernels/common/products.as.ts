@@ -4,77 +4,94 @@
 // same bits alone and in a batch.
 
 import { HALF_STEP, madd, sum4, zero } from './simd.as';
-import { SCRATCH_BYTES } from './share.as';
 import { packRows, tilePacked } from './tile.as';
-import { highHalves, lowHalves, panelStep, spreadPanel } from './weights.as';
+import { highHalves, lowHalves, PANEL, panelAt, panelStep, spreadPanel } from './weights.as';
 
 // A thread's scratch memory holds, one after the other: a part of a panel, spread; the sums of a
-// block of rows; the block itself, packed.
+// block of rows and a group of panels; a part of the block's rows, packed; rows that a decode step
+// has made ready.
 
-/** Columns (k) of a panel that are spread at a time: two panels of f32, in the L1 and L2 caches. */
+/**
+ * Columns (k) that are taken at a time: of a panel they are spread to the L1 and L2 caches, and a
+ * block of rows stays in the L2 cache, packed.
+ */
 const DEPTH = 768;
-/** Rows of x in a block: enough that spreading a panel pays, few enough that they stay in a cache. */
+/** Most rows of a block: many, since each block spreads all panels anew. */
 const BLOCK = 256;
+/** Most panels whose sums wait for the other parts of k. */
+const GROUP = 32;
+const PANEL_SUMS: usize = BLOCK * 64;
 const SUMS: usize = DEPTH * 64;
-const PACKED: usize = SUMS + BLOCK * 64;
-const ROOM: usize = <usize>SCRATCH_BYTES - PACKED;
+const PACKED: usize = SUMS + GROUP * PANEL_SUMS;
+const ROWS: usize = PACKED + BLOCK * DEPTH * 4;
 
-/** Rows of a block of x with k columns: as many as scratch has room for, a multiple of 4. */
+/** Rows of a block, of `rows`: as even as can be, in fours. */
 // @ts-ignore: decorator
-@inline export function blockOf(k: i32): i32 {
-  return min(BLOCK, <i32>(ROOM / (<usize>k << 2)) & ~3);
+@inline export function blockOf(rows: i32): i32 {
+  const blocks = (rows + BLOCK - 1) / BLOCK;
+  return blocks ? ((rows + blocks - 1) / blocks + 3) & ~3 : BLOCK;
 }
 
-/** The address of the eight sums of row m of a block and of half 0 or 1 of the panel. */
+/** Panels of a group: one where k is taken whole, so that its sums are used while they are hot. */
 // @ts-ignore: decorator
-@inline export function sumOf(scratch: usize, m: i32, half: i32): usize {
-  return scratch + SUMS + (<usize>(m >> 2) << 8) + (<usize>half << 7) + (<usize>(m & 3) << 5);
+@inline export function groupOf(k: i32): i32 {
+  return k <= DEPTH ? 1 : GROUP;
 }
 
-/** Where the packed block is; a single row stands there as it is. */
+/** The address of the eight sums of panel g of a group, row m of a block, half 0 or 1 of the panel. */
 // @ts-ignore: decorator
-@inline export function packedAt(scratch: usize): usize {
-  return scratch + PACKED;
+@inline export function sumOf(scratch: usize, g: i32, m: i32, half: i32): usize {
+  const row = (<usize>(m >> 2) << 8) + (<usize>half << 7) + (<usize>(m & 3) << 5);
+  return scratch + SUMS + <usize>g * PANEL_SUMS + row;
 }
 
-/** Packs `rows` ≤ blockOf(k) rows of x (·, k) f32 for `panelTimesBlock`. */
-export function packBlock(x: usize, rows: i32, k: i32, scratch: usize): void {
-  const pitch = <usize>k << 2;
+/** Where a decode step makes its rows ready, one after the other. */
+// @ts-ignore: decorator
+@inline export function rowsAt(scratch: usize): usize {
+  return scratch + ROWS;
+}
+
+/** Packs `count` columns of `rows` rows of x, which are `pitch` bytes apart, by fours. */
+function packPart(x: usize, rows: i32, count: i32, pitch: usize, scratch: usize): void {
   const last = rows - 1;
-  for (let m = 0; m < rows; m += 4) {
+  let to = scratch + PACKED;
+  for (let m = 0; m < rows; m += 4, to += <usize>count << 4) {
     // Rows past the last one are the last one again; their sums are not used.
-    packRows(
-      x + <usize>m * pitch,
-      x + <usize>min(m + 1, last) * pitch,
-      x + <usize>min(m + 2, last) * pitch,
-      x + <usize>min(m + 3, last) * pitch,
-      k,
-      packedAt(scratch) + <usize>m * pitch,
-      16,
-    );
+    const a0 = x + <usize>m * pitch, a1 = x + <usize>min(m + 1, last) * pitch;
+    const a2 = x + <usize>min(m + 2, last) * pitch, a3 = x + <usize>min(m + 3, last) * pitch;
+    packRows(a0, a1, a2, a3, count, to, 16);
   }
 }
 
-/** Σ_k x[m, k] · W[n, k] for the packed rows and the 16 rows of a panel, to `sumOf`. */
-export function panelTimesBlock(rows: i32, k: i32, panel: usize, f32s: u32, scratch: usize): void {
+/**
+ * Σ_k x[m, k] · W[n, k] of `rows` ≤ BLOCK rows of x (·, k) f32 and of the `panels` ≤ groupOf(k)
+ * panels of W from row `first` on, to `sumOf`. `packed`: the call before was with the same rows.
+ */
+export function panelsTimesRows(
+  x: usize, rows: i32, k: i32, w: usize, first: i32, panels: i32, f32s: u32, packed: bool, scratch: usize,
+): void {
   const parts = (k + DEPTH - 1) / DEPTH;
   for (let part = 0; part < parts; part++) {
     const from = ((k * part) / parts) & ~7;
     const count = (part + 1 == parts ? k : ((k * (part + 1)) / parts) & ~7) - from;
-    spreadPanel(panel + <usize>from * panelStep(f32s), count, f32s, scratch);
+    if (!packed || parts > 1) packPart(x + (<usize>from << 2), rows, count, <usize>k << 2, scratch);
     const second = scratch + (<usize>count << 5);
-    let a = packedAt(scratch) + (<usize>from << 4), c = sumOf(scratch, 0, 0);
-    for (let m = 0; m < rows; m += 4) {
-      tilePacked(a, scratch, count, c, part > 0);
-      tilePacked(a, second, count, c + 128, part > 0);
-      a += <usize>k << 4;
-      c += 256;
+    for (let g = 0; g < panels; g++) {
+      const panel = panelAt(w, first + g * PANEL, k, f32s);
+      spreadPanel(panel + <usize>from * panelStep(f32s), count, f32s, scratch);
+      let a = scratch + PACKED, c = sumOf(scratch, g, 0, 0);
+      for (let m = 0; m < rows; m += 4) {
+        tilePacked(a, scratch, count, c, part > 0);
+        tilePacked(a, second, count, c + 128, part > 0);
+        a += <usize>count << 4;
+        c += 256;
+      }
     }
   }
 }
 
 /**
- * The same for one row, whose x was made ready by `normalise`, to the 16 sums at `to`. One walk
+ * The same for one row and one panel, x made ready by `normalise`, to the 16 sums at `to`. One walk
  * straight through the panel: that is what a decode step spends its time on.
  */
 export function panelTimesVector(x: usize, k: i32, panel: usize, f32s: u32, to: usize): void {

@@ -31,7 +31,8 @@
 }
 
 /** Four rows of four as columns: at `to`, and `step` bytes further on each. */
-export function transpose4(a: v128, b: v128, c: v128, d: v128, to: usize, step: usize): void {
+// @ts-ignore: decorator
+@inline export function transpose4(a: v128, b: v128, c: v128, d: v128, to: usize, step: usize): void {
   const low01 = i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
   const low23 = i8x16.shuffle(c, d, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
   const high01 = i8x16.shuffle(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);

@@ -4,12 +4,12 @@
 // Shapes: x (M, K), W (N, K) in panels of 16 rows (common/weights.as.ts), y (M, N).
 // Threads divide the panels of W: each reads its own weights and all of x.
 
-import { liveRows, panelOfLive, sentenceOf, STEP } from '../common/decode.as';
+import { liveRows, panelsOfLive, sentenceOf, STEP } from '../common/decode.as';
 import { gelu4 } from '../common/math.as';
-import { blockOf, packBlock, panelTimesBlock, sumOf } from '../common/products.as';
+import { blockOf, groupOf, panelsTimesRows, sumOf } from '../common/products.as';
 import { share } from '../common/share.as';
 import { zero } from '../common/simd.as';
-import { PANEL, panelAt } from '../common/weights.as';
+import { PANEL } from '../common/weights.as';
 
 /** Writes eight outputs to y: the sums, + addends, GELU, + y. */
 // @ts-ignore: decorator
@@ -50,35 +50,46 @@ export function linear(
   const k = load<i32>(sizes), n = load<i32>(sizes, 4), rows = load<i32>(call);
   const biased = load<u32>(sizes, 8), gelu = load<u32>(sizes, 12), residual = load<u32>(sizes, 16);
   const panels = (n + PANEL - 1) / PANEL;
-  for (let m0 = 0; m0 < rows; m0 += blockOf(k)) {
-    const block = min(blockOf(k), rows - m0);
-    packBlock(x + (<usize>m0 * <usize>k << 2), block, k, scratch);
-    for (let p = share(panels, thread, threads); p < share(panels, thread + 1, threads); p++) {
-      const first = p * PANEL;
-      panelTimesBlock(block, k, panelAt(w, first, k, WEIGHTS_F32), WEIGHTS_F32, scratch);
-      const added = biased ? bias + (<usize>first << 2) : 0;
-      if (first + PANEL <= n) {
-        let b0 = zero(), b1 = zero(), b2 = zero(), b3 = zero();
-        if (added) {
-          b0 = v128.load(added);
-          b1 = v128.load(added, 16);
-          b2 = v128.load(added, 32);
-          b3 = v128.load(added, 48);
-        }
-        let out = y + (<usize>(m0 * n + first) << 2);
-        for (let m = 0; m < block; m++, out += <usize>n << 2) {
-          storeEight(sumOf(scratch, m, 0), b0, b1, out, gelu, residual);
-          storeEight(sumOf(scratch, m, 1), b2, b3, out + 32, gelu, residual);
-        }
-        continue;
-      }
-      for (let m = 0; m < block; m++) {
-        const out = y + (<usize>((m0 + m) * n + first) << 2);
-        storeSome(sumOf(scratch, m, 0), added, out, min(8, n - first), gelu, residual, scratch);
-        if (first + 8 < n)
-          storeSome(sumOf(scratch, m, 1), added ? added + 32 : 0, out + 32, n - first - 8, gelu, residual, scratch);
+  const from = share(panels, thread, threads), to = share(panels, thread + 1, threads);
+  const step = blockOf(rows), group = groupOf(k);
+  for (let m0 = 0; m0 < rows; m0 += step) {
+    const block = min(step, rows - m0);
+    for (let p = from; p < to; p += group) {
+      const some = min(group, to - p);
+      const block0 = x + (<usize>m0 * <usize>k << 2);
+      panelsTimesRows(block0, block, k, w, p * PANEL, some, WEIGHTS_F32, p > from, scratch);
+      for (let g = 0; g < some; g++) {
+        const first = (p + g) * PANEL;
+        const added = biased ? bias + (<usize>first << 2) : 0;
+        storePanel(scratch, g, block, added, y + (<usize>(m0 * n + first) << 2), n, n - first, gelu, residual);
       }
     }
+  }
+}
+
+/** Writes the sums of panel g and `rows` rows to y, of which `columns` columns are left. */
+function storePanel(
+  scratch: usize, g: i32, rows: i32, added: usize, y: usize, n: i32, columns: i32, gelu: u32, residual: u32,
+): void {
+  const pitch = <usize>n << 2;
+  if (columns < PANEL) {
+    for (let m = 0; m < rows; m++, y += pitch) {
+      storeSome(sumOf(scratch, g, m, 0), added, y, min(8, columns), gelu, residual, scratch);
+      if (columns > 8)
+        storeSome(sumOf(scratch, g, m, 1), added ? added + 32 : 0, y + 32, columns - 8, gelu, residual, scratch);
+    }
+    return;
+  }
+  let b0 = zero(), b1 = zero(), b2 = zero(), b3 = zero();
+  if (added) {
+    b0 = v128.load(added);
+    b1 = v128.load(added, 16);
+    b2 = v128.load(added, 32);
+    b3 = v128.load(added, 48);
+  }
+  for (let m = 0; m < rows; m++, y += pitch) {
+    storeEight(sumOf(scratch, g, m, 0), b0, b1, y, gelu, residual);
+    storeEight(sumOf(scratch, g, m, 1), b2, b3, y + 32, gelu, residual);
   }
 }
 
@@ -102,23 +113,23 @@ export function linear_decode(
   if (from == to) return;
   const live = liveRows(state, x, batch, k, NORM, gain, EPS, WEIGHTS_F32, scratch);
   if (live == 0) return;
-  for (let p = from; p < to; p++) {
-    const first = (start & ~(PANEL - 1)) + p * PANEL;
-    panelOfLive(w, first, live, k, WEIGHTS_F32, scratch);
+  const group = groupOf(k);
+  for (let p = from; p < to; p += group) {
+    const some = min(group, to - p), first = (start & ~(PANEL - 1)) + p * PANEL;
+    panelsOfLive(w, first, some, live, k, WEIGHTS_F32, p > from, scratch);
     for (let row = 0; row < live; row++) {
       const out = y + (<usize>(sentenceOf(state, row) * count) << 2);
-      for (let half = 0; half < 2; half++) {
+      for (let eight = first; eight < min(end, first + some * PANEL); eight += 8) {
         // a window may begin and end inside of eight rows
-        const eight = first + 8 * half;
-        const skip = max(0, start - eight);
-        const at = eight + skip;
-        const sums = sumOf(scratch, row, half) + (<usize>skip << 2);
+        const skip = max(0, start - eight), at = eight + skip;
+        if (skip >= 8) continue;
+        const g = (eight - first) / PANEL, half = (eight >> 3) & 1;
+        const sums = sumOf(scratch, g, row, half) + (<usize>skip << 2);
         const added = termed ? terms + (<usize>(n + at) << 2) : 0;
-        if (at >= end || skip >= 8) continue;
-        const to = out + (<usize>(at - start) << 2), some = min(8 - skip, end - at);
-        if (some < 8) storeSome(sums, added, to, some, gelu, residual, scratch);
-        else if (added) storeEight(sums, v128.load(added), v128.load(added, 16), to, gelu, residual);
-        else storeEight(sums, zero(), zero(), to, gelu, residual);
+        const into = out + (<usize>(at - start) << 2), left = min(8 - skip, end - at);
+        if (left < 8) storeSome(sums, added, into, left, gelu, residual, scratch);
+        else if (added) storeEight(sums, v128.load(added), v128.load(added, 16), into, gelu, residual);
+        else storeEight(sums, zero(), zero(), into, gelu, residual);
       }
     }
   }

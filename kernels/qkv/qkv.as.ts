@@ -5,36 +5,28 @@
 // Threads divide the panels of W. Eight neighbouring outputs belong to one head, because D is a
 // multiple of 8.
 
-import { liveRows, panelOfLive, POSITION, ROW_BYTES, sentenceOf } from '../common/decode.as';
-import { blockOf, packBlock, panelTimesBlock, sumOf } from '../common/products.as';
+import { liveRows, panelsOfLive, POSITION, ROW_BYTES, sentenceOf } from '../common/decode.as';
+import { blockOf, groupOf, panelsTimesRows, sumOf } from '../common/products.as';
 import { share } from '../common/share.as';
-import { toHalves } from '../common/simd.as';
-import { PANEL, panelAt } from '../common/weights.as';
+import { toHalves, zero } from '../common/simd.as';
+import { PANEL } from '../common/weights.as';
 
-/** Writes eight outputs from output n on: queries to q (H), keys and values to the cache. */
-function storeEight(
-  sums: usize, added: usize, n: i32, hidden: i32, q: usize, keys: usize, values: usize,
-  cache: usize, slot: i32, position: i32, f32s: u32,
-): void {
-  let lo = v128.load(sums), hi = v128.load(sums, 16);
-  if (added) {
-    lo = f32x4.add(lo, v128.load(added));
-    hi = f32x4.add(hi, v128.load(added, 16));
-  }
-  if (n < hidden) {
-    v128.store(q + (<usize>n << 2), lo);
-    v128.store(q + (<usize>n << 2), hi, 16);
-    return;
-  }
+/** Eight sums + eight addends, to f32 or halves. */
+// @ts-ignore: decorator
+@inline function storeEight(sums: usize, low: v128, high: v128, to: usize, f32s: u32): void {
+  const lo = f32x4.add(v128.load(sums), low), hi = f32x4.add(v128.load(sums, 16), high);
+  if (f32s) {
+    v128.store(to, lo);
+    v128.store(to, hi, 16);
+  } else v128.store(to, i16x8.narrow_i32x4_u(toHalves(lo), toHalves(hi)));
+}
+
+/** Bytes from the start of keys or values to output n ≥ H, which is of a key or a value. */
+function placeInCache(cache: usize, n: i32, hidden: i32, slot: i32, position: i32, f32s: u32): usize {
   const heads = load<i32>(cache), width = load<i32>(cache, 4), capacity = load<i32>(cache, 8);
   const c = n % hidden;
   const row = <usize>(slot * heads + c / width) * <usize>capacity + <usize>position;
-  const at = row * <usize>width + <usize>(c % width);
-  const to = n < 2 * hidden ? keys : values;
-  if (f32s) {
-    v128.store(to + (at << 2), lo);
-    v128.store(to + (at << 2), hi, 16);
-  } else v128.store(to + (at << 1), i16x8.narrow_i32x4_u(toHalves(lo), toHalves(hi)));
+  return (row * <usize>width + <usize>(c % width)) << (f32s ? 2 : 1);
 }
 
 export function qkv(
@@ -52,22 +44,25 @@ export function qkv(
   const k = load<i32>(sizes), n = load<i32>(sizes, 4), biased = load<u32>(sizes, 8), capacity = load<i32>(cache, 8);
   const start = load<i32>(call, 4), slot = load<i32>(call, 8), rows = min(load<i32>(call), capacity - start);
   const panels = (n + PANEL - 1) / PANEL;
-  for (let m0 = 0; m0 < rows; m0 += blockOf(k)) {
-    const block = min(blockOf(k), rows - m0);
-    packBlock(x + (<usize>m0 * <usize>k << 2), block, k, scratch);
-    for (let p = share(panels, thread, threads); p < share(panels, thread + 1, threads); p++) {
-      const first = p * PANEL;
-      panelTimesBlock(block, k, panelAt(w, first, k, WEIGHTS_F32), WEIGHTS_F32, scratch);
-      for (let m = 0; m < block; m++) {
-        const row = q + (<usize>(m0 + m) * <usize>k << 2);
-        for (let half = 0; half < 2; half++) {
-          const at = first + 8 * half;
-          const added = biased ? bias + (<usize>at << 2) : 0;
-          if (at < n)
-            storeEight(
-              sumOf(scratch, m, half), added, at, k, row, keys, values, cache, slot, start + m0 + m, CACHE_F32,
-            );
+  const from = share(panels, thread, threads), to = share(panels, thread + 1, threads);
+  const step = blockOf(rows), group = groupOf(k), inCache = <usize>load<i32>(cache, 4) << (CACHE_F32 ? 2 : 1);
+  for (let m0 = 0; m0 < rows; m0 += step) {
+    const block = min(step, rows - m0);
+    for (let p = from; p < to; p += group) {
+      const some = min(group, to - p), first = p * PANEL;
+      panelsTimesRows(x + (<usize>m0 * <usize>k << 2), block, k, w, first, some, WEIGHTS_F32, p > from, scratch);
+      for (let at = first; at < min(n, first + some * PANEL); at += 8) {
+        const g = (at - first) / PANEL, half = (at >> 3) & 1;
+        const low = biased ? v128.load(bias + (<usize>at << 2)) : zero();
+        const high = biased ? v128.load(bias + (<usize>at << 2), 16) : zero();
+        if (at < k) {
+          let out = q + (<usize>(m0 * k + at) << 2);
+          for (let m = 0; m < block; m++, out += <usize>k << 2) storeEight(sumOf(scratch, g, m, half), low, high, out, 1);
+          continue;
         }
+        let out = (at < 2 * k ? keys : values) + placeInCache(cache, at, k, slot, start + m0, CACHE_F32);
+        for (let m = 0; m < block; m++, out += inCache)
+          storeEight(sumOf(scratch, g, m, half), low, high, out, CACHE_F32);
       }
     }
   }
@@ -92,18 +87,22 @@ export function qkv_decode(
   if (from == to) return;
   const live = liveRows(state, x, batch, k, NORM, gain, EPS, WEIGHTS_F32, scratch);
   if (live == 0) return;
-  for (let p = from; p < to; p++) {
-    const first = p * PANEL;
-    panelOfLive(w, first, live, k, WEIGHTS_F32, scratch);
+  const group = groupOf(k);
+  for (let p = from; p < to; p += group) {
+    const some = min(group, to - p), first = p * PANEL;
+    panelsOfLive(w, first, some, live, k, WEIGHTS_F32, p > from, scratch);
     for (let row = 0; row < live; row++) {
       const b = sentenceOf(state, row);
       const position = load<i32>(state + <usize>b * ROW_BYTES + POSITION);
-      for (let half = 0; half < 2; half++) {
-        const at = first + 8 * half;
-        if (at >= n || (at >= k && position >= load<i32>(cache, 8))) continue;
-        const added = termed ? terms + (<usize>(n + at) << 2) : 0;
-        const sums = sumOf(scratch, row, half), out = q + (<usize>(b * k) << 2);
-        storeEight(sums, added, at, k, out, keys, values, cache, b, position, CACHE_F32);
+      for (let at = first; at < min(n, first + some * PANEL); at += 8) {
+        const sums = sumOf(scratch, (at - first) / PANEL, row, (at >> 3) & 1);
+        const added = terms + (<usize>(n + at) << 2);
+        const low = termed ? v128.load(added) : zero(), high = termed ? v128.load(added, 16) : zero();
+        if (at < k) storeEight(sums, low, high, q + (<usize>(b * k + at) << 2), 1);
+        else if (position < load<i32>(cache, 8)) {
+          const to = (at < 2 * k ? keys : values) + placeInCache(cache, at, k, b, position, CACHE_F32);
+          storeEight(sums, low, high, to, CACHE_F32);
+        }
       }
     }
   }
