@@ -77,10 +77,10 @@ function spread(keys: usize, values: usize, count: i32, width: i32, f32s: u32, s
 function highest(row: usize, seen: i32): f32 {
   let top = f32x4.splat(LOWEST);
   let t = 0;
-  for (; t + 8 <= seen; t += 8, row += 128) top = f32x4.max(top, f32x4.max(v128.load(row), v128.load(row, 16)));
+  for (; t + 8 <= seen; t += 8, row += 128) top = f32x4.pmax(top, f32x4.pmax(v128.load(row), v128.load(row, 16)));
   if (t < seen) {
-    top = f32x4.max(top, v128.bitselect(v128.load(row), f32x4.splat(LOWEST), below(t, seen)));
-    top = f32x4.max(top, v128.bitselect(v128.load(row, 16), f32x4.splat(LOWEST), below(t + 4, seen)));
+    top = f32x4.pmax(top, v128.bitselect(v128.load(row), f32x4.splat(LOWEST), below(t, seen)));
+    top = f32x4.pmax(top, v128.bitselect(v128.load(row, 16), f32x4.splat(LOWEST), below(t + 4, seen)));
   }
   return max4(top);
 }
@@ -140,7 +140,7 @@ export function attention(
       higher = f32x4.replace_lane(higher, 1, highest(scratch + SCORES + 32, seen1));
       higher = f32x4.replace_lane(higher, 2, highest(scratch + SCORES + 64, seen2));
       higher = f32x4.replace_lane(higher, 3, highest(scratch + SCORES + 96, seen3));
-      higher = f32x4.max(top, higher);
+      higher = f32x4.pmax(top, higher);
       const factor = exp4(f32x4.mul(f32x4.sub(top, higher), scale));
       top = higher;
       total = f32x4.mul(total, factor);

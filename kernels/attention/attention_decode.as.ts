@@ -112,7 +112,7 @@ export function attention_decode(
     const end = scores + (<usize>count << 2);
     for (let at = end; at & 15; at += 4) store<f32>(at, -3.4e38);
     let top = f32x4.splat(-3.4e38), total = zero();
-    for (let at = scores; at < end; at += 16) top = f32x4.max(top, v128.load(at));
+    for (let at = scores; at < end; at += 16) top = f32x4.pmax(top, v128.load(at));
     top = f32x4.splat(max4(top));
     for (let at = scores; at < end; at += 16) {
       const p = exp4(f32x4.sub(v128.load(at), top));
