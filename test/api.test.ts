@@ -1,6 +1,6 @@
 // The package from outside: the names it exports, what it asks of a browser, and the README's
 // example as a user would run it.
-// Needs: a device, on wasm and default.
+// Needs: a device, on wasm.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
 // The examples do what they say: those for Node and Deno run, those for browsers are read by a
 // bundler, because no browser runs in these tests.
-// Needs: a device, on wasm and default.
+// Needs: a device, on wasm.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';

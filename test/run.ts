@@ -3,9 +3,9 @@
 //
 //   node --import tsx test/run.ts [--quick] [--profile <name>] [filter …]      a filter is a part of a file's path
 //
-// A file says itself what it needs (needs.ts). Those that need a device run one after the other,
-// once on each profile that they name and this machine has (profiles.ts); those that need none run
-// beside them in a second process. Any file also runs alone: npx tsx test/<name>.test.ts.
+// A file says itself what it needs (needs.ts). Those that need a GPU, or a driver that plays one, run
+// one after the other, once on each profile that they name and this machine has (profiles.ts). Those
+// that need none, and then those on a processor's profiles, run beside them. Any file also runs alone: npx tsx test/<name>.test.ts.
 
 import { fork, type ChildProcess } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -176,11 +176,13 @@ const start = Date.now();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
 
+const inTurn = async (some: readonly Lane[]): Promise<void> => {
+  for (const lane of some) await runLane(lane);
+};
+const ofProcessors = ({ label }: Lane): boolean => isProfileName(label) && isProcessor(label);
 await Promise.all([
-  runLane({ label: '', files: cpu }),
-  (async () => {
-    for (const lane of lanes) await runLane(lane);
-  })(),
+  inTurn([{ label: '', files: cpu }, ...lanes.filter(ofProcessors)]),
+  inTurn(lanes.filter((lane) => !ofProcessors(lane))),
 ]);
 
 const sum = (key: 'passed' | 'failed' | 'skipped'): number => results.reduce((total, result) => total + result[key], 0);

@@ -15,8 +15,8 @@ export const DONE: usize = 12;
 const FEW = 4;
 
 /**
- * Writes the rows of x (batch, k) of the sentences that are not done to scratch, normalised; returns
- * how many. `sentenceOf` tells whose they are.
+ * Writes the rows of x (batch, k) of the sentences that are not done to scratch, normalised;
+ * returns how many. `sentenceOf` tells whose they are.
  */
 export function liveRows(
   state: usize, x: usize, batch: i32, k: i32, norm: u32, gain: usize, eps: f32, f32s: u32, scratch: usize,

@@ -57,7 +57,8 @@ export function qkv(
         const high = biased ? v128.load(bias + (<usize>at << 2), 16) : zero();
         if (at < k) {
           let out = q + (<usize>(m0 * k + at) << 2);
-          for (let m = 0; m < block; m++, out += <usize>k << 2) storeEight(sumOf(scratch, g, m, half), low, high, out, 1);
+          for (let m = 0; m < block; m++, out += <usize>k << 2)
+            storeEight(sumOf(scratch, g, m, half), low, high, out, 1);
           continue;
         }
         let out = (at < 2 * k ? keys : values) + placeInCache(cache, at, k, slot, start + m0, CACHE_F32);

@@ -229,7 +229,7 @@ async function recordCast(
     (r) =>
       r.dispatch(shader('cast'), {
         overrides: { K: k, PITCH: pitch, SOURCE: SOURCES[stored.dtype], WEIGHTS_F32: y.dtype === 'f32' ? 1 : 0 },
-        bind: { params, source, y },
+        bind: { params, source, y: { ...y, shape: [y.shape[0]!, pitch] } }, // with what pads its rows
         grid: [width, Math.ceil(groups / width)],
       }),
     { label: `cast ${stored.label}` },

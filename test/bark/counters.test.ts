@@ -1,6 +1,6 @@
 // Counters are exact on any machine: what a decoded token costs, and which prefills the coarse
 // stage leaves out.
-// Needs: a device, on wasm, default and gpu.
+// Needs: a device, on wasm and default.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

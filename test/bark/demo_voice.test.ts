@@ -82,8 +82,10 @@ const isSame = (a: Int32Array, b: Int32Array): boolean =>
 // f32 weights never meet a matrix unit: on that profile this would be the default one again.
 if (profile !== 'subgroup_matrix')
   test('f32: every token of all clips, and the audio', async () => {
-    const clips = runs.filter((run) => run.preset !== null || env('BARK_TEST_FULL'));
-    for (const preset of ['demo/ada', 'demo/ada_2']) assert.is(clips.filter((run) => run.preset === preset).length, 10);
+    const whole = runs.filter((run) => run.preset !== null || env('BARK_TEST_FULL'));
+    for (const preset of ['demo/ada', 'demo/ada_2']) assert.is(whole.filter((run) => run.preset === preset).length, 10);
+    // A driver that plays a GPU takes six times as long as the processor: every fifth clip there.
+    const clips = profile === 'wasm' || env('BARK_TEST_FULL') ? whole : whole.filter((_, i) => i % 5 === 0);
     const processor = await BarkProcessor.fromPretrained();
     const model = await BarkModel.fromPretrained(undefined, { dtype: 'float32', device: await testDevice() });
     try {

@@ -1,7 +1,7 @@
 // Every fixture through the public door (a folder, BarkProcessor, BarkModel), f32, fully greedy:
 // semantic, coarse and fine tokens are those of transformers, lengths too, and the audio is within
 // 1e-4 of full scale.
-// Needs: a device, on wasm, default and gpu.
+// Needs: a device, on wasm and default.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,7 +1,7 @@
 // The public door in all its shapes, f32, against transformers' tokens: weights under every
 // spelling, in shards, tokenizers of either file, progress, voices that continue an output, rows
 // with nothing to say among others, and inputs that cannot be.
-// Needs: a device, on wasm and default.
+// Needs: a device, on wasm.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

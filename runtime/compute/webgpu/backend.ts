@@ -76,7 +76,7 @@ export class WebGpuBackend implements Backend {
 
   async read(buffer: DeviceBuffer, at: number, size: number, label: string): Promise<ArrayBuffer> {
     const staging = this.#takeStaging(size);
-    const commands = new GpuCommands(this, `read ${label}`);
+    const commands = this.commands(`read ${label}`);
     commands.copy(buffer, at, staging, 0, size);
     commands.submit();
     try {
@@ -152,7 +152,10 @@ export class WebGpuBackend implements Backend {
 
   destroy(): void {
     this.#destroyed = true;
-    for (const staging of this.#staging) staging.destroy();
+    for (const staging of this.#staging) {
+      this.#events.staged(-staging.size);
+      staging.destroy();
+    }
     this.#staging = [];
     this.gpu.destroy();
   }

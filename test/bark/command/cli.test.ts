@@ -1,6 +1,6 @@
 // The command as a user meets it: a process with arguments, two streams and an exit code. It speaks
 // with the demo voice, in short texts.
-// Needs: a device, on wasm and default.
+// Needs: a device, on wasm.
 
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,7 +1,7 @@
 // The suite `load` on a checkpoint of two narrow layers, through the command: the fields of its
 // lines, and what is exact on any machine: how many bytes are read and in what pieces. Times are
 // measured and not judged here. The inventory is compared with that of the released files.
-// Needs: a device, on wasm and default.
+// Needs: a device, on wasm.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';

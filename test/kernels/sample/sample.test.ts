@@ -1,6 +1,6 @@
 // Sampling on the GPU against HF's filters in f64 (kernels/sample/reference.ts): the drawn
 // distribution, the very draw, and what becomes of the state.
-// Needs: a device, on processors, default, portable and swiftshader.
+// Needs: a device, on processors and default.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
