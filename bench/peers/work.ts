@@ -130,7 +130,10 @@ export async function inTurns(
   const runs: { ours?: Timed | undefined; peer?: Timed | undefined }[] = [];
   const begin = performance.now();
   do {
-    runs.push({ ours: await ours?.time(operation, times), peer: await peer?.time(operation, times) });
+    await rest();
+    const ourTime = await ours?.time(operation, times);
+    await rest();
+    runs.push({ ours: ourTime, peer: await peer?.time(operation, times) });
   } while (runs.length < repeats && performance.now() - begin < BUDGET_MS);
   const middle = (side: 'ours' | 'peer'): Timed | undefined => {
     const of = runs.flatMap((run) => run[side] ?? []);
@@ -140,6 +143,12 @@ export async function inTurns(
   };
   return { ours: middle('ours'), peer: middle('peer'), runs: runs.length };
 }
+
+/**
+ * Threads of a peer go on spinning for a while after their work (OpenMP's by default), and would take
+ * the cores of whoever is next.
+ */
+const rest = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 700));
 
 const BUDGET_MS = 60_000; // no further repetition is begun after it
 
