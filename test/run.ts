@@ -3,9 +3,9 @@
 //
 //   node --import tsx test/run.ts [--quick] [--profile <name>] [filter …]      a filter is a part of a file's path
 //
-// A file says itself what it needs (needs.ts). Those that need a GPU, or a driver that plays one, run
-// one after the other, once on each profile that they name and this machine has (profiles.ts). Those
-// that need none, and then those on a processor's profiles, run beside them. Any file also runs alone: npx tsx test/<name>.test.ts.
+// A file says itself what it needs (needs.ts). Those that need a GPU, or a driver that plays one,
+// run one after the other, once on each profile that they name and this machine has (profiles.ts).
+// Those that need none, and then those on a processor's profiles, run beside them. Any file also runs alone: npx tsx test/<name>.test.ts.
 
 import { fork, type ChildProcess } from 'node:child_process';
 import { readdirSync } from 'node:fs';

@@ -145,8 +145,8 @@ export async function inTurns(
 }
 
 /**
- * Threads of a peer go on spinning for a while after their work (OpenMP's by default), and would take
- * the cores of whoever is next.
+ * Threads of a peer go on spinning for a while after their work (OpenMP's by default), and would
+ * take the cores of whoever is next.
  */
 const rest = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 700));
 
