@@ -1,10 +1,10 @@
-// Makes a machine that has only Node ready for `npm run demo` and `npm test`: the packages (`npm
-// ci`) and, on Linux without a WebGPU adapter, a software Vulkan driver (driver.ts). It says
-// nothing when nothing is missing, and may be run as often as one likes. JavaScript, not
+// Makes a machine that has only Node ready for `npm run demo` (--packages: `npm ci`, nothing else)
+// and for `npm test`: on Linux without a WebGPU adapter a software Vulkan driver too (driver.ts),
+// for the tests of the GPU's kernels. It says nothing when nothing is missing, and may be run as often as one likes. JavaScript, not
 // TypeScript, and built-in modules only: it runs before anything is installed, under any shell,
 // Windows included.
 //
-//   node test/setup/setup.mjs [--with-swiftshader] [--with-subgroup-matrices] [--dry-run]
+//   node test/setup/setup.mjs [--packages] [--with-swiftshader] [--with-subgroup-matrices] [--dry-run]
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -17,8 +17,8 @@ const MIN_NODE = 20;
 
 const MORE_DRIVERS = ['--with-swiftshader', '--with-subgroup-matrices'];
 const flags = process.argv.slice(2);
-const unknown = flags.find((flag) => ![...MORE_DRIVERS, '--dry-run'].includes(flag));
-if (unknown) stop(`got the flag '${unknown}', expected ${MORE_DRIVERS.join(', ')} or --dry-run.`, 2);
+const unknown = flags.find((flag) => ![...MORE_DRIVERS, '--packages', '--dry-run'].includes(flag));
+if (unknown) stop(`got the flag '${unknown}', expected --packages, ${MORE_DRIVERS.join(', ')} or --dry-run.`, 2);
 
 const major = Number(process.versions.node.split('.')[0]);
 if (major < MIN_NODE)
@@ -34,7 +34,7 @@ if (missing) {
   say(`packages are there after ${seconds(start)}`);
 }
 
-if (process.platform === 'linux' && existsSync(join(ROOT, 'node_modules', 'webgpu'))) {
+if (!flags.includes('--packages') && process.platform === 'linux' && existsSync(join(ROOT, 'node_modules', 'webgpu'))) {
   const adapter = spawnSync(process.execPath, [join(HERE, 'adapter.mjs')], {
     cwd: ROOT,
     encoding: 'utf8',
