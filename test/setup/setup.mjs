@@ -1,8 +1,8 @@
 // Makes a machine that has only Node ready for `npm run demo` (--packages: `npm ci`, nothing else)
 // and for `npm test`: on Linux without a WebGPU adapter a software Vulkan driver too (driver.ts),
 // for the tests of the GPU's kernels. It says nothing when nothing is missing, and may be run as
-// often as one likes. JavaScript, not TypeScript, and built-in modules only: it runs before anything
-// is installed, under any shell, Windows included.
+// often as one likes. JavaScript, not TypeScript, and built-in modules only: it runs before
+// anything is installed, under any shell, Windows included.
 //
 //   node test/setup/setup.mjs [--packages] [--with-swiftshader] [--with-subgroup-matrices] [--dry-run]
 
