@@ -9,10 +9,11 @@ import { fileURLToPath } from 'node:url';
 import { deflateRawSync } from 'node:zlib';
 import { main as asc } from 'assemblyscript/asc';
 import { build } from 'esbuild';
-import { GRID, OWN } from '../runtime/compute/wasm/messages.ts';
+import { GRID, OWN, SCRATCH_BYTES } from '../runtime/compute/wasm/messages.ts';
 import { bindingsOf, expand, signatures } from './expand.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
+
 /** The files of this floor that have kernels; those of common/ are pieces that they import. */
 function kernelFiles(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
@@ -24,25 +25,15 @@ function kernelFiles(folder: string): string[] {
 /** Compiles files as one module, whose exports are theirs. Throws with the compiler's messages. */
 export async function compileProcessor(files: readonly string[], relaxed: boolean): Promise<Uint8Array> {
   let binary: Uint8Array | undefined;
+  const constants = ['abort=', `RELAXED=${relaxed ? 1 : 0}`, `SCRATCH_BYTES=${SCRATCH_BYTES}`];
   const { error, stderr } = await asc(
     [
       ...files.map((file) => relative(ROOT, file)),
-      ...[
-        '--baseDir',
-        ROOT,
-        '--outFile',
-        'kernels.wasm',
-        '-O3',
-        '--noAssert',
-        '--runtime',
-        'stub',
-        '--use',
-        'abort=',
-        '--disableWarning',
-        '112',
-      ],
+      ...['--baseDir', ROOT, '--outFile', 'kernels.wasm'],
+      ...['-O3', '--noAssert', '--runtime', 'stub', '--disableWarning', '112'],
       ...['--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
-      ...['--enable', relaxed ? 'simd,threads,relaxed-simd' : 'simd,threads', '--use', `RELAXED=${relaxed ? 1 : 0}`],
+      ...['--enable', relaxed ? 'simd,threads,relaxed-simd' : 'simd,threads'],
+      ...constants.flatMap((constant) => ['--use', constant]),
     ],
     {
       writeFile: (name: string, contents: string | Uint8Array) => {

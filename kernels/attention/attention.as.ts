@@ -10,7 +10,7 @@
 // - Blocks after the first scale down what came before (online softmax).
 
 import { exp4 } from '../common/math.as';
-import { SCRATCH_BYTES, share } from '../common/share.as';
+import { share } from '../common/share.as';
 import { HALF_SCALE, high4, low4, max4, transpose4, zero } from '../common/simd.as';
 import { packRows, tilePacked } from '../common/tile.as';
 

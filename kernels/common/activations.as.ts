@@ -1,6 +1,6 @@
 // Activations in four lanes of f32; their errors are tested in test/kernels/common/math.test.ts.
 
-import { exp4 } from './math.as';
+import { exp4, expTail, powerOf, remainder, ROUND } from './math.as';
 import { madd, zero } from './simd.as';
 
 /**
@@ -10,18 +10,11 @@ import { madd, zero } from './simd.as';
  */
 export function elu4(x: v128): v128 {
   const below = f32x4.pmax(f32x4.pmin(x, zero()), f32x4.splat(-25)); // 0 where x > 0
-  // Adding 1.5 · 2^23 rounds to a whole number n, which then stands in the low bits.
-  const shifted = madd(below, f32x4.splat(1.44269504088896341), f32x4.splat(12582912));
-  const n = f32x4.sub(shifted, f32x4.splat(12582912));
-  const r = madd(n, f32x4.splat(2.12194440e-4), madd(n, f32x4.splat(-0.693359375), below));
-  let p = madd(f32x4.splat(1.9875691500e-4), r, f32x4.splat(1.3981999507e-3));
-  p = madd(p, r, f32x4.splat(8.3334519073e-3));
-  p = madd(p, r, f32x4.splat(4.1665795894e-2));
-  p = madd(p, r, f32x4.splat(1.6666665459e-1));
-  p = madd(p, r, f32x4.splat(5.0000001201e-1));
-  p = madd(p, f32x4.mul(r, r), r);
+  const rounded = powerOf(below);
+  const r = remainder(below, f32x4.sub(rounded, f32x4.splat(ROUND)));
+  const p = madd(expTail(r), f32x4.mul(r, r), r);
   const one = f32x4.splat(1);
-  const power = i32x4.add(i32x4.shl(shifted, 23), one);
+  const power = i32x4.add(i32x4.shl(rounded, 23), one);
   return f32x4.add(f32x4.pmax(x, zero()), madd(power, p, f32x4.sub(power, one)));
 }
 

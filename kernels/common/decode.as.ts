@@ -54,14 +54,8 @@ export function panelsOfLive(
     let row = 0;
     for (; row + 2 <= live; row += 2) {
       const x = rows + <usize>row * pitch;
-      panelTimesTwo(x, x + pitch, k, panel, f32s, scratch);
-      for (let half = 0; half < 2; half++) {
-        memory.copy(sumOf(scratch, g, row, half), scratch + (<usize>half << 5), 32);
-        memory.copy(sumOf(scratch, g, row + 1, half), scratch + 64 + (<usize>half << 5), 32);
-      }
+      panelTimesTwo(x, x + pitch, k, panel, f32s, sumOf(scratch, g, row, 0), sumOf(scratch, g, row + 1, 0));
     }
-    if (row == live) continue;
-    panelTimesVector(rows + <usize>row * pitch, k, panel, f32s, scratch);
-    for (let half = 0; half < 2; half++) memory.copy(sumOf(scratch, g, row, half), scratch + (<usize>half << 5), 32);
+    if (row < live) panelTimesVector(rows + <usize>row * pitch, k, panel, f32s, sumOf(scratch, g, row, 0));
   }
 }

@@ -5,7 +5,29 @@
 import { madd } from './simd.as';
 
 /** 1.5 · 2^23: a float of that size has no digits behind the point, so adding it rounds. */
-const ROUND: f32 = 12582912;
+export const ROUND: f32 = 12582912;
+
+/** v / ln 2 rounded to a whole number n, plus ROUND: its last bits are n. */
+// @ts-ignore: decorator
+@inline export function powerOf(v: v128): v128 {
+  return madd(v, f32x4.splat(1.44269504088896341), f32x4.splat(ROUND));
+}
+
+/** v − n · ln 2, whose size is at most ln 2 / 2; ln 2 in two parts, the first with few digits. */
+// @ts-ignore: decorator
+@inline export function remainder(v: v128, n: v128): v128 {
+  return madd(n, f32x4.splat(2.12194440e-4), madd(n, f32x4.splat(-0.693359375), v));
+}
+
+/** (e^r − 1 − r) / r² for |r| ≤ ln 2 / 2 (Cephes expf). */
+// @ts-ignore: decorator
+@inline export function expTail(r: v128): v128 {
+  let p = madd(f32x4.splat(1.9875691500e-4), r, f32x4.splat(1.3981999507e-3));
+  p = madd(p, r, f32x4.splat(8.3334519073e-3));
+  p = madd(p, r, f32x4.splat(4.1665795894e-2));
+  p = madd(p, r, f32x4.splat(1.6666665459e-1));
+  return madd(p, r, f32x4.splat(5.0000001201e-1));
+}
 
 /**
  * e^x to 1 ulp (Cephes expf): x = n · ln 2 + r with |r| ≤ ln 2 / 2, and a polynomial for e^r.
@@ -13,19 +35,11 @@ const ROUND: f32 = 12582912;
  */
 export function exp4(x: v128): v128 {
   const v = f32x4.pmax(f32x4.pmin(x, f32x4.splat(89)), f32x4.splat(-87));
-  const rounded = madd(v, f32x4.splat(1.44269504088896341), f32x4.splat(ROUND)); // its last bits are n
-  const n = f32x4.sub(rounded, f32x4.splat(ROUND));
-  let r = madd(n, f32x4.splat(-0.693359375), v);
-  r = madd(n, f32x4.splat(2.12194440e-4), r);
-  let p = f32x4.splat(1.9875691500e-4);
-  p = madd(p, r, f32x4.splat(1.3981999507e-3));
-  p = madd(p, r, f32x4.splat(8.3334519073e-3));
-  p = madd(p, r, f32x4.splat(4.1665795894e-2));
-  p = madd(p, r, f32x4.splat(1.6666665459e-1));
-  p = madd(p, r, f32x4.splat(5.0000001201e-1));
+  const rounded = powerOf(v);
+  const r = remainder(v, f32x4.sub(rounded, f32x4.splat(ROUND)));
   // 2 e^r, times 2^(n − 1): so n = 128 overflows only where e^x does. For n = −126 the power is 0.
   const twice = f32x4.add(r, r);
-  p = f32x4.add(madd(p, f32x4.mul(r, twice), twice), f32x4.splat(2));
+  const p = f32x4.add(madd(expTail(r), f32x4.mul(r, twice), twice), f32x4.splat(2));
   const power = i32x4.add(i32x4.shl(rounded, 23), i32x4.splat(126 << 23));
   return f32x4.mul(p, power);
 }

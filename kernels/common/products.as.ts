@@ -20,6 +20,8 @@ const DEPTH = 768;
 const BLOCK = 256;
 /** Most panels whose sums wait for the other parts of k. */
 const GROUP = 32;
+/** Bytes from a row's first eight sums to its last eight: those of four rows lie between. */
+const HALF: usize = 128;
 const PANEL_SUMS: usize = BLOCK * 64;
 const SUMS: usize = DEPTH * 64;
 const PACKED: usize = SUMS + GROUP * PANEL_SUMS;
@@ -41,7 +43,7 @@ const ROWS: usize = PACKED + BLOCK * DEPTH * 4;
 /** The address of the eight sums of panel g of a group, row m of a block, half 0 or 1 of the panel. */
 // @ts-ignore: decorator
 @inline export function sumOf(scratch: usize, g: i32, m: i32, half: i32): usize {
-  const row = (<usize>(m >> 2) << 8) + (<usize>half << 7) + (<usize>(m & 3) << 5);
+  const row = (<usize>(m >> 2) << 8) + <usize>half * HALF + (<usize>(m & 3) << 5);
   return scratch + SUMS + <usize>g * PANEL_SUMS + row;
 }
 
@@ -90,9 +92,18 @@ export function panelsTimesRows(
   }
 }
 
+/** Stores a row's 16 sums, the second half of them HALF bytes behind the first, as `sumOf` has them. */
+// @ts-ignore: decorator
+@inline function storeSums(a0: v128, a1: v128, a2: v128, a3: v128, to: usize): void {
+  v128.store(to, a0);
+  v128.store(to, a1, 16);
+  v128.store(to, a2, HALF);
+  v128.store(to, a3, HALF + 16);
+}
+
 /**
- * The same for one row and one panel, x made ready by `normalise`, to the 16 sums at `to`. One walk
- * straight through the panel: that is what a decode step spends its time on.
+ * The same for one row and one panel, x made ready by `normalise`, to the row's sums at `to`. One
+ * walk straight through the panel: that is what a decode step spends its time on.
  */
 export function panelTimesVector(x: usize, k: i32, panel: usize, f32s: u32, to: usize): void {
   let a0 = zero(), a1 = zero(), a2 = zero(), a3 = zero();
@@ -121,17 +132,13 @@ export function panelTimesVector(x: usize, k: i32, panel: usize, f32s: u32, to: 
     const step = f32x4.splat(HALF_STEP);
     a0 = f32x4.mul(a0, step); a1 = f32x4.mul(a1, step); a2 = f32x4.mul(a2, step); a3 = f32x4.mul(a3, step);
   }
-  v128.store(to, a0);
-  v128.store(to, a1, 16);
-  v128.store(to, a2, 32);
-  v128.store(to, a3, 48);
+  storeSums(a0, a1, a2, a3, to);
 }
 
-/**
- * The same for two rows at x and other, to the 16 sums of each at `to` and 64 bytes behind. The
- * weights of a k are unpacked once for both.
- */
-export function panelTimesTwo(x: usize, other: usize, k: i32, panel: usize, f32s: u32, to: usize): void {
+/** The same for two rows at x and other. The weights of a k are unpacked once for both. */
+export function panelTimesTwo(
+  x: usize, other: usize, k: i32, panel: usize, f32s: u32, to: usize, otherTo: usize,
+): void {
   let a0 = zero(), a1 = zero(), a2 = zero(), a3 = zero(), b0 = zero(), b1 = zero(), b2 = zero(), b3 = zero();
   const end = x + (<usize>k << 2);
   let w: v128;
@@ -157,14 +164,8 @@ export function panelTimesTwo(x: usize, other: usize, k: i32, panel: usize, f32s
     a0 = f32x4.mul(a0, step); a1 = f32x4.mul(a1, step); a2 = f32x4.mul(a2, step); a3 = f32x4.mul(a3, step);
     b0 = f32x4.mul(b0, step); b1 = f32x4.mul(b1, step); b2 = f32x4.mul(b2, step); b3 = f32x4.mul(b3, step);
   }
-  v128.store(to, a0);
-  v128.store(to, a1, 16);
-  v128.store(to, a2, 32);
-  v128.store(to, a3, 48);
-  v128.store(to, b0, 64);
-  v128.store(to, b1, 80);
-  v128.store(to, b2, 96);
-  v128.store(to, b3, 112);
+  storeSums(a0, a1, a2, a3, to);
+  storeSums(b0, b1, b2, b3, otherTo);
 }
 
 /**

@@ -6,6 +6,3 @@
 @inline export function share(count: i32, thread: i32, threads: i32): i32 {
   return <i32>((<i64>count * thread) / threads);
 }
-
-/** Bytes of the memory `scratch` that each thread has to itself; its contents do not last. */
-export const SCRATCH_BYTES = 4 << 20;

@@ -2,7 +2,7 @@
 // AssemblyScript (kernels/README.md says what that is and how it is built).
 
 /**
- * a · b + c, lane by lane. With RELAXED it is one rounding and one instruction where the processor
+ * a · b + c, lane by lane. With RELAXED (a constant of the build) it is one rounding and one instruction where the processor
  * has one; without it two roundings and two instructions.
  */
 // @ts-ignore: decorator

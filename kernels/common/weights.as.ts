@@ -8,7 +8,7 @@
 // An f32 panel holds the 16 rows of a k in their order.
 // kernels/upload/cast.as.ts writes panels.
 
-import { HALF_SCALE, loadHalf } from './simd.as';
+import { HALF_SCALE } from './simd.as';
 
 /** Rows of a panel. */
 export const PANEL = 16;
@@ -31,14 +31,6 @@ export const PANEL = 16;
   return (row & 8) + ((row & 3) << 1) + ((row >> 2) & 1);
 }
 
-/** W[n, i] of a matrix with K = k columns. */
-// @ts-ignore: decorator
-@inline export function weight(w: usize, n: i32, i: i32, k: i32, f32s: u32): f32 {
-  const at = panelAt(w, n, k, f32s) + <usize>i * panelStep(f32s);
-  const row = n % PANEL;
-  return f32s ? load<f32>(at + (<usize>row << 2)) : loadHalf(at + (<usize>placeOfHalf(row) << 1));
-}
-
 /** Rows i of four words of halves: the low halves of the words, times 2^-112. */
 // @ts-ignore: decorator
 @inline export function lowHalves(words: v128): v128 {
@@ -52,8 +44,8 @@ export const PANEL = 16;
 }
 
 /**
- * Spreads `count` k of a panel, from address `from` on, to two panels of eight f32 as `tile` reads
- * them: rows 0 … 7 at `to`, rows 8 … 15 at `to` + 32 · count bytes.
+ * Spreads `count` k of a panel, from address `from` on, to two panels of eight f32 as `tilePacked`
+ * reads them: rows 0 … 7 at `to`, rows 8 … 15 at `to` + 32 · count bytes.
  */
 export function spreadPanel(from: usize, count: i32, f32s: u32, to: usize): void {
   let second = to + (<usize>count << 5);

@@ -13,7 +13,7 @@
 // it, which computes ELU of each element once and not once for each tap.
 
 import { elu4 } from '../common/activations.as';
-import { SCRATCH_BYTES, share } from '../common/share.as';
+import { share } from '../common/share.as';
 import { madd, sum4, zero } from '../common/simd.as';
 import { packRows, tilePacked } from '../common/tile.as';
 

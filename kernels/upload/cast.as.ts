@@ -7,7 +7,7 @@
 // Threads divide the panels.
 
 import { share } from '../common/share.as';
-import { roundToHalves } from '../common/simd.as';
+import { HALF_SCALE, roundToHalves } from '../common/simd.as';
 import { PANEL, panelAt, panelStep, placeOfHalf } from '../common/weights.as';
 
 /** Element i of the source, as f32. */
@@ -21,7 +21,7 @@ import { PANEL, panelAt, panelStep, placeOfHalf } from '../common/weights.as';
 /** A half as f32, infinities and NaN among them. */
 function wholeHalf(bits: u32): f32 {
   if ((bits & 0x7c00) == 0x7c00) return reinterpret<f32>(((bits & 0x8000) << 16) | 0x7f800000 | ((bits & 0x3ff) << 13));
-  return reinterpret<f32>(((<i32>(bits << 16) >> 3) & 0x8fffe000)) * <f32>5192296858534827628530496329220096.0;
+  return reinterpret<f32>(((<i32>(bits << 16) >> 3) & 0x8fffe000)) * HALF_SCALE;
 }
 
 export function cast(

@@ -11,10 +11,10 @@ import type { Overrides, Shader } from '../shader.ts';
 import type { Step } from '../step.ts';
 import type { DeviceBuffer } from '../tensor.ts';
 import { Memory } from './memory.ts';
-import { GRID, OWN, type Command, type KernelCall, type Own, type ToWorker } from './messages.ts';
+import { GRID, OWN, SCRATCH_BYTES, type Command, type KernelCall, type Own, type ToWorker } from './messages.ts';
 import { compileModule, type KernelModule } from './module.ts';
 import type { StartThread } from './pool.ts';
-import { CONTROL_BYTES, Queue, SCRATCH_BYTES } from './queue.ts';
+import { CONTROL_BYTES, Queue } from './queue.ts';
 
 interface WasmBuffer extends DeviceBuffer {
   readonly address: number;

@@ -8,6 +8,9 @@ export type Own = (typeof OWN)[number];
 /** Names of parameters that are the dispatch's grid, which on a GPU counts workgroups. */
 export const GRID = ['gridX', 'gridY', 'gridZ'] as const;
 
+/** Bytes of the memory `scratch` that each thread has to itself; kernels are built with the number. */
+export const SCRATCH_BYTES = 4 << 20;
+
 /** A dispatch: an exported function of a module, and its arguments in order. */
 export interface KernelCall {
   readonly module: number;

@@ -3,11 +3,9 @@
 
 import type { DeviceEvents } from '../backend.ts';
 import { UnsupportedError } from '../../base/errors.ts';
-import type { FromWorker, Start, ToWorker } from './messages.ts';
+import { SCRATCH_BYTES, type FromWorker, type Start, type ToWorker } from './messages.ts';
 import { Pool, type StartThread } from './pool.ts';
 
-/** kernels/common/share.as.ts, SCRATCH_BYTES. */
-export const SCRATCH_BYTES = 4 << 20;
 export const CONTROL_BYTES = 256;
 
 /** A message that is answered, before it has its number. */
