@@ -39,8 +39,9 @@ export async function gpuTimed<T>(
       const stamp = (at: number): void =>
         commands.encoder.beginComputePass({ timestampWrites: { querySet: set, endOfPassWriteIndex: at } }).end();
       if (query !== null) stamp(query);
-      append(...program);
+      const passes = append(...program);
       if (query !== null) stamp(query + 1);
+      return passes;
     };
     return commands;
   };

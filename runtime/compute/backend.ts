@@ -52,10 +52,11 @@ export interface Recorded {
 /** Commands in their order, which run when they are submitted. */
 export interface Commands {
   readonly label: string;
-  /** The steps of a program, `times` times over. */
-  run(steps: readonly Step[], times: number, label: string): void;
+  /** The steps of a program, `times` times over. Returns in how many passes. */
+  run(steps: readonly Step[], times: number, label: string): number;
   copy(from: DeviceBuffer, fromAt: number, to: DeviceBuffer, toAt: number, bytes: number): void;
-  submit(): void;
+  /** Returns how many submits they became: a GPU gets long work in several. */
+  submit(): number;
 }
 
 /** How a backend tells of what went wrong between calls. */

@@ -216,13 +216,15 @@ export class Device {
       label,
       run: (steps, times, name) => {
         counters.dispatches += times * steps.length;
-        counters.passes += trace?.stamped ? times * steps.length : 1; // a stamped dispatch is a pass
-        commands.run(steps, times, name);
+        const passes = commands.run(steps, times, name);
+        counters.passes += trace?.stamped ? times * steps.length : passes; // a stamped dispatch is a pass
+        return passes;
       },
       copy: (from, fromAt, to, toAt, bytes) => commands.copy(from, fromAt, to, toAt, bytes),
       submit: () => {
-        counters.submits++;
-        commands.submit();
+        const submits = commands.submit();
+        counters.submits += submits;
+        return submits;
       },
     };
   }

@@ -1,6 +1,6 @@
 // The same sources in Deno, on its own WebGPU (wgpu and naga: core WGSL, no subgroups) and on the
 // processor: a tiny model's greedy tokens and audio are those of transformers, and the built-in
-// voice says its sentence. Deno comes from npm; where it is not installed this is skipped.
+// voice says its sentence; on the processor also every fixture of the parity suite. Deno comes from npm; where it is not installed this is skipped.
 // Needs: a device, on wasm and default.
 
 import { spawnSync } from 'node:child_process';
@@ -35,16 +35,13 @@ function sayInDeno(what: {
   dtype: 'float16' | 'float32';
   keep?: boolean;
 }): Said {
-  const args = [
-    'run',
-    '--allow-all',
-    '--quiet',
-    '--no-config',
-    '--no-lock',
-    '--node-modules-dir=manual',
-    'test/platform/generate.ts',
-    JSON.stringify(what),
-  ];
+  const said = runInDeno('test/platform/generate.ts', JSON.stringify(what));
+  return JSON.parse(said.trim().split('\n').at(-1)!) as Said;
+}
+
+/** Runs a file of the project with Deno; returns what it printed. */
+function runInDeno(...file: string[]): string {
+  const args = ['run', '--allow-all', '--quiet', '--no-config', '--no-lock', '--node-modules-dir=manual', ...file];
   const child = spawnSync(DENO, args, {
     cwd: ROOT,
     encoding: 'utf8',
@@ -52,8 +49,8 @@ function sayInDeno(what: {
     maxBuffer: 2 ** 26,
     env: { ...process.env, NO_COLOR: '1', BARK_BACKEND: BACKEND },
   });
-  assert.is(child.status, 0, `${child.error?.message ?? ''}${child.stderr}`);
-  return JSON.parse(child.stdout.trim().split('\n').at(-1)!) as Said;
+  assert.is(child.status, 0, `${child.error?.message ?? ''}${child.stdout}${child.stderr}`);
+  return child.stdout;
 }
 
 const works = existsSync(DENO) && spawnSync(DENO, ['--version'], { timeout: 30_000 }).status === 0;
@@ -92,6 +89,13 @@ if (!works) {
     assert.equal(rows[0]!.semantic, [...u16(run.semantic)]);
     assert.equal(rows[0]!.fine, [...u16(run.fine)]);
   });
+
+  if (BACKEND === 'wasm')
+    test('the parity suite', () => {
+      const [, passed, all] = /Total: +(\d+)\s+Passed: +(\d+)/.exec(runInDeno('test/bark/parity.test.ts'))!;
+      assert.ok(Number(all) > 20);
+      assert.is(passed, all);
+    });
 }
 
 test.run();

@@ -1,4 +1,4 @@
-// What deno.test.ts runs in Deno, and unshared.test.ts in Node: one greedy sentence of a model
+// What deno.test.ts runs in Deno, and lesser_hosts.test.ts in Node: one greedy sentence of a model
 // folder. Prints one line of JSON; imports the library's own sources and nothing of Node's test
 // tools. With `keep` the model is not disposed of, and the process must end all the same.
 //

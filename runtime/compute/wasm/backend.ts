@@ -180,10 +180,11 @@ export class WasmBackend implements Backend {
     return {
       label,
       run: (steps, times, program) => {
-        if (steps.length === 0) return;
+        if (steps.length === 0) return 0;
         name ??= program;
         commands.push({ program: this.#program(steps), times });
         if (this.#trace) for (let i = 0; i < times; i++) ran.push(...steps);
+        return 1;
       },
       copy: (from, fromAt, to, toAt, bytes) =>
         void commands.push({
@@ -193,13 +194,17 @@ export class WasmBackend implements Backend {
         }),
       submit: () => {
         const start = performance.now();
-        if (!this.#trace) return void this.#queue.ask({ kind: 'run', commands, timed: false });
+        if (!this.#trace) {
+          this.#queue.ask({ kind: 'run', commands, timed: false });
+          return 1;
+        }
         const answer = this.#queue.answer({ kind: 'run', commands, timed: true }, true);
         this.#trace.submitted(
           name ?? label,
           start,
           answer.then(({ times }) => stamped(ran, times!)),
         );
+        return 1;
       },
     };
   }

@@ -1,7 +1,7 @@
 // WebGPU as what a device computes with: buffers, pipelines, bind groups, command encoders.
 
 import { USAGE, type Backend, type Commands, type DeviceEvents, type Recorded } from '../backend.ts';
-import { adapterName } from '../adapter.ts';
+import { adapterName, isSoftware } from '../adapter.ts';
 import { capabilitiesOf, type Capabilities } from '../capabilities.ts';
 import { UnsupportedError } from '../../base/errors.ts';
 import { Stamps, type StampedStep } from '../inside/stamps.ts';
@@ -10,6 +10,7 @@ import { bindGroupLayout, compile, type Overrides, type Shader } from '../shader
 import type { Step } from '../step.ts';
 import { byteSize, type DeviceBuffer, type Tensor } from '../tensor.ts';
 import type { GpuCall } from './gpu_call.ts';
+import { SubmitLengths } from './submit_lengths.ts';
 
 export class WebGpuBackend implements Backend {
   readonly kind = 'webgpu';
@@ -18,6 +19,8 @@ export class WebGpuBackend implements Backend {
   readonly features: ReadonlySet<string>;
   readonly limits: GPUSupportedLimits;
   readonly capabilities: Capabilities;
+  /** Null: submits hold what they are given. Nobody resets a driver that computes on the processor. */
+  submitLengths: SubmitLengths | null;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   #trace: Trace | undefined;
   #staging: GPUBuffer[] = [];
@@ -30,6 +33,7 @@ export class WebGpuBackend implements Backend {
     this.features = new Set(gpu.features);
     this.limits = gpu.limits;
     this.capabilities = capabilitiesOf(this.features, info, subgroupId);
+    this.submitLengths = isSoftware(info) ? null : new SubmitLengths();
     this.#events = events;
     gpu.addEventListener('uncapturederror', (event) => {
       if (event.error.constructor.name === 'GPUOutOfMemoryError')
@@ -174,43 +178,96 @@ const range = (t: Tensor): GPUBufferBinding => ({
 export class GpuCommands implements Commands {
   readonly label: string;
   readonly #gpu: GPUDevice;
-  /** For who measures; everyone else appends by the methods. */
-  readonly encoder: GPUCommandEncoder;
   readonly #trace: Trace | undefined;
+  readonly #lengths: SubmitLengths | null;
+  #encoder: GPUCommandEncoder;
+  /** What the encoder holds: dispatches by program, all of them, and what they should take. */
+  #dispatches = new Map<string, number>();
+  #held = 0;
+  #ms = 0;
+  #submits = 0;
 
-  constructor({ gpu }: WebGpuBackend, label: string, trace?: Trace) {
+  constructor({ gpu, submitLengths }: WebGpuBackend, label: string, trace?: Trace) {
     this.label = label;
     this.#gpu = gpu;
-    this.encoder = gpu.createCommandEncoder({ label });
     this.#trace = trace;
+    // With stamps each dispatch is a pass of its own, and times are not those of everyday use.
+    this.#lengths = trace?.stamped ? null : submitLengths;
+    this.#encoder = gpu.createCommandEncoder({ label });
   }
 
-  run(steps: readonly Step[], times: number, label: string): void {
-    this.#trace?.begin(this.encoder, label);
+  /** For who measures; everyone else appends by the methods. */
+  get encoder(): GPUCommandEncoder {
+    return this.#encoder;
+  }
+
+  run(steps: readonly Step[], times: number, label: string): number {
+    this.#trace?.begin(this.#encoder, label);
+    const total = times * steps.length;
     if (this.#trace?.stamped) {
-      for (let i = 0; i < times; i++) this.#trace.encode(this.encoder, steps, label);
-      return;
+      for (let i = 0; i < times; i++) this.#trace.encode(this.#encoder, steps, label);
+      return total;
     }
-    const pass = this.encoder.beginComputePass({ label });
-    let current: GPUComputePipeline | null = null;
-    for (let i = 0; i < times; i++) {
-      for (const step of steps) {
-        const { pipeline, bindGroup } = step.native as GpuCall;
-        if (pipeline !== current) pass.setPipeline((current = pipeline));
-        pass.setBindGroup(0, bindGroup);
-        pass.dispatchWorkgroups(step.x, step.y, step.z);
+    let passes = 0;
+    const program = `${label} ${steps.length}`;
+    for (let from = 0; from < total;) {
+      const room = this.#lengths?.room(program, this.#held, this.#ms) ?? total;
+      if (room <= 0) {
+        this.#flush();
+        this.#encoder = this.#gpu.createCommandEncoder({ label: this.label });
+        this.#trace?.begin(this.#encoder, label);
+        continue;
       }
+      const to = Math.min(total, from + room);
+      this.#pass(steps, from, to, label);
+      passes++;
+      if (this.#lengths) {
+        this.#dispatches.set(program, (this.#dispatches.get(program) ?? 0) + to - from);
+        this.#held += to - from;
+        this.#ms += this.#lengths.expected(program, to - from);
+      }
+      from = to;
+    }
+    return passes;
+  }
+
+  /** Dispatches `from` up to `to` of the steps, over and over, in one pass. */
+  #pass(steps: readonly Step[], from: number, to: number, label: string): void {
+    const pass = this.#encoder.beginComputePass({ label });
+    let current: GPUComputePipeline | null = null;
+    let at = from % steps.length;
+    for (let i = from; i < to; i++) {
+      const step = steps[at]!;
+      if (++at === steps.length) at = 0;
+      const { pipeline, bindGroup } = step.native as GpuCall;
+      if (pipeline !== current) pass.setPipeline((current = pipeline));
+      pass.setBindGroup(0, bindGroup);
+      pass.dispatchWorkgroups(step.x, step.y, step.z);
     }
     pass.end();
   }
 
   copy(from: DeviceBuffer, fromAt: number, to: DeviceBuffer, toAt: number, bytes: number): void {
-    this.encoder.copyBufferToBuffer(from as GPUBuffer, fromAt, to as GPUBuffer, toAt, bytes);
+    this.#encoder.copyBufferToBuffer(from as GPUBuffer, fromAt, to as GPUBuffer, toAt, bytes);
   }
 
-  submit(): void {
-    this.#trace?.beforeSubmit(this.encoder);
-    this.#gpu.queue.submit([this.encoder.finish()]);
-    this.#trace?.afterSubmit(this.encoder);
+  submit(): number {
+    this.#flush();
+    return this.#submits;
+  }
+
+  /** Submits what is encoded so far. */
+  #flush(): void {
+    const { queue } = this.#gpu;
+    this.#trace?.beforeSubmit(this.#encoder);
+    queue.submit([this.#encoder.finish()]);
+    this.#trace?.afterSubmit(this.#encoder);
+    this.#submits++;
+    if (this.#lengths && this.#held > 0)
+      // A lost device rejects; whoever uses it next is told why.
+      this.#lengths.submitted(this.#dispatches, queue.onSubmittedWorkDone()).catch(() => {});
+    this.#dispatches = new Map();
+    this.#held = 0;
+    this.#ms = 0;
   }
 }
