@@ -4,9 +4,10 @@
 
 import { numQuantizers } from '../encodec/config.ts';
 import { EncodecModel } from '../encodec/model.ts';
-import { checkSubgroupMatrix } from '../kernels/self_check.ts';
+import { checkDispatches, checkSubgroupMatrix } from '../kernels/self_check.ts';
 import { MAX_BATCH } from '../kernels/state.ts';
 import type { WeightDType } from '../kernels/upload/matrix.ts';
+import { isSoftware } from '../runtime/compute/adapter.ts';
 import { Device } from '../runtime/compute/device.ts';
 import { InputError, madeBy } from '../runtime/base/errors.ts';
 import { shown } from '../runtime/base/messages.ts';
@@ -338,9 +339,11 @@ export class BarkModel {
 
   /**
    * Compiles all pipelines of a sentence at once, on as many threads as the driver has for them.
-   * First comes a small test of the matrix unit: its result decides which kernels are compiled.
+   * First come small tests: that a GPU runs every dispatch, and of the matrix unit, whose result
+   * decides which kernels are compiled.
    */
   async #compile(): Promise<void> {
+    if (this.device.kind === 'webgpu' && !isSoftware(this.device.info)) await checkDispatches(this.device);
     const slower = this.#dtype === 'f16' ? await checkSubgroupMatrix(this.device) : undefined;
     if (slower) this.#warnings.push(slower);
     if (this.#misfit) return; // the pipelines are those of speech; `forward` compiles its own

@@ -1,6 +1,8 @@
-// Tests the subgroup-matrix (tensor core) kernels once per device, before a model relies on them.
-// The WGSL extension is experimental, drivers differ, and a wrong product raises no error. On
-// failure the kernels are disabled for that device, and the reason is returned as a warning.
+// Tests a device before a model relies on it, for what goes wrong without an error.
+// Dispatches: some drivers leave a few out.
+// The subgroup-matrix (tensor core) kernels, once per device: the WGSL extension is experimental,
+// drivers differ, and a wrong product raises no error. On failure the kernels are disabled for that
+// device, and the reason is returned as a warning.
 
 import type { Device } from '../runtime/compute/device.ts';
 import { UnsupportedError } from '../runtime/base/errors.ts';
@@ -10,6 +12,7 @@ import type { Tensor } from '../runtime/compute/tensor.ts';
 import { attention } from './attention/attention.ts';
 import { attend } from './attention/reference.ts';
 import { choices, NEVER, variantWithoutSubgroupMatrix } from './common/choices.ts';
+import { count } from './count/count.ts';
 import { linear } from './linear/linear.ts';
 import { linear as referenceLinear } from './linear/reference.ts';
 import { createUniform, writeCall } from './state.ts';
@@ -18,6 +21,29 @@ import { createUniform, writeCall } from './state.ts';
 // a step of the inner loop.
 const [M, N, K] = [150, 280, 264];
 const [HEADS, HEAD_DIM] = [2, 64];
+
+const CHAIN = 200; // dispatches: more than a decode step has
+
+/**
+ * Throws `UnsupportedError` where not every dispatch of a chain runs (seen on macOS: gfx-rs/wgpu,
+ * issue 9176): speech would be noise.
+ */
+export async function checkDispatches(device: Device): Promise<void> {
+  const owner = { name: 'check' };
+  try {
+    const y = device.createTensor([1], 'u32', owner, 'count');
+    const program = await record(device, (r) => r.repeat(CHAIN, () => count(r, y)), { label: 'check dispatches' });
+    program.run();
+    program.dispose();
+    const [ran] = new Uint32Array(await device.read(y));
+    if (ran !== CHAIN)
+      throw new UnsupportedError(
+        `'${device.name}' ran ${ran} of ${CHAIN} dispatches, expected all: its driver loses work. Update the driver or the browser, or compute on the processor: backend 'wasm'.`,
+      );
+  } finally {
+    device.destroyOwned(owner);
+  }
+}
 
 /**
  * Compares the subgroup-matrix kernels that `choices()` selects on this device with f64 references.

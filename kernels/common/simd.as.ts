@@ -2,8 +2,8 @@
 // AssemblyScript (kernels/README.md says what that is and how it is built).
 
 /**
- * a · b + c, lane by lane. With RELAXED (a constant of the build) it is one rounding and one instruction where the processor
- * has one; without it two roundings and two instructions.
+ * a · b + c, lane by lane. With RELAXED (a constant of the build) it is one rounding and one
+ * instruction where the processor has one; without it two roundings and two instructions.
  */
 // @ts-ignore: decorator
 @inline export function madd(a: v128, b: v128, c: v128): v128 {

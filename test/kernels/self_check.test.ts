@@ -1,18 +1,40 @@
-// The self check of subgroup matrices: a unit that computes nonsense, or does not compile, is not
-// used, and the user is told why.
+// The self checks: a driver that leaves out a dispatch is found out; a matrix unit that computes
+// nonsense, or does not compile, is not used, and the user is told why.
 // Needs: a device, on default, portable, swiftshader and subgroup_matrix.
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { choices } from '../../kernels/common/choices.ts';
 import { subgroupMatrixUnit } from '../../kernels/common/subgroup_matrix.ts';
-import { checkSubgroupMatrix } from '../../kernels/self_check.ts';
+import { checkDispatches, checkSubgroupMatrix } from '../../kernels/self_check.ts';
 import { Device } from '../../runtime/compute/device.ts';
 import { currentProfile } from '../profiles.ts';
 import { isSoftware } from '../../runtime/compute/adapter.ts';
+import { UnsupportedError } from '../../runtime/base/errors.ts';
+import { thrown } from '../thrown.ts';
 import { config } from './common/units.ts';
 
 const test = suite('self_check');
+
+test('all dispatches of a chain run, and one that is left out is an error that counts them', async () => {
+  const device = await Device.request({ ...currentProfile().device, tuning: {} });
+  await checkDispatches(device);
+  assert.is(device.counters.dispatches, 200);
+  assert.is(device.memory().owners.check?.current, 0);
+  const { backend } = device;
+  const make = backend.commands.bind(backend);
+  backend.commands = (label) => {
+    const commands = make(label);
+    const run = commands.run.bind(commands);
+    commands.run = (steps, times, name) => run(steps.slice(1), times, name);
+    return commands;
+  };
+  const error = await thrown(checkDispatches(device));
+  assert.instance(error, UnsupportedError);
+  assert.match(error.message, / ran 199 of 200 dispatches, expected all/);
+  assert.is(device.memory().owners.check?.current, 0);
+  device.dispose();
+});
 
 test('nothing is tried where nothing would be computed on a matrix unit', async () => {
   const device = await Device.request({ ...currentProfile().device, tuning: { gemm: 'tile', attention: 'tile' } });

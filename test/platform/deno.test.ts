@@ -1,6 +1,7 @@
 // The same sources in Deno, on its own WebGPU (wgpu and naga: core WGSL, no subgroups) and on the
 // processor: a tiny model's greedy tokens and audio are those of transformers, and the built-in
-// voice says its sentence; on the processor also every fixture of the parity suite. Deno comes from npm; where it is not installed this is skipped.
+// voice says its sentence; on the processor also every fixture of the parity suite. Deno comes from
+// npm; where it is not installed this is skipped.
 // Needs: a device, on wasm and default.
 
 import { spawnSync } from 'node:child_process';
