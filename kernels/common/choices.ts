@@ -1,10 +1,9 @@
 // Which variant of a kernel, and which parameters, suit a device where several give the same
 // result. Every kernel asks `choices()`; tests name a variant themselves.
 // Three sources decide, the stronger one later: a table by kind of adapter, what `bark bench
-// --tune`
-// measured on this adapter (`device.tuning`), and what the device cannot do. Whether the subgroup
-// variant of a decode kernel is used depends on the device's capabilities alone (products.ts,
-// gemvVariant).
+// --tune` measured on this adapter (`device.tuning`), and what the device cannot do. Whether the
+// subgroup variant of a decode kernel is used depends on the device's capabilities alone
+// (products.ts, gemvVariant).
 
 import { isSoftware } from '../../runtime/compute/adapter.ts';
 import type { Device } from '../../runtime/compute/device.ts';
@@ -49,7 +48,7 @@ export interface Choices {
   readonly attentionDecodeThreads: number;
 }
 
-type Kind = 'processor' | 'software' | 'gpu' | 'nvidia';
+type Kind = 'processor' | 'software' | 'gpu' | 'nvidia' | 'intel' | 'apple' | 'amd';
 
 /** As `…TileFrom`: more workgroups than there are. */
 export const NEVER = 1 << 30;
@@ -89,19 +88,35 @@ export const DEFAULTS: Readonly<Record<Kind, Choices>> = {
   // Measured on an H200 (MEASUREMENTS.md). The huge tile holds 128 sums a lane in registers, of
   // which NVIDIA's compiler gives 255 to a thread.
   nvidia: { ...GPU, hugeTileFrom: 80, gemvBatch: 4, attentionDecodeThreads: 256 },
+  // By what is known of the hardware, not measured here: `bark bench --tune` knows better.
+  // A workgroup of 1,024 takes more than half of the threads that a core has (16 units · 7 · 16
+  // lanes), so that a second head does not fit beside it.
+  intel: { ...GPU, attentionDecodeThreads: 256 },
+  // Metal lowers a pipeline's most threads with the registers that it uses, and a head of 64
+  // channels is soon summed.
+  apple: { ...GPU, attentionDecodeThreads: 256 },
+  // 16 waves of 32: four on each of a work-group processor's four units, which hide loads.
+  amd: { ...GPU, attentionDecodeThreads: 512 },
 };
 
+/** Vendors with a row of their own; names as in WebGPU's GPUAdapterInfo. */
+const VENDORS: readonly string[] = ['nvidia', 'intel', 'apple', 'amd'] satisfies Kind[];
+
 /** The row of the table for this adapter. */
-const kindOf = ({ kind, info }: Device): Kind =>
-  kind === 'wasm' ? 'processor' : isSoftware(info) ? 'software' : info.vendor === 'nvidia' ? 'nvidia' : 'gpu';
+function kindOf({ kind, info }: Device): Kind {
+  if (kind === 'wasm') return 'processor';
+  if (isSoftware(info)) return 'software';
+  return VENDORS.includes(info.vendor) ? (info.vendor as Kind) : 'gpu';
+}
 
 /**
  * The subgroup size that kernels divide their work for when the driver chooses the size: 32 where
- * the adapter allows it, because GPUs that report a range (Apple's: 4 to 64) really have 32. A
- * subgroup of another size costs time, not correctness.
+ * the adapter allows it, because GPUs that report a range (Apple's: 4 to 64) really have 32; of
+ * Intel's 8 to 32 it is 16, at which a lane has twice the registers. A subgroup of another size
+ * costs time, not correctness.
  */
-export const subgroupLanes = ({ capabilities: c }: Device): number =>
-  Math.min(Math.max(32, c.subgroupMinSize), c.subgroupMaxSize);
+export const subgroupLanes = ({ capabilities: c, info }: Device): number =>
+  Math.min(Math.max(info.vendor === 'intel' ? 16 : 32, c.subgroupMinSize), c.subgroupMaxSize);
 
 /** The simd8 variant is written for subgroups of exactly 8. */
 const hasSimd8 = ({ capabilities: c }: Device): boolean =>

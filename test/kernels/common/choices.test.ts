@@ -3,7 +3,13 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { choices, variantsOf, variantWithoutSubgroupMatrix, valuesOf } from '../../../kernels/common/choices.ts';
+import {
+  choices,
+  subgroupLanes,
+  variantsOf,
+  variantWithoutSubgroupMatrix,
+  valuesOf,
+} from '../../../kernels/common/choices.ts';
 import type { Device } from '../../../runtime/compute/device.ts';
 import { profile, testDevice } from '../../device.ts';
 
@@ -63,6 +69,22 @@ test('matrix units are used by GPUs that have them in a size and with the featur
   assert.is(variantFor(withUnit(mesa26, 8, 8, {}, { gemm: 'subgroup_matrix' })), 'subgroup_matrix');
   assert.is(variantWithoutSubgroupMatrix(withUnit(mesa26, 8, 8)), 'simd8');
   assert.is(variantWithoutSubgroupMatrix(withUnit('NVIDIA H200', 32, 16)), 'tile');
+});
+
+test('a GPU has the row of its vendor, and Intel subgroups of 16 where it may choose', () => {
+  const of = (vendor: string, min = 32, max = 32): Device => {
+    const device = fake('a GPU', min, max);
+    return { ...device, info: { ...device.info, vendor } } as Device;
+  };
+  const threads = (vendor: string): number => choices(of(vendor)).attentionDecodeThreads;
+  assert.equal(
+    ['nvidia', 'intel', 'apple', 'amd', 'qualcomm', 'processor'].map(threads),
+    [256, 256, 256, 512, 1024, 1024],
+  );
+  assert.equal(
+    [of('intel', 8, 32), of('intel', 32, 32), of('apple', 4, 64), of('amd', 32, 64), of('', 64, 64)].map(subgroupLanes),
+    [16, 32, 32, 32, 64],
+  );
 });
 
 test('the variant of this adapter is one that works on it', async () => {
