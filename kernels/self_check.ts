@@ -26,7 +26,7 @@ const CHAIN = 200; // dispatches: more than a decode step has
 
 /**
  * Throws `UnsupportedError` where not every dispatch of a chain runs (seen on macOS: gfx-rs/wgpu,
- * issue 9176): speech would be noise.
+ * issue 9176): speech would be noise. Not remembered: 200 such dispatches cost next to nothing.
  */
 export async function checkDispatches(device: Device): Promise<void> {
   const owner = { name: 'check' };

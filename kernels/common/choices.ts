@@ -48,7 +48,10 @@ export interface Choices {
   readonly attentionDecodeThreads: number;
 }
 
-type Kind = 'processor' | 'software' | 'gpu' | 'nvidia' | 'intel' | 'apple' | 'amd';
+/** Vendors of GPUs with a row of their own; names as in WebGPU's GPUAdapterInfo. */
+const VENDORS = ['nvidia', 'intel', 'apple', 'amd'] as const;
+
+type Kind = 'processor' | 'software' | 'gpu' | (typeof VENDORS)[number];
 
 /** As `…TileFrom`: more workgroups than there are. */
 export const NEVER = 1 << 30;
@@ -99,14 +102,11 @@ export const DEFAULTS: Readonly<Record<Kind, Choices>> = {
   amd: { ...GPU, attentionDecodeThreads: 512 },
 };
 
-/** Vendors with a row of their own; names as in WebGPU's GPUAdapterInfo. */
-const VENDORS: readonly string[] = ['nvidia', 'intel', 'apple', 'amd'] satisfies Kind[];
-
 /** The row of the table for this adapter. */
 function kindOf({ kind, info }: Device): Kind {
   if (kind === 'wasm') return 'processor';
   if (isSoftware(info)) return 'software';
-  return VENDORS.includes(info.vendor) ? (info.vendor as Kind) : 'gpu';
+  return VENDORS.find((vendor) => vendor === info.vendor) ?? 'gpu';
 }
 
 /**

@@ -52,7 +52,7 @@ export interface Recorded {
 /** Commands in their order, which run when they are submitted. */
 export interface Commands {
   readonly label: string;
-  /** The steps of a program, `times` times over. Returns in how many passes. */
+  /** The steps of a program, `times` times over. Returns in how many passes: a stamped dispatch is one of its own. */
   run(steps: readonly Step[], times: number, label: string): number;
   copy(from: DeviceBuffer, fromAt: number, to: DeviceBuffer, toAt: number, bytes: number): void;
   /** Returns how many submits they became: a GPU gets long work in several. */

@@ -211,13 +211,13 @@ export class Device {
   commands(label: string): Commands {
     this.check();
     const commands = this.backend.commands(label);
-    const { counters, trace } = this;
+    const { counters } = this;
     return {
       label,
       run: (steps, times, name) => {
         counters.dispatches += times * steps.length;
         const passes = commands.run(steps, times, name);
-        counters.passes += trace?.stamped ? times * steps.length : passes; // a stamped dispatch is a pass
+        counters.passes += passes;
         return passes;
       },
       copy: (from, fromAt, to, toAt, bytes) => commands.copy(from, fromAt, to, toAt, bytes),

@@ -34,11 +34,11 @@ class Slow extends SubmitLengths {
 
 test('every run of a fixture, in submits of at most 100 ms, counted', async () => {
   const device = await testDevice();
-  const { backend } = device;
+  const backend = device.backend as WebGpuBackend;
   assert.instance(backend, WebGpuBackend);
-  assert.is((backend as WebGpuBackend).submitLengths, null, 'a software adapter has no watchdog');
+  assert.is(backend.submitLengths, null, 'a software adapter has no watchdog');
   const slow = new Slow();
-  (backend as WebGpuBackend).submitLengths = slow;
+  backend.submitLengths = slow;
   const fixture = readFixture('base');
   const opened = await openFixture(fixture, { device });
   try {
@@ -60,7 +60,7 @@ test('every run of a fixture, in submits of at most 100 ms, counted', async () =
     }
     assert.ok(Math.max(...slow.submits) * MS <= 100, `${Math.max(...slow.submits)} dispatches in one submit`);
   } finally {
-    (backend as WebGpuBackend).submitLengths = null;
+    backend.submitLengths = null;
     opened.model.dispose();
   }
 });

@@ -183,8 +183,9 @@ export class WasmBackend implements Backend {
         if (steps.length === 0) return 0;
         name ??= program;
         commands.push({ program: this.#program(steps), times });
-        if (this.#trace) for (let i = 0; i < times; i++) ran.push(...steps);
-        return 1;
+        if (!this.#trace) return 1;
+        for (let i = 0; i < times; i++) ran.push(...steps);
+        return times * steps.length;
       },
       copy: (from, fromAt, to, toAt, bytes) =>
         void commands.push({

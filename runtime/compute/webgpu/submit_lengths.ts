@@ -6,8 +6,9 @@
 // What a dispatch takes is known of programs by their name and length, since a model step is
 // recorded anew for each sentence and costs what it cost. A program not met before starts with few
 // dispatches a submit, and at most doubles them each time that some were measured: warm-ups have
-// nothing to do and say little of what the first sentence will take. So the first passes of a
-// program are some ten submits more, and later ones none on a GPU that is fast enough.
+// nothing to do and say little of what the first sentence will take. So the first runs of a program
+// are many short submits (976 dispatches at once: 122), and on a GPU that is fast enough a run is
+// one submit from the eighth on.
 
 /** Milliseconds that a submit may take. */
 const MOST_MS = 100;
